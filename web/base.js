@@ -156,6 +156,7 @@ var Metron = (() => {
 		lockstep_wait: ["#57534e", "#d6cfc7", "cross"],
 		host: ["#8a6f5c", "#c9ab94", "level"],
 		idle: ["#a3a3a3", "#70757d", "level"],
+		draft_rejected: ["#9f5f80", "#dca7c6", "back"],
 		step_in_flight: ["#3f8f3f", "#86d186", "dots"],
 		scheduled_ahead: ["#2f6f4f", "#6cc49a", "slash"],
 		no_seat: ["#0072b2", "#56b4e9", "plain"],

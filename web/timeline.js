@@ -400,6 +400,13 @@
 				": " +
 				picked.columns.decodes[k] +
 				" decodes" +
+				(picked.columns.drafts && picked.columns.drafts.verified[k]
+					? " with " +
+						M.count(picked.columns.drafts.verified[k]) +
+						" drafts (" +
+						M.count(picked.columns.drafts.accepted[k]) +
+						" accepted)"
+					: "") +
 				(l.tokens[k]
 					? ", " + M.count(l.tokens[k]) + " prefill tokens" + (who.length ? " (" + who.join(", ") + ")" : "")
 					: "") +

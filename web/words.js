@@ -18,7 +18,7 @@
 		["preemption", "a request loses its KV blocks to others and has to be computed again later"],
 		["queue", "requests that arrived and have no seat, no memory or no budget yet"],
 		["TTFT", "time to first token, from sending the request"],
-		["TBT", "time between tokens: from one token to the next"],
+		["TBT", "time between tokens: from one token to the next; 0 between tokens that one step brings together"],
 		["TPOT", "time per output token: an answer's time after its first token, divided by its further tokens"],
 		["P50, P99", "half of all, or 99 of 100, are at most this much"],
 		[

@@ -54,7 +54,13 @@ const ROWS: [Row; 16] = [
         "s",
         Some(false),
     ),
-    ("tbt_s.p50", "TBT, median", "time from one token to the next", "s", Some(false)),
+    (
+        "tbt_s.p50",
+        "TBT, median",
+        "time from one token to the next; 0 between tokens that one step brings together",
+        "s",
+        Some(false),
+    ),
     ("tbt_s.p99", "TBT, P99", "the same, of the slowest hundredth of tokens", "s", Some(false)),
     (
         "tbt_s.max",

@@ -12,7 +12,7 @@ use crate::ids::{IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::runner::SchedulerOutput;
 use crate::time::Time;
-use crate::trace::{Log, TokenTrace};
+use crate::trace::{Drafts, Log, TokenTrace};
 use crate::view::{Columns, Queue, Wait, columns};
 
 /// Most iterations of one answer.
@@ -58,10 +58,13 @@ pub(super) struct Steps {
 struct Step {
     start_us: u64,
     end_us: u64,
-    /// Requests that decoded one token each.
+    /// Requests that decoded: a token each, or with drafts several.
     decodes: Vec<RequestId>,
     /// Prefill: request, tokens computed before, tokens of this chunk, length of the prompt.
     chunks: Vec<(RequestId, u32, u32, u32)>,
+    /// What was drafted, where something was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drafts: Option<StepDrafts>,
     /// Requests that hold a seat and get nothing from this iteration; the first few.
     frozen: Vec<RequestId>,
     /// How many there are.
@@ -80,6 +83,24 @@ struct Step {
     preempted: Vec<RequestId>,
     /// KV blocks in use.
     kv_used: u32,
+}
+
+/// Drafts of an iteration.
+#[derive(Serialize)]
+struct StepDrafts {
+    /// Those that its decodes verified, beyond a token each.
+    verified: u32,
+    /// Those of them that were accepted.
+    accepted: u32,
+    /// Tokens drafted behind it for each request.
+    next: u32,
+}
+
+impl StepDrafts {
+    fn of(drafts: Drafts) -> Option<StepDrafts> {
+        let Drafts { verified, accepted, next, .. } = drafts;
+        (drafts != Drafts::NONE).then_some(StepDrafts { verified, accepted, next })
+    }
 }
 
 pub(super) fn steps(
@@ -168,7 +189,11 @@ fn log_of(output: &SchedulerOutput, lane: LaneId) -> Result<&Log, Problems> {
 /// One lane, with what its steps say of it.
 struct Told<'a> {
     trace: &'a TokenTrace,
-    /// The requests that it served, in order.
+    lane: LaneId,
+    /// Whether it is one of the turns of a running list that other lanes share: who is in another
+    /// lane's batch does not stand still.
+    by_turns: bool,
+    /// The requests that it served, in order; by turns those of its replica.
     own: Vec<RequestId>,
     queue: Queue,
     /// When its own requests were without their blocks.
@@ -179,13 +204,17 @@ impl<'a> Told<'a> {
     fn new(recording: &Recording<'a>, lane: LaneId) -> Told<'a> {
         let trace = recording.trace;
         let queue = Queue::of_lane(recording, lane);
-        // A request stays with the lane that first prefilled it.
-        let own: std::collections::BTreeSet<RequestId> = recording.log[lane.index()]
-            .prefills()
+        let by_turns = recording.pool(lane).by_turns;
+        // A request stays with the lane that first prefilled it, or comes through all of the replica.
+        let lanes = if by_turns { trace.lanes_beside(lane) } else { lane..LaneId(lane.0 + 1) };
+        let logs = &recording.log[lanes.start.index()..lanes.end.index()];
+        let own: std::collections::BTreeSet<RequestId> = logs
+            .iter()
+            .flat_map(Log::prefills)
             .flat_map(|(_, chunks)| chunks.iter().map(|chunk| chunk.request))
             .collect();
         let away = queue.preempted().filter(|wait| own.contains(&wait.request)).collect();
-        Told { trace, own: own.into_iter().collect(), queue, away }
+        Told { trace, lane, by_turns, own: own.into_iter().collect(), queue, away }
     }
 
     fn steps(&self, log: &Log, numbers: Range<IterationNo>) -> Vec<Step> {
@@ -222,6 +251,7 @@ impl<'a> Told<'a> {
                     .iter()
                     .map(|c| (c.request, c.context, c.tokens, prompt(c.request)))
                     .collect(),
+                drafts: StepDrafts::of(iteration.drafts),
                 frozen,
                 frozen_count,
                 waiting,
@@ -250,12 +280,19 @@ impl<'a> Told<'a> {
                 continue;
             }
             for run in self.trace.runs(row) {
+                if self.trace.steps_of(run).is_some_and(|lane| lane != self.lane) {
+                    continue;
+                }
                 let times = self.trace.times(run);
                 let at = times.partition_point(|&time| time < first);
                 for &time in times[at..].iter().take_while(|&&time| time <= last) {
                     let Some(number) = log.with_tokens_at(time) else { continue };
-                    if log.at(number).chunks.iter().all(|chunk| chunk.request != request) {
-                        lists[number.since(numbers.start) as usize].push(request);
+                    let list = &mut lists[number.since(numbers.start) as usize];
+                    // A step may bring it several tokens.
+                    if list.last() != Some(&request)
+                        && log.at(number).chunks.iter().all(|chunk| chunk.request != request)
+                    {
+                        list.push(request);
                     }
                 }
             }
@@ -268,6 +305,9 @@ impl<'a> Told<'a> {
     fn seated(&self, log: &Log, numbers: Range<IterationNo>) -> Vec<Vec<RequestId>> {
         let starts: Vec<Time> = IterationNo::each(numbers).map(|at| log.start(at)).collect();
         let mut lists = vec![Vec::new(); starts.len()];
+        if self.by_turns {
+            return lists;
+        }
         let mut away: std::collections::HashMap<RequestId, Vec<&Wait>> = Default::default();
         for wait in &self.away {
             away.entry(wait.request).or_default().push(wait);

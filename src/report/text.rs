@@ -63,6 +63,16 @@ fn notes(result: &ResultFile) -> Vec<String> {
         let of_run = |one| format!("note: {}: {}.", run.label, sentence(one));
         notes.extend(run.inert.iter().map(of_run));
     }
+    for run in &result.runs {
+        let simulated = run.measured.is_none();
+        if simulated && run.summary.tbt_s.as_ref().is_some_and(|tbt| tbt.p50 == Some(0.0)) {
+            notes.push(format!(
+                "note: {}: tokens that one step brings come together (speculative decoding): half of \
+                 the gaps between tokens are 0, and TPOT says more than the median TBT.",
+                run.label
+            ));
+        }
+    }
     let lacks_full = result.runs.iter().any(|run| {
         let fluidity = run.summary.fluidity.as_ref();
         // What an unfinished answer needs is not known, nor what chunks of several tokens hide.

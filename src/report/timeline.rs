@@ -16,8 +16,8 @@ use crate::explain::{Index, Stall, main_cause};
 use crate::ids::{IterationNo, LaneId, LaneOfReplica};
 use crate::sim::{Iteration, Log, Outcome};
 use crate::time::Time;
-use crate::trace::Lane;
 use crate::trace::decimal::ExactMicros;
+use crate::trace::{Drafts, Lane};
 
 /// Above this many requests in a run, single requests get no tracks.
 pub const REQUEST_TRACKS_MAX: usize = 256;
@@ -193,10 +193,10 @@ impl<W: Write> Timeline<W> {
         let log = outcome.log.as_deref().unwrap_or_default();
         for culprit in stall.culprits.iter().take(ARROWS) {
             let Some(at) = index.chunk_before(culprit.request, gap.to) else { continue };
-            let lane = index.lane(culprit.request).index();
-            let begun = log[lane].start(at);
+            let lane = at.lane.index();
+            let begun = log[lane].start(at.iteration);
             let (from, to) = (ExactMicros::from(begun), ExactMicros::from(begun.max(gap.from)));
-            let thread = threads[lane][at.index()];
+            let thread = threads[lane][at.iteration.index()];
             let (id, by, cause) = (self.arrows, culprit.request, culprit.cause.name());
             self.arrows += 1;
             self.event(format_args!(
@@ -221,8 +221,16 @@ impl<W: Write> Timeline<W> {
         let batch = iteration.chunks.len() as u64 + u64::from(iteration.decodes);
         let Iteration { decodes, decode_kv_tokens, kv_used, .. } = iteration;
         self.event(format_args!(
-            r#"{{"ph":"X","pid":{pid},"tid":{tid},"ts":{start},"dur":{length},"name":"{kind}","args":{{"batch":{batch},"decodes":{decodes},"decode_kv_tokens":{decode_kv_tokens},"kv_blocks":{kv_used},"chunks":["#
+            r#"{{"ph":"X","pid":{pid},"tid":{tid},"ts":{start},"dur":{length},"name":"{kind}","args":{{"batch":{batch},"decodes":{decodes},"decode_kv_tokens":{decode_kv_tokens},"kv_blocks":{kv_used},"#
         ))?;
+        if iteration.drafts != Drafts::NONE {
+            let Drafts { verified, accepted, next, .. } = iteration.drafts;
+            write!(
+                self.writer,
+                r#""drafts":{{"verified":{verified},"accepted":{accepted},"next":{next}}},"#
+            )?;
+        }
+        self.writer.write_all(br#""chunks":["#)?;
         for (index, chunk) in iteration.chunks.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             write!(

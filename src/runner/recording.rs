@@ -60,6 +60,7 @@ fn recorded_pool<'a>(
         replicas: used.map_or(1, |pool| pool.replicas),
         cost,
         planned_ahead: needs.plans_ahead && async_scheduling,
+        by_turns: cost.stages() > 1 && needs.by_request,
         in_step: false,
         memory: Memory {
             block_tokens: engine.kv_block_tokens,

@@ -7,7 +7,7 @@ use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::scheduler::{Counted, Facts, Order};
 use crate::sim::{Outcome, PoolUse};
 use crate::time::Time;
-use crate::trace::{Lane, Log, RequestRow, Status};
+use crate::trace::{Iteration, Lane, Log, RequestRow, Status};
 
 /// Plays a scheduler by both paths and checks everything. Returns how many iterations it ran.
 ///
@@ -137,8 +137,11 @@ impl<'a> Run<'a> {
             let scheduled = rows().map(|(row, _)| row.scheduled).filter(|&at| at != Time::NEVER);
             assert!(scheduled.is_sorted(), "first come, first served");
         }
+        // Where lanes are turns, the chunks of a prompt go through several.
+        let mut batches: Vec<Iteration<'_>> = lanes.iter().flatten().collect();
+        batches.sort_by_key(|iteration| iteration.end);
         for (row, id) in rows() {
-            self.prefills(row, id, lanes);
+            self.prefills(row, id, &batches);
         }
     }
 }
@@ -148,7 +151,7 @@ impl Pool {
     fn limits(&self, log: &Log) {
         for iteration in log {
             let chunks: u64 = iteration.chunks.iter().map(|c| u64::from(c.tokens)).sum();
-            let tokens = chunks + u64::from(iteration.decodes);
+            let tokens = chunks + u64::from(iteration.decoding().tokens());
             assert!(tokens > 0, "an iteration computes something: {iteration:?}");
             if let Some(most) = self.facts.most_tokens().map(u64::from) {
                 assert!(tokens <= most, "{tokens} tokens, budget {most}: {iteration:?}");
@@ -188,11 +191,10 @@ impl Pool {
 
 impl Run<'_> {
     /// A prompt is computed in order, without gaps, and its token comes when it is done.
-    fn prefills(&self, row: &RequestRow, id: RequestId, lanes: &[Log]) {
+    fn prefills(&self, row: &RequestRow, id: RequestId, batches: &[Iteration<'_>]) {
         let mut computed: Option<u32> = None;
         let mut first = None;
-        // A request stays in one lane.
-        for iteration in lanes.iter().flatten() {
+        for iteration in batches {
             if iteration.preempted.contains(&id) {
                 computed = None;
             }
@@ -248,7 +250,8 @@ impl Run<'_> {
         let log = self.outcome.log.iter().flatten().flatten();
         let sampled: u64 = log.map(|iteration| u64::from(iteration.sampled())).sum();
         let tokens: u64 = self.outcome.trace.requests.iter().map(|r| u64::from(r.tokens)).sum();
-        if self.pools.iter().any(|pool| pool.planned_ahead) {
+        let drafts = self.outcome.log.iter().flatten().any(Log::has_drafts);
+        if drafts || self.pools.iter().any(|pool| pool.planned_ahead) {
             assert!(sampled >= tokens, "{sampled} sampled, {tokens} tokens");
         } else {
             assert_eq!(sampled, tokens, "every sample is a token");

@@ -64,12 +64,24 @@ pub struct Columns {
     pub kv: Vec<u32>,
     /// Requests waiting: the most at once until the next column begins.
     pub waiting: Vec<u32>,
+    /// Drafts that the decodes verified, and those of them that were accepted; none where nobody drafts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drafts: Option<DraftColumns>,
     /// What else is known of several iterations put together; none where a column is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merged: Option<Merged>,
     /// Who prefilled; only where a column is one iteration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub who: Option<ChunkLists>,
+}
+
+/// Drafts of a stretch of iterations; sums where a column stands for several.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct DraftColumns {
+    /// Verified, beyond a token for each request that decoded.
+    pub verified: Vec<u32>,
+    /// Those of them that were accepted.
+    pub accepted: Vec<u32>,
 }
 
 /// Iterations put together: time by kind, and the smaller extremes.
@@ -121,6 +133,7 @@ pub fn columns(
     let first = numbers.start;
     let mut columns = Columns { each: each as u64, first, ..Columns::default() };
     let mut merged = Merged::default();
+    let mut drafts = log.has_drafts().then(DraftColumns::default);
     let us = |ns: u64| ns / 1000;
     let mut before = 0;
     let mut bucket = Vec::with_capacity(each);
@@ -142,6 +155,10 @@ pub fn columns(
         columns.prefill_tokens.push(most(prefill_tokens));
         columns.chunks.push(most(|i| i.chunks.len() as u32));
         columns.kv.push(most(|i| i.kv_used));
+        if let Some(drafts) = &mut drafts {
+            drafts.verified.push(bucket.iter().map(|i| i.drafts.verified).sum());
+            drafts.accepted.push(bucket.iter().map(|i| i.drafts.accepted).sum());
+        }
         let next = first.after((columns.start_us.len() * each) as u32);
         let until = match next < log.numbers().end {
             true => log.start(next),
@@ -169,6 +186,7 @@ pub fn columns(
         merged.kv_min.push(least(|i| i.kv_used));
         merged.waiting_min.push(fewest);
     }
+    columns.drafts = drafts;
     match each {
         1 => columns.who = Some(chunk_lists(log.range(numbers))),
         _ => columns.merged = Some(merged),

@@ -63,10 +63,9 @@ pub(super) fn stall_view(index: &Index<'_>, stall: &StallReport) -> StallView {
     let told = stall.culprits.len().min(CULPRITS_TOLD);
     let (culprits, more) = stall.culprits.split_at(told);
     let within = (Time::from_nanos(stall.from_ns), Time::from_nanos(stall.to_ns));
-    let places = |culprit: &CulpritReport| CulpritPlaces {
-        part: culprit.clone(),
-        lane: index.lane(culprit.request),
-        iterations_us: prefills(index, culprit.request, within),
+    let places = |culprit: &CulpritReport| {
+        let (lane, iterations_us) = prefills(index, culprit.request, within);
+        CulpritPlaces { part: culprit.clone(), lane, iterations_us }
     };
     StallView {
         request: stall.request,
@@ -86,16 +85,25 @@ pub(super) fn stall_view(index: &Index<'_>, stall: &StallReport) -> StallView {
     }
 }
 
-/// The iterations of a request's own lane that prefilled it between two times.
-fn prefills(index: &Index<'_>, request: RequestId, (from, to): (Time, Time)) -> Vec<(u64, u64)> {
-    let Some(log) = index.recording.log.get(index.lane(request).index()) else {
-        return Vec::new();
+/// The iterations that prefilled a request between two times, of one lane: the last one's where turns
+/// spread a prompt over several.
+fn prefills(
+    index: &Index<'_>,
+    request: RequestId,
+    (from, to): (Time, Time),
+) -> (LaneId, Vec<(u64, u64)>) {
+    let last = index.chunk_before(request, to);
+    let lane = last.map_or_else(|| index.lane(request), |at| at.lane);
+    let Some(log) = index.recording.log.get(lane.index()) else {
+        return (lane, Vec::new());
     };
     let first = log.partition_point(|i| i.end <= from);
     let last = log.partition_point(|i| i.start < to).max(first);
-    log.range(first..last)
+    let iterations = log
+        .range(first..last)
         .filter(|i| i.chunks.iter().any(|chunk| chunk.request == request))
         .take(MARKED)
         .map(|i| (i.start.as_nanos() / 1000, i.end.as_nanos() / 1000))
-        .collect()
+        .collect();
+    (lane, iterations)
 }

@@ -52,8 +52,12 @@ impl Queue {
             let wait = Wait { request, from: row.arrival, to: row.scheduled, preempted: false };
             add(trace.replica_of(row), wait);
         }
-        for log in recording.log {
-            for wait in preempted(log) {
+        let mut lane = LaneId(0);
+        while lane.index() < recording.log.len() {
+            let lanes = trace.lanes_beside(lane);
+            let logs = &recording.log[lane.index()..lanes.end.index().min(recording.log.len())];
+            lane = lanes.end;
+            for wait in preempted(logs) {
                 let row = &trace.requests[wait.request.index()];
                 let gone = row.status == Status::Rejected && wait.to == Time::NEVER;
                 if !gone {
@@ -126,30 +130,34 @@ impl Queue {
     }
 }
 
-/// The stretches between a preemption and the batch that took the request back, of one lane.
-fn preempted(log: &Log) -> Vec<Wait> {
+/// The stretches between a preemption and the batch that took the request back, of one replica's
+/// lanes: where these are turns, another lane may take it back.
+fn preempted(logs: &[Log]) -> Vec<Wait> {
     let mut waits: Vec<Wait> = Vec::new();
+    if logs.iter().all(|log| log.preemptions().next().is_none()) {
+        return waits;
+    }
+    let mut batches: Vec<(Time, usize, IterationNo)> = Vec::new();
+    for (lane, log) in logs.iter().enumerate() {
+        let numbers = log.prefills().map(|(number, _)| number);
+        let numbers = numbers.chain(log.preemptions().map(|(number, _)| number));
+        batches.extend(numbers.map(|number| (log.end(number), lane, number)));
+    }
+    batches.sort_unstable();
+    batches.dedup();
     let mut away = std::collections::HashMap::new();
-    let mut prefills = log.prefills().peekable();
-    let mut back = |upto: IterationNo,
-                    away: &mut std::collections::HashMap<RequestId, usize>,
-                    waits: &mut Vec<Wait>| {
-        while let Some((number, chunks)) = prefills.next_if(|&(number, _)| number < upto) {
-            for chunk in chunks {
-                if let Some(at) = away.remove(&chunk.request) {
-                    waits[at].to = log.start(number);
-                }
-            }
-        }
-    };
-    for (number, lost) in log.preemptions() {
-        back(number, &mut away, &mut waits);
-        for &request in lost {
+    for (_, lane, number) in batches {
+        let iteration = logs[lane].at(number);
+        for &request in iteration.preempted {
             away.insert(request, waits.len());
-            let from = log.start(number);
+            let from = iteration.start;
             waits.push(Wait { request, from, to: Time::NEVER, preempted: true });
         }
+        for chunk in iteration.chunks {
+            if let Some(at) = away.remove(&chunk.request) {
+                waits[at].to = iteration.start;
+            }
+        }
     }
-    back(log.numbers().end, &mut away, &mut waits);
     waits
 }

@@ -1,7 +1,10 @@
 //! Runs on identical replicas that no scenario describes.
 
+use std::sync::Arc;
+
 use metron_sim::cost::CostModel;
 use metron_sim::fleet::{FleetSetup, MakeScheduler, PoolSetup, Routing};
+use metron_sim::replica::Accepts;
 use metron_sim::scheduler::EngineInfo;
 use metron_sim::sim::{Outcome, SimError, SimOptions, play_fleet};
 use metron_sim::time::Span;
@@ -19,6 +22,8 @@ pub(crate) struct Setup<'a> {
     pub routing: Routing,
     /// Whether the engine plans steps ahead, for policies that can.
     pub async_scheduling: bool,
+    /// Whose drafts are accepted, where the engine drafts.
+    pub luck: Option<&'a Arc<dyn Accepts>>,
     /// Observation ends this long after the beginning; otherwise the run drains.
     pub horizon: Option<Span>,
 }
@@ -32,7 +37,7 @@ impl<'a> Setup<'a> {
             engine: self.engine,
             replicas: self.replicas,
             async_scheduling: self.async_scheduling,
-            luck: None,
+            luck: self.luck,
             answers_end_at: None,
             make,
         };

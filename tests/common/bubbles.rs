@@ -52,27 +52,38 @@ fn chunks_of(iteration: &Iteration<'_>) -> Vec<Chunk> {
 }
 
 fn shape<'c>(iteration: &Iteration<'_>, chunks: &'c [Chunk], sampled: u32) -> BatchShape<'c> {
-    BatchShape::new(
-        chunks,
-        Decodes::one_token_each(iteration.decodes, iteration.decode_kv_tokens),
-        sampled,
-    )
+    let tokens = iteration.decodes + iteration.drafts.verified;
+    let decodes = Decodes::verifying(iteration.decodes, tokens, iteration.decode_kv_tokens);
+    BatchShape::new(chunks, decodes, sampled)
+}
+
+/// Where the host's work is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Host {
+    /// In the iteration, as far as stage 0 does not hide it.
+    Hidden,
+    /// In the iteration.
+    Seen,
+    /// Before it begins.
+    Before,
 }
 
 /// Waits between stages: what an iteration took beyond its own stages.
-fn between(iteration: &Iteration<'_>, cost: &dyn CostModel, planned_ahead: bool) -> u64 {
+fn between(iteration: &Iteration<'_>, cost: &dyn CostModel, host: Host) -> u64 {
     let chunks = chunks_of(iteration);
     let shape = shape(iteration, &chunks, iteration.sampled());
     let whole = cost.time(&shape);
-    let host = match planned_ahead {
-        true => {
+    let host = match host {
+        Host::Hidden => {
             let first = cost.stage_time(&shape, 0);
             first.host.as_nanos().saturating_sub(first.gpu.as_nanos())
         }
-        false => cost.time(&shape).host.as_nanos(),
+        Host::Seen => cost.time(&shape).host.as_nanos(),
+        Host::Before => 0,
     };
+    let draft = iteration.drafting(&chunks).map(|draft| cost.draft_time(&draft).gpu.as_nanos());
     let lasted = iteration.end.since(iteration.start).as_nanos();
-    lasted.saturating_sub(whole.gpu.as_nanos() + host)
+    lasted.saturating_sub(whole.gpu.as_nanos() + draft.unwrap_or(0) + host)
 }
 
 /// What the batch would take less without each of its chunks.
@@ -113,11 +124,24 @@ impl Reference {
         planned_ahead: bool,
         index: &Index<'_>,
     ) -> Reference {
+        Reference::of(outcome, cost, if planned_ahead { Host::Hidden } else { Host::Seen }, index)
+    }
+
+    /// The same where lanes are turns of one running list.
+    pub(crate) fn by_turns(
+        outcome: &Outcome,
+        cost: &dyn CostModel,
+        index: &Index<'_>,
+    ) -> Reference {
+        Reference::of(outcome, cost, Host::Before, index)
+    }
+
+    fn of(outcome: &Outcome, cost: &dyn CostModel, host: Host, index: &Index<'_>) -> Reference {
         let logs = outcome.log.as_deref().expect("kept");
         let stages = cost.stages() as usize;
         let took = |lane: usize, number: IterationNo| -> Vec<u64> {
             let iteration = logs[lane].at(number);
-            let bubble = between(&iteration, cost, planned_ahead);
+            let bubble = between(&iteration, cost, host);
             let parts = index.parts(LaneId::at(lane), number);
             let part = |cause| parts.iter().find(|(of, _)| *of == cause).expect("a part").1;
             assert_eq!(part(Cause::PipelineBubble), bubble, "lane {lane}, iteration {number}");
@@ -163,7 +187,7 @@ impl Reference {
                     }
                 }
                 let idle = free.map_or(0, |free| iteration.start.since(free).as_nanos());
-                parts.push(share(idle, between(&iteration, cost, planned_ahead), &ahead));
+                parts.push(share(idle, between(&iteration, cost, host), &ahead));
                 free = Some(iteration.free);
                 let next = log.get(IterationNo::at(waits.len() + 1)).map(|next| next.start);
                 // The reason that the last one gave stood until observation ended.
@@ -199,6 +223,68 @@ impl Reference {
     /// What there was to share of waits for another lane's turn, each iteration once.
     pub(crate) fn turns(&self) -> u64 {
         self.turns.iter().flatten().flatten().map(|turn| turn.ns).sum()
+    }
+
+    /// The same where lanes are turns of one running list: what the request saw of each iteration that
+    /// it was in, and before it where it decoded in the decode step before of the same lane.
+    pub(crate) fn culprits_by_turns(
+        &self,
+        outcome: &Outcome,
+        victim: RequestId,
+        gap: &Gap,
+    ) -> BTreeMap<RequestId, (u64, u64)> {
+        let logs = outcome.log.as_deref().expect("kept");
+        let trace = &outcome.trace;
+        let beside = trace.lanes_beside(trace.requests[victim.index()].lane);
+        let of_lane = |lane: LaneId| {
+            let iterations = logs[lane.index()].iter().enumerate();
+            iterations.map(move |(number, iteration)| (iteration.end, lane.index(), number))
+        };
+        let mut batches: Vec<(Time, usize, usize)> =
+            LaneId::each(beside).flat_map(of_lane).collect();
+        batches.sort_unstable();
+        let at = |lane: usize, number: usize| logs[lane].at(IterationNo::at(number));
+        let mut found: BTreeMap<RequestId, (u64, u64)> = BTreeMap::new();
+        let mut known: BTreeSet<(RequestId, Time)> = BTreeSet::new();
+        let mut add = |part: &Part, ns: u64| {
+            if ns > 0 {
+                let sum = found.entry(part.request).or_default();
+                let new = known.insert((part.request, part.began));
+                *sum = (sum.0 + ns, sum.1 + if new { part.tokens } else { 0 });
+            }
+        };
+        let open = gap.token >= trace.requests[victim.index()].tokens;
+        let (mut told, mut last) = (gap.from, None);
+        if gap.token > 0 {
+            last = batches.iter().copied().find(|&(end, ..)| end == gap.from);
+        }
+        let mut preempted = false;
+        for &(end, lane, number) in batches.iter().filter(|&&(end, ..)| end > gap.from) {
+            let iteration = at(lane, number);
+            preempted |= iteration.preempted.contains(&victim);
+            let prefills = iteration.chunks.iter().any(|chunk| chunk.request == victim);
+            let decodes = !prefills && !open && end == gap.to;
+            if end > gap.to || !prefills && !decodes {
+                continue;
+            }
+            let before = last.filter(|&(_, of, _)| of == lane && decodes && !preempted);
+            let steps = |(.., before): (Time, usize, usize)| {
+                (before + 1..number).all(|between| at(lane, between).decodes == 0)
+            };
+            if let Some((.., before)) = before.filter(|&before| steps(before)) {
+                for parts in &self.lanes[lane][before + 1..=number] {
+                    parts.iter().for_each(|part| add(part, part.stage_0 + part.between));
+                }
+            } else {
+                let lasted = u128::from(end.since(iteration.start).as_nanos());
+                let seen = u128::from(end.since(told.max(iteration.start)).as_nanos());
+                for part in self.lanes[lane][number].iter().filter(|part| part.request != victim) {
+                    add(part, (u128::from(part.between) * seen / lasted) as u64);
+                }
+            }
+            (told, last) = (end, Some((end, lane, number)));
+        }
+        found
     }
 
     /// Culprits of a gap's bubbles: nanoseconds, and prefill tokens.

@@ -323,38 +323,6 @@ impl Case {
         self.config["async_scheduling"] == true || self.name.starts_with("async_real_")
     }
 
-    /// The scheduler that stands for the case's, and the version that was recorded.
-    pub(crate) fn recorded_of(&self) -> (&'static str, String) {
-        let version = match (self.config["vllm_version"].as_str(), self.config["source"].as_str()) {
-            (Some(version), _) => version,
-            (None, Some(source)) => source.rsplit('@').next().unwrap_or(source),
-            (None, None) => panic!("{}: no version", self.name),
-        };
-        (self.scheduler().name(), version.to_owned())
-    }
-
-    /// What the case has on of what can be proven by itself. `folder` is its capability's.
-    pub(crate) fn capabilities(&self, folder: &str) -> Vec<Capability> {
-        let c = &self.config;
-        let rows = match self.planned_ahead() {
-            true => (true, Capability::Asynchronous),
-            false => (true, Capability::Synchronous),
-        };
-        [
-            rows,
-            (!c["spec"].is_null(), Capability::Drafts),
-            (self.stages() > 1, Capability::Pipeline),
-            (!c["kv_groups"].is_null(), Capability::HybridKv),
-            (c["enable_prefix_caching"] == true || self.is_nano(), Capability::PrefixCaching),
-            (!c["kv_connector"].is_null() && folder != "offload", Capability::PdEnds),
-            (folder == "offload", Capability::HostTier),
-            (c["policy"] == "priority", Capability::Priorities),
-        ]
-        .into_iter()
-        .filter_map(|(on, capability)| on.then_some(capability))
-        .collect()
-    }
-
     /// KV that comes from elsewhere or goes there.
     fn transfers(&self) -> Option<ReplayTransfers> {
         let c = &self.config;
@@ -452,6 +420,38 @@ impl Case {
             chunks: ours.host_chunks,
         };
         Some([theirs, ours])
+    }
+
+    /// The scheduler that stands for the case's, and the version that was recorded.
+    pub(crate) fn recorded_of(&self) -> (&'static str, String) {
+        let version = match (self.config["vllm_version"].as_str(), self.config["source"].as_str()) {
+            (Some(version), _) => version,
+            (None, Some(source)) => source.rsplit('@').next().unwrap_or(source),
+            (None, None) => panic!("{}: no version", self.name),
+        };
+        (self.scheduler().name(), version.to_owned())
+    }
+
+    /// What the case has on of what can be proven by itself. `folder` is its capability's.
+    pub(crate) fn capabilities(&self, folder: &str) -> Vec<Capability> {
+        let c = &self.config;
+        let rows = match self.planned_ahead() {
+            true => (true, Capability::Asynchronous),
+            false => (true, Capability::Synchronous),
+        };
+        [
+            rows,
+            (!c["spec"].is_null(), Capability::Drafts),
+            (self.stages() > 1, Capability::Pipeline),
+            (!c["kv_groups"].is_null(), Capability::HybridKv),
+            (c["enable_prefix_caching"] == true || self.is_nano(), Capability::PrefixCaching),
+            (!c["kv_connector"].is_null() && folder != "offload", Capability::PdEnds),
+            (folder == "offload", Capability::HostTier),
+            (c["policy"] == "priority", Capability::Priorities),
+        ]
+        .into_iter()
+        .filter_map(|(on, capability)| on.then_some(capability))
+        .collect()
     }
 
     fn number(&self, key: &str) -> Option<u32> {

@@ -47,6 +47,7 @@ pub(crate) fn simulate(
     requests: Vec<Request>,
 ) -> Outcome {
     let setup = Setup {
+        luck: None,
         cost,
         engine,
         replicas: 1,

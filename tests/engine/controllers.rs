@@ -49,6 +49,7 @@ impl Controller for Watch {
 
 fn played(router: RouterKind, seen: Option<&Arc<Mutex<Seen>>>, reference: bool) -> Outcome {
     let setup = Setup {
+        luck: None,
         cost: &FiveMs,
         engine: ENGINE,
         replicas: 2,

@@ -29,6 +29,7 @@ impl CostModel for ByTokens {
 /// Two ranks that take requests in turn.
 fn played(requests: &[Request], horizon: Option<Span>, async_scheduling: bool) -> Outcome {
     let setup = Setup {
+        luck: None,
         cost: &ByTokens,
         engine: ENGINE,
         replicas: 2,
@@ -96,6 +97,7 @@ fn the_wait_for_a_slower_rank_has_a_name() {
         replicas: 2,
         cost: &ByTokens,
         planned_ahead: false,
+        by_turns: false,
         in_step: true,
         memory,
     };

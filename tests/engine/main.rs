@@ -29,4 +29,5 @@ mod small;
 mod swarm;
 mod threads;
 mod timing;
+mod transfers;
 mod unshared;

@@ -14,7 +14,7 @@ use metron_sim::kv::{BlockKey, CacheRules, KvGroups, Pool};
 use metron_sim::request::RequestId;
 
 /// vLLM 0.33's prefix cache.
-const RULES: CacheRules = CacheRules {
+pub(crate) const RULES: CacheRules = CacheRules {
     keyless_first: true,
     newest_wins: false,
     hash_at_schedule: true,
@@ -73,21 +73,21 @@ struct Follower {
     namers: HashMap<BlockKey, (String, u32)>,
 }
 
-fn number(value: &Value, key: &str) -> u32 {
+pub(crate) fn number(value: &Value, key: &str) -> u32 {
     value[key].as_u64().unwrap_or_else(|| panic!("{key}")) as u32
 }
 
-fn texts(value: &Value) -> Vec<String> {
+pub(crate) fn texts(value: &Value) -> Vec<String> {
     let all = value.as_array().map_or(&[][..], Vec::as_slice);
     all.iter().map(|text| text.as_str().expect("an id").to_owned()).collect()
 }
 
-fn rows(value: &Value) -> &[Value] {
+pub(crate) fn rows(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
-/// The requests, each with what its tokens are.
-fn requests(case: &Value, block: u32) -> Vec<Live> {
+/// What the tokens of each request are.
+pub(crate) fn contents(case: &Value, block: u32) -> Vec<Content> {
     let rows = rows(&case["requests"]);
     let place = |id: &Value| rows.iter().position(|row| row["id"] == *id).expect("a request");
     let mut groups: Vec<&Value> = Vec::new();
@@ -109,7 +109,13 @@ fn requests(case: &Value, block: u32) -> Vec<Live> {
             Origin { ids: Ids::all(ids), covers: blocks * block, parent, answer_is_met: true }
         })
         .collect();
-    let live = |(place, row): (usize, &Value)| Live {
+    let content =
+        |place: usize| Content::of(RequestId::at(place), block, |id| origins[id.index()].clone());
+    (0..origins.len()).map(content).collect()
+}
+
+fn requests(case: &Value, block: u32) -> Vec<Live> {
+    let live = |(row, content): (&Value, Content)| Live {
         id: row["id"].as_str().expect("an id").to_owned(),
         prompt: number(row, "prompt"),
         known: number(row, "prompt"),
@@ -117,11 +123,11 @@ fn requests(case: &Value, block: u32) -> Vec<Live> {
         in_flight: 0,
         last_batch: 0,
         ended: false,
-        content: Content::of(RequestId::at(place), block, |id| origins[id.index()].clone()),
+        content,
         loading: false,
         settled: 0,
     };
-    rows.iter().enumerate().map(live).collect()
+    rows(&case["requests"]).iter().zip(contents(case, block)).map(live).collect()
 }
 
 impl Follower {

@@ -85,6 +85,7 @@ fn recording<'o>(outcome: &'o Outcome, cost: &'o dyn CostModel) -> Recording<'o>
         replicas: 1,
         cost,
         planned_ahead: false,
+        by_turns: false,
         in_step: false,
         memory,
     }];

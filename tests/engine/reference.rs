@@ -282,6 +282,7 @@ pub(crate) fn run(system: &System, reference: bool) -> Outcome {
 fn run_on(system: &System, arriving: &mut dyn Arriving, reference: bool) -> Outcome {
     let staged = Stages(system.pipeline);
     let setup = Setup {
+        luck: None,
         cost: if system.pipeline == 1 { &Uneven } else { &staged },
         engine: system.engine,
         replicas: system.replicas,

@@ -59,6 +59,7 @@ fn computed(drawn: &Drawn, block_tokens: u32) -> Vec<u32> {
         ..ENGINE
     };
     let setup = Setup {
+        luck: None,
         cost: &Quick,
         engine,
         replicas: 1,

@@ -26,9 +26,6 @@ fn ten_thousand_random_scenarios_hold() {
     }
 }
 
-/// Goes with `DRAWN` of `src/swarm/draw/speculative.rs`.
-const DRAFTS: &str = "drawn once a policy schedules drafts";
-
 /// Keys that are never drawn, and why.
 const EXEMPT: &[(&str, &str)] = &[
     ("Scenario.derived", "written into results; not read"),
@@ -39,20 +36,6 @@ const EXEMPT: &[(&str, &str)] = &[
     ("Evidence.from", "words for people"),
     ("Evidence.expected_error", "words for people"),
     ("Arrivals.all_at_once", "a word that stands alone; both of its forms are drawn"),
-    ("Engine.speculative", DRAFTS),
-    ("Speculative.method", DRAFTS),
-    ("Speculative.num_speculative_tokens", DRAFTS),
-    ("Speculative.tokens", DRAFTS),
-    ("Speculative.draft_model", DRAFTS),
-    ("Speculative.off_above_running", DRAFTS),
-    ("Speculative.num_speculative_tokens_per_batch_size", DRAFTS),
-    ("Speculative.acceptance", DRAFTS),
-    ("DraftAcceptance.rate", DRAFTS),
-    ("DraftAcceptance.by_position", DRAFTS),
-    ("DraftAcceptance.length", DRAFTS),
-    ("DraftAcceptance.by_class", DRAFTS),
-    ("DraftAcceptance.trace", DRAFTS),
-    ("DraftAcceptance.preset", DRAFTS),
 ];
 
 /// Choices that are never drawn.
@@ -64,12 +47,6 @@ const EXEMPT_CHOICES: &[(&str, &str)] = &[
     ("EvidenceKind=\"defined\"", "words for people"),
     ("EvidenceKind=\"assumed\"", "words for people"),
     ("EvidenceKind=\"unstated\"", "words for people"),
-    ("Speculative=\"eagle\"", DRAFTS),
-    ("Speculative=\"eagle3\"", DRAFTS),
-    ("Speculative=\"mtp\"", DRAFTS),
-    ("Speculative=\"ngram\"", DRAFTS),
-    ("Speculative=\"draft_model\"", DRAFTS),
-    ("Speculative=\"suffix\"", DRAFTS),
 ];
 
 /// The values that each key was given, by the schema's type and key.

@@ -177,6 +177,7 @@ fn the_horizon_ends_observation_and_loses_nobody() {
     let horizon = Some(Span::from_millis(52));
     for async_scheduling in [false, true] {
         let setup = Setup {
+            luck: None,
             cost: &FIVE_MS,
             engine: ENGINE,
             replicas: 1,
@@ -203,6 +204,7 @@ fn a_policy_that_runs_nothing_is_an_error_and_not_a_hang() {
         fn schedule(&mut self, _: &mut Step<'_>) {}
     }
     let setup = Setup {
+        luck: None,
         cost: &FIVE_MS,
         engine: ENGINE,
         replicas: 1,
@@ -235,6 +237,7 @@ fn a_policy_that_preempts_without_end_is_an_error_and_not_a_hang() {
     }
     for replicas in [1, 3] {
         let setup = Setup {
+            luck: None,
             cost: &FIVE_MS,
             engine: ENGINE,
             replicas,

@@ -5,18 +5,21 @@ use crate::alike::{Setup, play};
 use crate::bubbles::Reference;
 use crate::random::{seeds, small};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes, IterationTime, Parts};
+use metron_sim::cost::{BatchShape, Chunk, CostModel, Decodes, DraftShape, IterationTime, Parts};
 use metron_sim::explain::{
     Blame, Cause, Culprit, Gap, Index, Misses, SHARED, Split, culprits, victims,
 };
 use metron_sim::fleet::Routing;
 use metron_sim::ids::{ClassId, LaneId};
 use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate, per_request};
+use metron_sim::replica::Accepts;
 use metron_sim::request::{Request, RequestId};
 use metron_sim::runner::recording_of_alike;
 use metron_sim::scheduler::{EngineInfo, SchedulerConfig};
-use metron_sim::sim::{ChunkRecord, Outcome, SimOptions};
+use metron_sim::sim::{ChunkRecord, Outcome, SimError, SimOptions};
+use metron_sim::speculative::{Acceptance, AcceptanceRule, DraftRules, Method, Speculative};
 use metron_sim::time::{Span, Time};
 use metron_sim::trace::Status;
 use metron_sim::workload::Workload;
@@ -33,7 +36,7 @@ impl Odd {
     fn kernels_us(&self, shape: &BatchShape<'_>) -> f64 {
         let tokens = shape.chunks().iter().map(|c| f64::from(c.tokens)).sum::<f64>();
         let context = shape.chunks().iter().map(|c| f64::from(c.context)).sum::<f64>();
-        let compute = 3.317 * (tokens + f64::from(shape.decodes().requests()));
+        let compute = 3.317 * (tokens + f64::from(shape.decodes().tokens()));
         let memory = 41.7713 + 0.2137 * shape.decodes().kv_tokens() as f64;
         libm::sqrt(compute * compute + memory * memory)
             + 0.0713 * context
@@ -78,6 +81,12 @@ impl CostModel for Odd {
         Span::from_nanos(if self.stages > 1 { 1_101 } else { 0 })
     }
 
+    fn draft_time(&self, draft: &DraftShape<'_>) -> IterationTime {
+        let us = 1.937 * f64::from(draft.tokens) + 0.0517 * draft.kv_tokens as f64;
+        let host = Span::from_micros_f64(0.213 * f64::from(draft.requests));
+        IterationTime { gpu: Span::from_micros_f64(us), host }
+    }
+
     fn parts(&self, shape: &BatchShape<'_>) -> Parts {
         let sequences = Odd::sequences(shape);
         Parts {
@@ -96,6 +105,8 @@ struct Case {
     replicas: u32,
     horizon: Option<Span>,
     workload: Workload,
+    /// Whose drafts are accepted, where the engine drafts.
+    luck: Option<Arc<dyn Accepts>>,
 }
 
 impl Case {
@@ -134,11 +145,23 @@ impl Case {
             replicas: rng.random_range(1..=2),
             horizon,
             workload,
+            luck: None,
         }
     }
 
     fn play(&self, planned_ahead: bool, reference: bool) -> Outcome {
+        self.try_play(planned_ahead, reference)
+            .unwrap_or_else(|error| panic!("{:?} on {:?}: {error}", self.config, self.engine))
+    }
+
+    /// Whether it comes to an end.
+    fn ends(&self, planned_ahead: bool) -> bool {
+        self.try_play(planned_ahead, false).is_ok()
+    }
+
+    fn try_play(&self, planned_ahead: bool, reference: bool) -> Result<Outcome, SimError> {
         let setup = Setup {
+            luck: self.luck.as_ref(),
             routing: Routing::default(),
             cost: &self.cost,
             engine: self.engine,
@@ -149,7 +172,6 @@ impl Case {
         let options = SimOptions { reference, keep_log: true, progress: None };
         let make = || self.config.build(&self.engine);
         play(&setup, &make, &mut self.workload.arriving(), options)
-            .unwrap_or_else(|error| panic!("{:?} on {:?}: {error}", self.config, self.engine))
     }
 
     /// Returns what was seen, and how much of pipeline bubbles had culprits, and of waits for another
@@ -157,7 +179,7 @@ impl Case {
     fn check(&self, planned_ahead: bool) -> (Split, [u64; 2]) {
         let outcome = self.play(planned_ahead, false);
         let slow = self.play(planned_ahead, true);
-        assert!(outcome == slow, "both paths log the same");
+        same(&outcome, &slow);
         let needs = self.config.build(&self.engine).needs();
         let recording =
             recording_of_alike(&outcome, &self.cost, &self.engine, &needs, planned_ahead);
@@ -186,8 +208,10 @@ impl Case {
         }
         assert_eq!(index.totals().all(), seen, "all requests together");
         self.check_blame(&index, &seen);
+        let by_turns = self.cost.stages > 1 && needs.by_request;
         let shared = match self.cost.stages {
             1 => [0; 2],
+            _ if by_turns => self.check_turns(&index, &outcome),
             _ => self.check_bubbles(&index, &outcome, planned_ahead && needs.plans_ahead),
         };
         self.check_memory(&index, &outcome, planned_ahead);
@@ -236,6 +260,44 @@ impl Case {
         [caused.iter().flatten().sum(), reference.turns()]
     }
 
+    /// The same where lanes are turns of one running list. Victims are delayed as their gaps' culprits
+    /// say, in whatever lanes.
+    fn check_turns(&self, index: &Index<'_>, outcome: &Outcome) -> [u64; 2] {
+        let reference = Reference::by_turns(outcome, &self.cost, index);
+        let requests = index.requests();
+        let mut caused = vec![vec![[0; 2]; requests.len()]; requests.len()];
+        for victim in requests.clone() {
+            for gap in index.gaps(victim) {
+                let expected = reference.culprits_by_turns(outcome, victim, &gap);
+                let all = culprits(index, victim, gap.token);
+                for one in &all {
+                    let [bubbles, sum] = &mut caused[one.request.index()][victim.index()];
+                    *bubbles += if one.cause == Cause::PipelineBubble { one.ns } else { 0 };
+                    *sum += one.ns;
+                }
+                let found = all.iter().filter(|one| one.cause == Cause::PipelineBubble);
+                let found: BTreeMap<RequestId, (u64, u64)> =
+                    found.map(|one| (one.request, (one.ns, one.tokens))).collect();
+                assert_eq!(found, expected, "request {victim}, {gap:?}");
+            }
+        }
+        let blame = Blame::new(index);
+        let all: Vec<RequestId> = requests.clone().collect();
+        for ((culprit, victims), caused) in
+            requests.clone().zip(victims(index, &blame, &all)).zip(&caused)
+        {
+            let given = blame.given[culprit.index()][Cause::PipelineBubble];
+            let bubbles: u64 = caused.iter().map(|&[bubbles, _]| bubbles).sum();
+            assert_eq!(given, bubbles, "blame of request {culprit}");
+            let delayed: BTreeMap<RequestId, u64> = victims.delayed.into_iter().collect();
+            for victim in requests.clone() {
+                let delayed = delayed.get(&victim).copied().unwrap_or(0);
+                assert_eq!(delayed, caused[victim.index()][1], "{culprit} delayed {victim}");
+            }
+        }
+        [caused.iter().flatten().map(|&[bubbles, _]| bubbles).sum(), 0]
+    }
+
     /// Blame given equals delay received, cause by cause: in the run, by the stalls' culprits, and
     /// by the culprits' victims.
     fn check_blame(&self, index: &Index<'_>, seen: &Split) {
@@ -264,8 +326,13 @@ impl Case {
                     assert!(by[cause] <= ns && (by[cause] == ns || !whole), "{request}: {named:?}");
                 }
                 assert!(by[Cause::PipelineBubble] <= gap.split[Cause::PipelineBubble]);
-                let communication = self.communication(index, request, &gap);
-                assert_eq!(by[Cause::Communication], communication, "{request}: {gap:?}");
+                if self.cost.stages > 1 && self.luck.is_some() || index.recording.pools[0].by_turns
+                {
+                    assert!(by[Cause::Communication] <= gap.split[Cause::Communication]);
+                } else {
+                    let communication = self.communication(index, request, &gap);
+                    assert_eq!(by[Cause::Communication], communication, "{request}: {gap:?}");
+                }
                 let selfish = named.iter().find(|culprit| culprit.request == request);
                 // Its own earlier batch may still be in the pipeline while it waits.
                 let own = |culprit: &Culprit| culprit.cause == Cause::Recompute;
@@ -282,12 +349,8 @@ impl Case {
     /// what its decodes alone would have; to its own chunks' steps, beyond what each would have alone.
     fn communication(&self, index: &Index<'_>, request: RequestId, gap: &Gap) -> u64 {
         let log = &index.recording.log[index.lane(request).index()];
-        let of = |chunks: &[Chunk], decodes, decode_kv_tokens, sampled| {
-            let shape = BatchShape::new(
-                chunks,
-                Decodes::one_token_each(decodes, decode_kv_tokens),
-                sampled,
-            );
+        let of = |chunks: &[Chunk], decodes: Decodes, sampled| {
+            let shape = BatchShape::new(chunks, decodes, sampled);
             self.cost.overheads(&shape).communication.as_nanos()
         };
         let mut sum = 0;
@@ -296,14 +359,18 @@ impl Case {
         for i in log.range(from..to).filter(|i| !i.chunks.is_empty()) {
             let chunk = |c: &ChunkRecord| Chunk { context: c.context, tokens: c.tokens };
             let chunks: Vec<Chunk> = i.chunks.iter().map(chunk).collect();
-            let whole = of(&chunks, i.decodes, i.decode_kv_tokens, i.sampled());
+            let decodes = match i.drafts.verified {
+                0 => Decodes::one_token_each(i.decodes, i.decode_kv_tokens),
+                more => Decodes::verifying(i.decodes, i.decodes + more, i.decode_kv_tokens),
+            };
+            let whole = of(&chunks, decodes, i.sampled());
             if let Some(own) = i.chunks.iter().position(|chunk| chunk.request == request) {
                 let completed = i.chunks.iter().filter(|chunk| chunk.samples).count() as u32;
-                let all = of(&chunks, 0, 0, completed).min(whole);
-                let alone = of(&chunks[own..=own], 0, 0, i.chunks[own].samples.into());
+                let all = of(&chunks, Decodes::NONE, completed).min(whole);
+                let alone = of(&chunks[own..=own], Decodes::NONE, i.chunks[own].samples.into());
                 sum += if chunks.len() > 1 { all.saturating_sub(alone) } else { 0 };
             } else if i.end == gap.to && i.decodes > 0 {
-                sum += whole.saturating_sub(of(&[], i.decodes, i.decode_kv_tokens, i.decodes));
+                sum += whole.saturating_sub(of(&[], decodes, decodes.tokens()));
             }
         }
         sum
@@ -338,6 +405,7 @@ impl Case {
     /// What requests hold adds up to the blocks in use, where none are shared or kept for reuse.
     fn check_memory(&self, index: &Index<'_>, outcome: &Outcome, planned_ahead: bool) {
         if planned_ahead
+            || self.luck.is_some()
             || self.cost.stages > 1
             || self.engine.prefix_caching
             || self.config.build(&self.engine).needs().always_caches
@@ -391,13 +459,80 @@ fn causes_add_up_and_blame_equals_delay_under_every_policy() {
         }
     }
     if seeds.end - seeds.start > 1 {
-        // Ranks that step together: tests/engine/lockstep.rs.
-        let never = [Cause::CutOff, Cause::Idle, Cause::LockstepWait];
+        // Ranks that step together: tests/engine/lockstep.rs; drafts: below.
+        let never = [Cause::CutOff, Cause::Idle, Cause::LockstepWait, Cause::DraftRejected];
         for (cause, ns) in seen.iter().filter(|(cause, _)| !never.contains(cause)) {
             assert!(ns > 0, "the random loads never showed {}", cause.name());
         }
         let bubbles = seen[Cause::PipelineBubble];
         assert!(0 < shared && shared < bubbles, "{shared} ns of {bubbles} ns had culprits");
         assert!(turns > 0, "nobody waited for another lane's turn");
+    }
+}
+
+/// Both paths write the same, the logs included.
+fn same(fast: &Outcome, slow: &Outcome) {
+    assert!(fast.trace == slow.trace, "both paths bring the same tokens");
+    let logs = |outcome: &Outcome| outcome.log.clone().unwrap_or_default();
+    for (lane, (fast, slow)) in logs(fast).iter().zip(&logs(slow)).enumerate() {
+        assert_eq!(fast.len(), slow.len(), "iterations of lane {lane}");
+        let both = fast.iter().zip(slow).zip(0..);
+        both.for_each(|((fast, slow), at)| assert_eq!(fast, slow, "lane {lane}, iteration {at}"));
+    }
+    assert!(fast == slow, "both paths log the same");
+}
+
+/// Draws who drafts, and how many drafts are accepted.
+fn drafting(rng: &mut Xoshiro256PlusPlus) -> Speculative {
+    let tokens = rng.random_range(1..=4);
+    let method = match rng.random_range(0..4) {
+        0 => Method::Eagle,
+        1 => Method::Mtp { modules: rng.random_range(1..=2) },
+        2 => Method::DraftModel,
+        _ => Method::Ngram,
+    };
+    let off_above_running = rng.random_bool(0.3).then(|| rng.random_range(0..=4));
+    let rules = DraftRules { method, tokens, off_above_running, by_batch_size: None };
+    let rate = [0.0, 0.4, 0.8, 1.0][rng.random_range(0..4)];
+    Speculative { rules, acceptance: Acceptance::of_all(AcceptanceRule::rate(rate, tokens)) }
+}
+
+fn check_drafts(seed: u64) -> Split {
+    let mut case = Case::draw("vllm-v1", seed);
+    let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed ^ 0x5bec);
+    let drafting = Arc::new(drafting(&mut rng));
+    case.engine.speculative = Some(drafting.rules);
+    // Drafts need room of their own.
+    case.engine.kv_blocks *= 2;
+    if !case.config.problems(&case.engine).is_empty() {
+        return Split::ZERO;
+    }
+    case.luck = Some(Arc::new(drafting.luck(seed)));
+    let mut seen = Split::ZERO;
+    for stages in [1, 2 + (seed % 2) as u32] {
+        case.cost.stages = stages;
+        for planned_ahead in [false, true] {
+            // Drafting without asynchronous scheduling is not there on a pipeline.
+            // A prompt that must end with more tokens than a step may take of it never does.
+            if (stages == 1 || planned_ahead) && case.ends(planned_ahead) {
+                seen += case.check(planned_ahead).0;
+            }
+        }
+    }
+    seen
+}
+
+/// Set `METRON_SEED` to play one seed again.
+#[test]
+fn causes_add_up_with_drafts_too() {
+    let seeds = seeds(300);
+    let mut seen = Split::ZERO;
+    for seed in seeds.clone() {
+        let checked = std::panic::catch_unwind(|| check_drafts(seed));
+        seen += checked.unwrap_or_else(|_| panic!("METRON_SEED={seed}"));
+    }
+    if seeds.end - seeds.start > 1 {
+        assert!(seen[Cause::DraftRejected] > 0, "no draft was rejected");
+        assert!(seen[Cause::PreemptedWaiting] > 0, "nobody was preempted");
     }
 }

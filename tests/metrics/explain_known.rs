@@ -45,6 +45,7 @@ fn index(outcome: &Outcome) -> Index<'_> {
         replicas: 1,
         cost: &Linear,
         planned_ahead,
+        by_turns: false,
         in_step: false,
         memory,
     }];

@@ -50,6 +50,7 @@ fn index(outcome: &Outcome) -> Index<'_> {
         replicas: 2,
         cost: &Linear,
         planned_ahead: false,
+        by_turns: false,
         in_step: true,
         memory,
     };

@@ -8,6 +8,7 @@ mod bubbles;
 mod explain_exact;
 mod explain_known;
 mod explain_lockstep;
+mod explain_turns_drafts;
 mod golden_fluidity;
 #[path = "../common/random.rs"]
 mod random;

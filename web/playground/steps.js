@@ -118,6 +118,9 @@
 			step.decodes.length +
 			" decode" +
 			(step.decodes.length === 1 ? "" : "s") +
+			(step.drafts && step.drafts.verified
+				? " with " + M.count(step.drafts.verified) + " drafts, " + M.count(step.drafts.accepted) + " of them accepted"
+				: "") +
 			(step.chunks.length
 				? ", " +
 					M.count(prefill) +
@@ -238,7 +241,7 @@
 		line(2, "waiting", waits.names, waits.count, false);
 		// With a seat, but without a token or a piece of their prompt from this iteration.
 		line(32, "stalled", step.frozen, step.frozen_count, true);
-		// Decodes: one tile, one token.
+		// Decodes: one tile, one request: a token, and with drafts up to as many more as were accepted.
 		row(62, "decode");
 		const rows = 2,
 			each = Math.max(4, Math.min(label, Math.floor(((plot - label) * rows) / Math.max(1, step.decodes.length)) - 1)),
@@ -274,7 +277,8 @@
 		}
 		// Budget.
 		row(150, "budget");
-		const decodes = step.decodes.length,
+		// Drafts count for the budget as they are verified.
+		const decodes = step.decodes.length + (step.drafts ? step.drafts.verified : 0),
 			budget = window.budget;
 		if (budget)
 			bar(

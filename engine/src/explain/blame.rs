@@ -7,9 +7,10 @@
 use super::apportion::apportion;
 use super::bubble::Bubbles;
 use super::cause::{Cause, SHARED, Split};
-use super::chain::{Pricer, shares};
+use super::chain::{Pricer, Seen, shares};
 use super::index::Index;
 use super::lane::LaneColumns;
+use super::piece::{Piece, Shares};
 use super::pressure::{Pressure, Waits, means_of};
 use super::walk::{Visit, Wait};
 use super::weights::chunk_weights;
@@ -50,12 +51,14 @@ impl Blame {
         };
         let mut covers: Vec<Cover> = lanes.iter().map(cover).collect();
         for request in index.requests() {
-            let lane = index.lane(request).index();
+            let id = index.lane(request);
             let mut collect = Collect {
-                pricer: Pricer::of(&lanes[lane].pool),
-                lane: &lanes[lane],
-                weights: &weights[lane],
-                cover: &mut covers[lane],
+                index,
+                request,
+                id,
+                pricer: Pricer::of(&lanes[id.index()].pool),
+                weights: &weights,
+                covers: &mut covers,
                 blame: &mut blame,
             };
             index.walk(request, &mut collect);
@@ -180,62 +183,81 @@ pub(super) fn share_waits(
     }
 }
 
-struct Collect<'c> {
-    pricer: Pricer<'c>,
-    lane: &'c LaneColumns<'c>,
-    weights: &'c [u64],
-    cover: &'c mut Cover,
+/// What a request was delayed by.
+struct Collect<'c, 'a> {
+    index: &'c Index<'a>,
+    request: RequestId,
+    /// Its lane.
+    id: LaneId,
+    pricer: Pricer<'a>,
+    /// By lane.
+    weights: &'c [Vec<u64>],
+    covers: &'c mut [Cover],
     blame: &'c mut Blame,
 }
 
-impl Visit for Collect<'_> {
-    fn decoding(&mut self, from: IterationNo, to: IterationNo, in_batch: bool) {
-        self.cover.waits.decoding(from, to, in_batch);
+impl Collect<'_, '_> {
+    fn cover(&mut self) -> &mut Cover {
+        &mut self.covers[self.id.index()]
+    }
+
+    fn piece(&mut self, lane: LaneId, piece: Piece, bubbles: bool) {
+        let bubbles = self.index.bubbles(lane).filter(|_| bubbles);
+        let weights = &self.weights[lane.index()];
+        let lane = &self.index.lanes[lane.index()];
+        let first = lane.log.chunks_before(piece.iteration);
+        let chunks = lane.log.at(piece.iteration).chunks.len();
+        let weights = &weights[first..first + chunks];
+        let by = Shares { lane, pricer: &mut self.pricer, weights, bubbles };
+        piece.shares(self.request, by, |culprit, cause, ns| {
+            self.blame.add(culprit, cause, ns, 1);
+        });
+    }
+}
+
+impl Visit for Collect<'_, '_> {
+    fn decoding(&mut self, lane: LaneId, from: IterationNo, to: IterationNo, in_batch: bool) {
+        let cover = &mut self.covers[lane.index()];
+        cover.waits.decoding(lane, from, to, in_batch);
         if in_batch {
-            self.cover.decoding[from.next().index()] += 1;
-            self.cover.decoding[to.next().index()] -= 1;
+            cover.decoding[from.next().index()] += 1;
+            cover.decoding[to.next().index()] -= 1;
         }
     }
 
-    fn chunk(&mut self, at: ChunkAt) {
-        if let Some(counts) = self.cover.prefilling.get_mut(at.iteration.index()) {
+    fn joined(&mut self, lane: LaneId, iteration: IterationNo, seen: Seen) {
+        self.piece(lane, Piece::joined(iteration, seen), true);
+    }
+
+    fn chunk(&mut self, at: ChunkAt, seen: Seen) {
+        let by_turns = self.index.lanes[at.lane.index()].pool.by_turns;
+        // Others see the waits of an iteration as long as they are: they are counted.
+        if let Some(counts) = self.covers[at.lane.index()].prefilling.get_mut(at.iteration.index())
+            && !by_turns
+        {
             counts[1] += 1;
         }
-        let iteration = self.lane.log.at(at.iteration);
-        if iteration.chunks.len() < 2 {
-            return;
-        }
-        let first = self.lane.log.chunks_before(at.iteration);
-        let others = self.lane.prefill(at).1.others;
-        let weights = &self.weights[first..first + iteration.chunks.len()];
-        let own = Some(at.place.index());
-        shares(others, weights, own, |place, ns| {
-            self.blame.add(iteration.chunks[place].request, Cause::PrefillInterference, ns, 1);
-        });
-        let others = self.pricer.communication_of_others(&iteration, at.place);
-        shares(others, weights, own, |place, ns| {
-            self.blame.add(iteration.chunks[place].request, Cause::Communication, ns, 1);
-        });
+        self.piece(at.lane, Piece::chunk(at, seen), by_turns);
     }
 
-    fn stage_0(&mut self, iteration: IterationNo) {
-        self.cover.prefilling[iteration.index()][0] += 1;
+    fn stage_0(&mut self, lane: LaneId, iteration: IterationNo) {
+        self.covers[lane.index()].prefilling[iteration.index()][0] += 1;
     }
 
     fn wait(&mut self, wait: Wait) {
-        self.cover.waits.wait(wait);
+        self.cover().waits.wait(wait);
     }
 
     fn unseen(&mut self, first: IterationNo, seen: IterationNo, in_flight: u64) {
-        self.cover.waits.unseen(first, seen, in_flight);
+        self.cover().waits.unseen(first, seen, in_flight);
     }
 
     fn passed_over(&mut self, from: IterationNo, to: IterationNo) {
-        self.cover.waits.passed_over(from, to);
+        self.cover().waits.passed_over(from, to);
     }
 
     fn recomputed(&mut self, preempted: IterationNo, ns: u64) {
-        self.cover.waits.recomputed(preempted, ns);
+        self.cover().waits.recomputed(preempted, ns);
     }
 }
 

@@ -14,6 +14,7 @@
 use std::ops::Range;
 
 use super::cause::Cause;
+use super::chain::Seen;
 use super::chain::shares;
 use super::lane::{LaneColumns, reason};
 use super::tables::Tables;
@@ -280,6 +281,12 @@ impl Caused {
         caused
     }
 
+    /// In the waits of the iterations after `from` and up to `to` of its lane.
+    pub(super) fn between(&self, from: IterationNo, to: IterationNo) -> u64 {
+        let (before, after) = (self.before(from.next()), self.before(to.next()));
+        after[0] - before[0] + after[1] - before[1]
+    }
+
     /// What of it a request saw.
     pub(super) fn suffered(&self, tables: &Tables<'_>, victim: RequestId) -> u64 {
         if self.iterations.is_empty() && self.turns.is_empty() {
@@ -315,15 +322,15 @@ impl Suffer<'_> {
 }
 
 impl Visit for Suffer<'_> {
-    fn decoding(&mut self, from: IterationNo, to: IterationNo, _in_batch: bool) {
+    fn decoding(&mut self, _: LaneId, from: IterationNo, to: IterationNo, _in_batch: bool) {
         self.ns += self.within(from.next()..to.next()).iter().sum::<u64>();
     }
 
-    fn chunk(&mut self, at: ChunkAt) {
+    fn chunk(&mut self, at: ChunkAt, _: Seen) {
         self.ns += self.within(at.iteration..at.iteration.next())[1];
     }
 
-    fn stage_0(&mut self, iteration: IterationNo) {
+    fn stage_0(&mut self, _: LaneId, iteration: IterationNo) {
         self.ns += self.within(iteration..iteration.next())[0];
     }
 

@@ -47,6 +47,7 @@ causes! {
     LockstepWait "lockstep_wait" "waiting for the slowest of the ranks that share experts",
     Host "host" "host work that the GPU waited for",
     Idle "idle" "the GPU had nothing to run",
+    DraftRejected "draft_rejected" "drafting and verifying tokens that were then rejected",
     StepInFlight "step_in_flight" "arrived while an iteration ran",
     ScheduledAhead "scheduled_ahead" "the next iteration was planned before it arrived",
     NoSeat "no_seat" "all seats were taken",
@@ -66,7 +67,10 @@ impl Cause {
     /// Whether it is there in every undisturbed iteration: a deadline's pace covers it first.
     pub fn is_pace(self) -> bool {
         use Cause::*;
-        matches!(self, Own | BatchGrowth | DecodesAlongside | Communication | Host | Idle)
+        matches!(
+            self,
+            Own | BatchGrowth | DecodesAlongside | Communication | Host | Idle | DraftRejected
+        )
     }
 }
 

@@ -9,12 +9,12 @@ use super::prices::Prices;
 use super::recording::RecordedPool;
 use crate::cost::{BatchShape, Chunk, Decodes};
 use crate::ids::ChunkPlace;
-use crate::trace::Iteration;
+use crate::trace::{Drafts, Iteration};
 
 /// An iteration's time as a decoding request sees it, nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DecodeChain {
-    /// One decode alone, with the mean KV of the batch.
+    /// One decode alone, with the mean KV of the batch; and what accepted drafts took.
     pub own: u64,
     /// All decodes, beyond one.
     pub batch_growth: u64,
@@ -26,12 +26,14 @@ pub struct DecodeChain {
     pub host: u64,
     /// Waiting for other micro-batches between pipeline stages, or for slower ranks.
     pub bubble: u64,
+    /// What drafts took that were rejected.
+    pub rejected: u64,
 }
 
 /// An iteration's time as one of its prefilling requests sees it, nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PrefillChain {
-    /// Its own chunk alone.
+    /// Its own chunk alone; and what drafting took that is not `rejected`.
     pub own: u64,
     /// The other chunks.
     pub others: u64,
@@ -43,6 +45,76 @@ pub struct PrefillChain {
     pub host: u64,
     /// Waiting for other micro-batches between pipeline stages.
     pub bubble: u64,
+    /// What drafts of the decodes took that were rejected.
+    pub rejected: u64,
+}
+
+/// How much of an iteration a request saw that was in it: its end, where another iteration of the
+/// request was in the pipeline at the same time and is told first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Nanoseconds, at most `of`.
+    pub ns: u64,
+    /// How long the iteration lasted, at least 1.
+    pub of: u64,
+}
+
+impl Seen {
+    /// All of an iteration that lasted so long.
+    pub fn whole(of: u64) -> Seen {
+        Seen { ns: of, of }
+    }
+
+    /// Whether it is all of it.
+    pub fn is_whole(self) -> bool {
+        self.ns == self.of
+    }
+
+    /// The like part of something in it, rounded down.
+    pub fn floor(self, ns: u64) -> u64 {
+        match self.is_whole() {
+            true => ns,
+            false => (u128::from(ns) * u128::from(self.ns) / u128::from(self.of)) as u64,
+        }
+    }
+
+    /// The like part of each of an iteration's parts, which sum to it: differences of rounded running
+    /// sums, none less than that part rounded down, that sum to what was seen.
+    fn parts<const N: usize>(self, parts: [u64; N]) -> [u64; N] {
+        if self.is_whole() {
+            return parts;
+        }
+        let (ns, of) = (u128::from(self.ns), u128::from(self.of));
+        let (mut sum, mut before) = (0, 0);
+        parts.map(|part| {
+            sum += u128::from(part);
+            let upto = ((ns * sum + of / 2) / of) as u64;
+            let part = upto - before;
+            before = upto;
+            part
+        })
+    }
+}
+
+impl DecodeChain {
+    /// The part of it that was seen.
+    pub fn seen(self, seen: Seen) -> DecodeChain {
+        let DecodeChain { own, batch_growth, prefill, communication, host, bubble, rejected } =
+            self;
+        let [own, batch_growth, prefill, communication, host, bubble, rejected] =
+            seen.parts([own, batch_growth, prefill, communication, host, bubble, rejected]);
+        DecodeChain { own, batch_growth, prefill, communication, host, bubble, rejected }
+    }
+}
+
+impl PrefillChain {
+    /// The part of it that was seen.
+    pub fn seen(self, seen: Seen) -> PrefillChain {
+        let PrefillChain { own, others, decodes, communication, host, bubble, rejected } = self;
+        let [own, others, decodes, communication, host, bubble, rejected] =
+            seen.parts([own, others, decodes, communication, host, bubble, rejected]);
+        PrefillChain { own, others, decodes, communication, host, bubble, rejected }
+    }
 }
 
 /// An iteration's time before its kernels are taken apart, nanoseconds.
@@ -52,6 +124,20 @@ struct Whole {
     communication: u64,
     host: u64,
     bubble: u64,
+    /// Kernels of a step that neither drafted nor verified drafts, of the same requests.
+    plain: u64,
+}
+
+impl Whole {
+    /// What of the kernels beyond a plain step its drafts were worth, and what they were not: the
+    /// part of them that was rejected.
+    fn drafts(&self, drafts: Drafts) -> (u64, u64) {
+        let extra = self.kernels - self.plain;
+        let (verified, accepted) = (u128::from(drafts.verified), u128::from(drafts.accepted));
+        let lost = u128::from(extra) * verified.saturating_sub(accepted);
+        let rejected = lost.checked_div(verified).unwrap_or(0) as u64;
+        (extra - rejected, rejected)
+    }
 }
 
 /// What iterations of decodes alone have in common.
@@ -74,6 +160,8 @@ pub(super) struct Pricer<'a> {
     /// iteration's time.
     planned_ahead: bool,
     staged: bool,
+    /// Whether host work comes before an iteration begins.
+    by_turns: bool,
     /// Whether it steps with other ranks, and waits for the slowest.
     in_step: bool,
     chunks: Vec<Chunk>,
@@ -83,11 +171,12 @@ pub(super) struct Pricer<'a> {
 impl<'a> Pricer<'a> {
     /// For iterations of such replicas.
     pub(super) fn of(pool: &RecordedPool<'a>) -> Pricer<'a> {
-        let &RecordedPool { cost, planned_ahead, in_step, .. } = pool;
+        let &RecordedPool { cost, planned_ahead, in_step, by_turns, .. } = pool;
         Pricer {
             prices: Prices::of(cost),
             planned_ahead,
             staged: cost.stages() > 1,
+            by_turns,
             in_step,
             chunks: Vec::new(),
             scratch: Vec::new(),
@@ -99,8 +188,12 @@ impl<'a> Pricer<'a> {
         let lasted = iteration.end.since(iteration.start).as_nanos();
         let shape = shape(iteration, &self.chunks);
         let aside = self.prices.overheads(&shape);
+        let drafting = iteration.drafting(&self.chunks);
+        let drafting = drafting.map(|draft| self.prices.cost.draft_time(&draft));
+        let drafting = drafting.unwrap_or_default();
         let exposed = match (self.planned_ahead, self.staged) {
-            (false, _) => aside.host.as_nanos(),
+            _ if self.by_turns => 0,
+            (false, _) => (aside.host + drafting.host).as_nanos(),
             (true, false) => 0,
             (true, true) => {
                 let first = self.prices.cost.stage_time(&shape, 0);
@@ -110,13 +203,25 @@ impl<'a> Pricer<'a> {
         // Alone in the pipeline it would take its stages' and hand-overs' time; the rest is waiting.
         // Alone it would take what it takes by itself; the rest is waiting for slower ranks.
         let bubble = match self.staged || self.in_step {
-            true => lasted.saturating_sub(self.prices.cost.time(&shape).gpu.as_nanos() + exposed),
+            true => {
+                let gpu = self.prices.cost.time(&shape).gpu + drafting.gpu;
+                lasted.saturating_sub(gpu.as_nanos() + exposed)
+            }
             false => 0,
         };
         let time = lasted - bubble;
         let communication = aside.communication.as_nanos().min(time);
         let host = (aside.gap.as_nanos() + exposed).min(time - communication);
-        Whole { kernels: time - communication - host, communication, host, bubble }
+        let kernels = time - communication - host;
+        let plain = match iteration.drafts {
+            Drafts::NONE => kernels,
+            _ => {
+                let sampled = iteration.decodes + iteration.completed();
+                let plain = BatchShape::new(&self.chunks, iteration.decoding_plainly(), sampled);
+                self.prices.kernels(&plain.beside(iteration.beside)).min(kernels)
+            }
+        };
+        Whole { kernels, communication, host, bubble, plain }
     }
 
     fn load(&mut self, iteration: &Iteration<'_>) {
@@ -147,7 +252,8 @@ impl<'a> Pricer<'a> {
     /// What iterations of decodes alone that repeat `first` have in common. `None` where more than
     /// that has to be known of each.
     pub(super) fn steady(&mut self, first: &Iteration<'_>) -> Option<Steady> {
-        if self.staged || self.in_step || first.decodes == 0 || !first.chunks.is_empty() {
+        let drafts = first.drafts != Drafts::NONE;
+        if self.staged || self.in_step || drafts || first.decodes == 0 || !first.chunks.is_empty() {
             return None;
         }
         let aside = self.prices.overheads_of_decodes(first.decodes)?;
@@ -171,54 +277,60 @@ impl<'a> Pricer<'a> {
     }
 
     fn decode_chain(&mut self, iteration: &Iteration<'_>, whole: Whole) -> DecodeChain {
-        let Whole { kernels, communication, host, bubble } = whole;
+        let Whole { kernels, communication, host, bubble, plain } = whole;
         let n = iteration.decodes;
         if n == 0 {
             let prefill = kernels;
             return DecodeChain { prefill, communication, host, bubble, ..Default::default() };
         }
-        let kv = iteration.decode_kv_tokens;
+        let kv = iteration.decoding_plainly().kv_tokens();
         let alone = self.chunks.is_empty();
         let own = match (n, alone) {
-            (1, true) => kernels,
-            _ => self.prices.single(kv / u64::from(n)).min(kernels),
+            (1, true) => plain,
+            _ => self.prices.single(kv / u64::from(n)).min(plain),
         };
         let all = match (n, alone) {
-            (_, true) => kernels,
+            (_, true) => plain,
             (1, _) => own,
             _ => {
-                let decodes = BatchShape::of_decodes(iteration.decoding()).beside(iteration.beside);
-                self.prices.kernels(&decodes).clamp(own, kernels)
+                let decodes = BatchShape::of_decodes(iteration.decoding_plainly());
+                self.prices.kernels(&decodes.beside(iteration.beside)).clamp(own, plain)
             }
         };
-        let (batch_growth, prefill) = (all - own, kernels - all);
-        DecodeChain { own, batch_growth, prefill, communication, host, bubble }
+        let (batch_growth, prefill) = (all - own, plain - all);
+        let (worth, rejected) = whole.drafts(iteration.drafts);
+        let own = own + worth;
+        DecodeChain { own, batch_growth, prefill, communication, host, bubble, rejected }
     }
 
     fn prefill_chains(
         &mut self,
         iteration: &Iteration<'_>,
-        Whole { kernels, communication, host, bubble }: Whole,
+        whole: Whole,
         prefills: &mut Vec<PrefillChain>,
     ) {
+        let Whole { communication, host, bubble, plain, .. } = whole;
+        let (worth, rejected) = whole.drafts(iteration.drafts);
         let beside = iteration.beside;
         let mut alone = |chunks, sampled| {
             let shape = BatchShape::new(chunks, Decodes::NONE, sampled).beside(beside);
             self.prices.kernels(&shape)
         };
         let several = self.chunks.len() > 1;
-        let completed = iteration.chunks.iter().filter(|chunk| chunk.samples).count() as u32;
         let chunks = match iteration.decodes {
-            0 => kernels,
-            _ => alone(&self.chunks, completed).min(kernels),
+            0 => plain,
+            _ => alone(&self.chunks, iteration.completed()).min(plain),
         };
         for (chunk, record) in self.chunks.iter().zip(iteration.chunks) {
             let own = match several {
                 true => alone(std::slice::from_ref(chunk), record.samples.into()).min(chunks),
                 false => chunks,
             };
-            let (others, decodes) = (chunks - own, kernels - chunks);
-            prefills.push(PrefillChain { own, others, decodes, communication, host, bubble });
+            let (others, decodes) = (chunks - own, plain - chunks);
+            let own = own + worth;
+            let chain =
+                PrefillChain { own, others, decodes, communication, host, bubble, rejected };
+            prefills.push(chain);
         }
     }
 
@@ -249,8 +361,7 @@ impl<'a> Pricer<'a> {
             let shape = BatchShape::new(chunks, Decodes::NONE, sampled).beside(iteration.beside);
             self.prices.overheads(&shape).communication.as_nanos()
         };
-        let completed = iteration.chunks.iter().filter(|chunk| chunk.samples).count() as u32;
-        let all = communication(&self.chunks, completed).min(whole);
+        let all = communication(&self.chunks, iteration.completed()).min(whole);
         let alone = std::slice::from_ref(&self.chunks[place.index()]);
         all.saturating_sub(communication(alone, iteration.chunks[place.index()].samples.into()))
     }

@@ -79,7 +79,9 @@ impl Holders {
         let block_tokens = i64::from(lane.pool.memory.block_tokens.max(1));
         let mut holders = Holders { block_tokens, ..Holders::default() };
         for request in tables.requests() {
-            if tables.lane(request) == id && !tables.places.chunks(request).is_empty() {
+            // Lanes that are turns of one running list hold nothing of their own.
+            let own = !lane.pool.by_turns && tables.lane(request) == id;
+            if own && !tables.places.chunks(request).is_empty() {
                 holders.requests.push(request);
                 holders.first_piece.push(holders.pieces.len() as u32);
                 holders.first_run.push(holders.runs.len() as u32);
@@ -149,7 +151,8 @@ impl Holders {
                 runs.push(Decoded { first: decode_steps.0, last: decode_steps.1, tokens });
                 self.runs.push((lane.decode_steps.at(decode_steps.0), last));
             } else {
-                last = lane.iteration_at(trace.times(run)[0]);
+                last =
+                    self.one_by_one(tables, lane, (request, tokens), trace.times(run), &mut runs);
             }
             tokens += i64::from(run.len);
         }
@@ -161,13 +164,14 @@ impl Holders {
             Status::Completed => Some(last.next()),
             // In the batch that still ran when observation ended.
             Status::Unfinished => lane.unobserved().filter(|&number| {
-                let lost = tables.places.preemptions(request).any(|at| at > last);
+                let lost = tables.places.preemptions(request).any(|(_, at)| at > last);
                 number > last && !lost && lane.log.at(number).decodes > 0
             }),
             _ => None,
         };
         self.in_vain.push(vain.filter(|&number| number < end));
-        let outs = tables.places.preemptions(request).chain([over]);
+        let lost = tables.places.preemptions(request).map(|(_, number)| number);
+        let outs = lost.chain([over]);
         let mut chunks = tables.places.chunks(request);
         let mut runs = runs.as_slice();
         for out in outs {
@@ -179,6 +183,35 @@ impl Holders {
             runs = later;
             self.residence(lane, these, decoded, out);
         }
+    }
+
+    /// Tokens that came on their own: by prompts that were computed anew, and by steps of which drafts
+    /// made several. Says which iteration brought the last.
+    fn one_by_one(
+        &mut self,
+        tables: &Tables<'_>,
+        lane: &LaneColumns<'_>,
+        (request, mut tokens): (RequestId, i64),
+        times: &[Time],
+        runs: &mut Vec<Decoded>,
+    ) -> IterationNo {
+        let chunks = tables.places.chunks(request);
+        let mut last = IterationNo::FIRST;
+        for together in times.chunk_by(|a, b| a == b) {
+            last = lane.iteration_at(together[0]);
+            let prefilled = chunks.binary_search_by_key(&last, |chunk| chunk.iteration).is_ok();
+            if !prefilled {
+                let step = lane.decode_steps.from(last);
+                let goes_on = runs.last().is_some_and(|run| run.last.next() == step);
+                match self.runs.last_mut().filter(|_| goes_on) {
+                    Some(run) => run.1 = last,
+                    None => self.runs.push((last, last)),
+                }
+                runs.push(Decoded { first: step, last: step, tokens });
+            }
+            tokens += together.len() as i64;
+        }
+        last
     }
 
     fn residence(

@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::cause::{Cause, Split};
-use super::chain::{DecodeChain, PrefillChain, Pricer};
+use super::chain::{DecodeChain, PrefillChain, Pricer, Seen};
 use super::decode_steps::DecodeSteps;
 use super::parts::{PartsColumn, Sums};
 use super::recording::RecordedPool;
@@ -15,7 +15,7 @@ use crate::time::Time;
 use crate::trace::{ChunkAt, ChunkRecord, Iteration, Log};
 
 /// Causes between two tokens of a request that decodes in every decode step.
-pub const DECODING: [Cause; 9] = [
+pub const DECODING: [Cause; 10] = [
     Cause::Own,
     Cause::BatchGrowth,
     Cause::PrefillInterference,
@@ -25,6 +25,7 @@ pub const DECODING: [Cause; 9] = [
     Cause::Idle,
     Cause::PipelineBubble,
     Cause::LockstepWait,
+    Cause::DraftRejected,
 ];
 
 /// Why requests wait, by what the policy said.
@@ -124,7 +125,8 @@ impl<'a> LaneColumns<'a> {
         pricer: &mut Pricer<'_>,
         (sums, waits): (&mut Sums, &Waits),
     ) {
-        let steady = pricer.steady(first).filter(|_| !self.log.has_tails());
+        let steady = pricer.steady(first);
+        let steady = steady.filter(|_| !self.log.has_tails() && !self.log.has_drafts());
         let (mut number, mut start) = (numbers.start, first.start);
         while number < numbers.end {
             if number.0.is_multiple_of(MARK) {
@@ -153,10 +155,11 @@ impl<'a> LaneColumns<'a> {
         sums: &mut Sums,
     ) {
         let mut chunks = Vec::new();
+        let kept = (self.staged || self.in_step, self.log.has_drafts());
         for (iteration, number) in self.log.range(numbers.clone()).zip(numbers.start.onwards()) {
             let decoded = iteration.decodes > 0;
             let chain = pricer.chains(&iteration, &mut chunks);
-            self.parts.push(&chain, decoded, self.staged || self.in_step);
+            self.parts.push(&chain, decoded, kept);
             sums.add(&chain, decoded);
             sums.host += self.tail_before(number);
         }
@@ -194,7 +197,7 @@ impl<'a> LaneColumns<'a> {
 
     /// Nanoseconds by [`DECODING`] of some iterations, from the tokens before the first to those of
     /// the last.
-    fn decoded(&self, numbers: Range<IterationNo>) -> [u64; 9] {
+    fn decoded(&self, numbers: Range<IterationNo>) -> [u64; 10] {
         let Range { start: from, end: to } = numbers;
         let mut sums = Sums::default();
         if to.since(from) <= MARK {
@@ -214,8 +217,15 @@ impl<'a> LaneColumns<'a> {
         let begun = || begun.unwrap_or_else(|| self.log.start(IterationNo::FIRST));
         let total = over.map_or(0, |over| over.since(begun()).as_nanos());
         let own = total - idle - sums.total();
-        let Sums { batch_growth, prefill_interference, prefill_only, communication, host, bubble } =
-            sums;
+        let Sums {
+            batch_growth,
+            prefill_interference,
+            prefill_only,
+            communication,
+            host,
+            bubble,
+            rejected,
+        } = sums;
         // In a pipeline stage 0 is another lane's meanwhile.
         // A rank that steps with others runs a dummy batch while they run theirs.
         let (idle, bubble, waited) = match (self.staged, self.in_step) {
@@ -233,6 +243,7 @@ impl<'a> LaneColumns<'a> {
             idle,
             bubble,
             waited,
+            rejected,
         ]
     }
 
@@ -316,7 +327,7 @@ impl<'a> LaneColumns<'a> {
 
     /// Nanoseconds by [`DECODING`] of the gap that ends with iteration `to` and began with the
     /// tokens of iteration `from`.
-    pub(super) fn decoding_row(&self, from: IterationNo, to: IterationNo) -> [u64; 9] {
+    pub(super) fn decoding_row(&self, from: IterationNo, to: IterationNo) -> [u64; 10] {
         self.decoded(from.next()..to.next())
     }
 
@@ -391,7 +402,7 @@ impl<'a> LaneColumns<'a> {
     }
 
     /// From the start of an iteration to its tokens.
-    fn lasted(&self, number: IterationNo) -> u64 {
+    pub(super) fn lasted(&self, number: IterationNo) -> u64 {
         self.log.end(number).since(self.log.start(number)).as_nanos()
     }
 
@@ -402,15 +413,25 @@ impl<'a> LaneColumns<'a> {
         (self.log.chunk(row), chain)
     }
 
+    /// An iteration as those who decode in it see it.
+    pub(super) fn decode_chain(&self, number: IterationNo) -> DecodeChain {
+        self.parts.decodes(number, self.lasted(number))
+    }
+
+    /// All of an iteration.
+    pub(super) fn whole(&self, number: IterationNo) -> Seen {
+        Seen::whole(self.lasted(number))
+    }
+
     /// What an iteration was made of, from its start to its tokens: a decode alone, the other
     /// decodes, prefill, communication, host work, and in a pipeline waits between stages. They sum
     /// to its time.
     pub(super) fn parts(&self, number: IterationNo) -> Vec<(Cause, u64)> {
         let time = self.lasted(number);
         let chain = self.parts.decodes(number, time);
-        let DecodeChain { own, batch_growth, communication, host, bubble, .. } = chain;
+        let DecodeChain { own, batch_growth, communication, host, bubble, rejected, .. } = chain;
         let own = if self.log.at(number).decodes > 0 { own } else { 0 };
-        let prefill = time - own - batch_growth - communication - host - bubble;
+        let prefill = time - own - batch_growth - communication - host - bubble - rejected;
         let mut parts = vec![
             (Cause::Own, own),
             (Cause::BatchGrowth, batch_growth),
@@ -419,6 +440,9 @@ impl<'a> LaneColumns<'a> {
             (Cause::Host, host),
         ];
         parts.extend(self.waits_for().map(|cause| (cause, bubble)));
+        if self.log.has_drafts() {
+            parts.push((Cause::DraftRejected, rejected));
+        }
         parts
     }
 
@@ -446,7 +470,7 @@ impl<'a> LaneColumns<'a> {
 
 /// What of a stretch by [`DECODING`] others were computed in beside those who decode: all but
 /// prefill alone and waits for stages and ranks.
-fn given_to_others(all: &[u64; 9]) -> u64 {
+fn given_to_others(all: &[u64; 10]) -> u64 {
     all.iter().sum::<u64>() - all[3] - all[7] - all[8]
 }
 
@@ -464,7 +488,7 @@ impl Waits {
     /// Adds an iteration, and those that repeat it, whose reason stood until then.
     fn add(&mut self, iteration: &Iteration<'_>, until: Time) {
         let stood = until.since(iteration.start).as_nanos();
-        self.held[column(iteration.held)] += stood;
+        self.held[held_column(iteration.held)] += stood;
         self.passed[usize::from(iteration.chunks.is_empty())] += stood;
     }
 }
@@ -472,11 +496,11 @@ impl Waits {
 /// The reason that stood while an iteration ran. A policy that gives none has passed a waiting
 /// request over by its own choice.
 pub(super) fn reason(iteration: &Iteration<'_>) -> Cause {
-    HELD[column(iteration.held)]
+    HELD[held_column(iteration.held)]
 }
 
 /// The place in [`HELD`] of what the policy said.
-fn column(held: Option<Held>) -> usize {
+pub(super) fn held_column(held: Option<Held>) -> usize {
     match held {
         Some(Held::NoSeat) => 0,
         // Nothing is admitted in a step that preempted, and it preempts for want of memory.

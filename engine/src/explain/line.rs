@@ -41,7 +41,7 @@ impl Line {
         id: LaneId,
     ) -> Line {
         let mut line = Line::default();
-        if !lane.log.ever_held(Held::NoKvBlocks) {
+        if lane.staged || !lane.log.ever_held(Held::NoKvBlocks) {
             return line;
         }
         let mut waiters = waiters(recording, lane, places, id);

@@ -134,11 +134,8 @@ impl<'m, 'a> Misses<'m, 'a> {
             return (0, Split::ZERO);
         }
         let (tbt, first) = self.deadlines_of(row);
-        let chain = self.chain(row.lane, tbt);
         let mut charge = Charge {
-            index: self.index,
-            request,
-            chain,
+            misses: self,
             tbt,
             first,
             due: row.arrival.as_nanos().saturating_add(first.unwrap_or(0)),
@@ -234,10 +231,8 @@ impl<'m, 'a> Misses<'m, 'a> {
     }
 }
 
-struct Charge<'c, 'a> {
-    index: &'c Index<'a>,
-    request: RequestId,
-    chain: Option<&'c Chain<'a>>,
+struct Charge<'c, 'm, 'a> {
+    misses: &'c Misses<'m, 'a>,
     tbt: u64,
     /// The first token's deadline, where it has one.
     first: Option<u64>,
@@ -246,7 +241,7 @@ struct Charge<'c, 'a> {
     charged: [f64; CAUSES],
 }
 
-impl Charge<'_, '_> {
+impl Charge<'_, '_, '_> {
     fn charge(&mut self, missed: u64, split: &Split, pace: u64) {
         self.missed += missed;
         for (sum, share) in self.charged.iter_mut().zip(beyond(split, pace)) {
@@ -263,7 +258,7 @@ impl Charge<'_, '_> {
     }
 }
 
-impl Visit for Charge<'_, '_> {
+impl Visit for Charge<'_, '_, '_> {
     fn gap(&mut self, gap: &Gap) {
         let at = gap.to.as_nanos();
         match (gap.token, self.first) {
@@ -274,12 +269,15 @@ impl Visit for Charge<'_, '_> {
     }
 
     fn decode_steps(&mut self, token: u32, run: Run) {
-        let times = &self.index.trace().column(run).times;
+        let index = self.misses.index;
+        let times = &index.trace().column(run).times;
         let (first, end) = (run.first + 1, run.first + run.len);
-        let Some(chain) = self.chain else {
-            for index in first..end {
-                let gap = self.index.decode_step_gap(self.request, token, DecodeStepNo(index));
-                self.token(times[index as usize].as_nanos(), &gap.split, self.tbt);
+        let lane = index.lane_of_run(run);
+        let of_run = index.trace().steps_of(run);
+        let Some(chain) = of_run.and_then(|lane| self.misses.chain(lane, self.tbt)) else {
+            for number in first..end {
+                let gap = index.decode_step_gap(lane, token, DecodeStepNo(number));
+                self.token(times[number as usize].as_nanos(), &gap.split, self.tbt);
             }
             return;
         };
@@ -294,7 +292,6 @@ impl Visit for Charge<'_, '_> {
         };
         let late = lateness.at(miss) - due_at(self.due, miss - first);
         let mut charged = Charged::default();
-        let lane = self.index.lane_of(self.request);
         let mut last = miss;
         let mut charge = |decode_step: usize, missed: u64| {
             self.missed += missed;

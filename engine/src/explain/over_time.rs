@@ -43,11 +43,9 @@ pub fn lateness_over_time(index: &Index<'_>, options: &Options, parts: usize) ->
         }
         let deadlines = options.deadlines_of(row.class);
         let tbt = deadlines.tbt().as_nanos();
-        let lane = row.lane.index();
-        let decode_steps = index.lanes[lane].decode_steps.len();
         let first = options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
-        let steps = spanned[lane].entry(tbt).or_insert_with(|| vec![0; decode_steps + 1]);
-        index.walk(request, &mut Late { tbt, first, steps, sum: &mut sum });
+        let spanned = &mut spanned[..];
+        index.walk(request, &mut Late { index, tbt, first, spanned, sum: &mut sum });
     }
     for (lane, by_deadline) in index.lanes.iter().zip(spanned) {
         let mut by_deadline: Vec<(u64, Vec<i32>)> = by_deadline.into_iter().collect();
@@ -88,14 +86,16 @@ impl Sums {
     }
 }
 
-struct Late<'l> {
+struct Late<'l, 'a> {
+    index: &'l Index<'a>,
     tbt: u64,
     first: Option<u64>,
-    steps: &'l mut [i32],
+    /// By lane and deadline.
+    spanned: &'l mut [FxHashMap<u64, Vec<i32>>],
     sum: &'l mut Sums,
 }
 
-impl Visit for Late<'_> {
+impl Visit for Late<'_, '_> {
     fn gap(&mut self, gap: &Gap) {
         let Some(pace) = gap.pace(self.first, self.tbt) else { return };
         let took = gap.to.since(gap.from);
@@ -105,7 +105,11 @@ impl Visit for Late<'_> {
     }
 
     fn decode_steps(&mut self, _: u32, run: Run) {
-        self.steps[run.first as usize + 1] += 1;
-        self.steps[(run.first + run.len) as usize] -= 1;
+        let Some(lane) = self.index.trace().steps_of(run) else { return };
+        let decode_steps = self.index.lanes[lane.index()].decode_steps.len();
+        let by_deadline = &mut self.spanned[lane.index()];
+        let steps = by_deadline.entry(self.tbt).or_insert_with(|| vec![0; decode_steps + 1]);
+        steps[run.first as usize + 1] += 1;
+        steps[(run.first + run.len) as usize] -= 1;
     }
 }

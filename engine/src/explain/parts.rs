@@ -18,6 +18,8 @@ pub(super) struct PartsColumn {
     long: FxHashMap<IterationNo, [u64; 4]>,
     /// Waiting between pipeline stages in each iteration; nothing without stages.
     bubbles: Vec<u64>,
+    /// What rejected drafts took in each iteration; nothing where nobody drafts.
+    rejected: Vec<u64>,
     /// How long each chunk of the lane took alone, and the others of its iteration.
     chunks: Vec<[u64; 2]>,
 }
@@ -51,6 +53,7 @@ pub(super) struct Sums {
     pub communication: u64,
     pub host: u64,
     pub bubble: u64,
+    pub rejected: u64,
 }
 
 impl PartsColumn {
@@ -64,9 +67,14 @@ impl PartsColumn {
     }
 
     /// Keeps the next iteration, which decoded something or not. `staged` where it ran through
-    /// pipeline stages.
+    /// pipeline stages, `drafts` where the lane drafts.
     #[inline]
-    pub(super) fn push(&mut self, chain: &DecodeChain, decoded: bool, staged: bool) {
+    pub(super) fn push(
+        &mut self,
+        chain: &DecodeChain,
+        decoded: bool,
+        (staged, drafts): (bool, bool),
+    ) {
         let &DecodeChain { batch_growth, prefill, communication, host, .. } = chain;
         let is_short = (batch_growth | prefill | communication | host) < u64::from(LONG);
         let batch_growth = if decoded { batch_growth as u32 } else { ALONE };
@@ -82,6 +90,9 @@ impl PartsColumn {
         self.rows.push(Parts { batch_growth, rest });
         if staged {
             self.bubbles.push(chain.bubble);
+        }
+        if drafts {
+            self.rejected.push(chain.rejected);
         }
     }
 
@@ -159,8 +170,11 @@ impl PartsColumn {
             sums.communication += u64::from(rest.communication);
             sums.host += u64::from(rest.host);
         }
-        if let Some(bubbles) = self.bubbles.get(rows) {
+        if let Some(bubbles) = self.bubbles.get(rows.clone()) {
             sums.bubble += bubbles.iter().sum::<u64>();
+        }
+        if let Some(rejected) = self.rejected.get(rows) {
+            sums.rejected += rejected.iter().sum::<u64>();
         }
     }
 
@@ -188,12 +202,18 @@ impl PartsColumn {
         self.bubbles.get(number.index()).copied().unwrap_or(0)
     }
 
+    /// What rejected drafts took in an iteration.
+    fn rejected(&self, number: IterationNo) -> u64 {
+        self.rejected.get(number.index()).copied().unwrap_or(0)
+    }
+
     /// An iteration, which took `lasted` nanoseconds, as its decodes see it.
     pub(super) fn decodes(&self, number: IterationNo, lasted: u64) -> DecodeChain {
         let [batch_growth, prefill, communication, host] = self.of(number);
         let bubble = self.bubble(number);
-        let own = lasted - bubble - batch_growth - prefill - communication - host;
-        DecodeChain { own, batch_growth, prefill, communication, host, bubble }
+        let rejected = self.rejected(number);
+        let own = lasted - bubble - batch_growth - prefill - communication - host - rejected;
+        DecodeChain { own, batch_growth, prefill, communication, host, bubble, rejected }
     }
 
     /// An iteration, which took `lasted` nanoseconds, as one of its chunks sees it: that in row `chunk`
@@ -202,8 +222,9 @@ impl PartsColumn {
         let [own, others] = self.chunks[chunk];
         let [.., communication, host] = self.of(number);
         let bubble = self.bubble(number);
-        let decodes = lasted - own - others - communication - host - bubble;
-        PrefillChain { own, others, decodes, communication, host, bubble }
+        let rejected = self.rejected(number);
+        let decodes = lasted - own - others - communication - host - bubble - rejected;
+        PrefillChain { own, others, decodes, communication, host, bubble, rejected }
     }
 }
 
@@ -211,7 +232,9 @@ impl Sums {
     /// Adds an iteration, which decoded something or not.
     #[inline]
     pub(super) fn add(&mut self, chain: &DecodeChain, decoded: bool) {
-        let &DecodeChain { batch_growth, prefill, communication, host, bubble, .. } = chain;
+        let &DecodeChain { batch_growth, prefill, communication, host, bubble, rejected, .. } =
+            chain;
+        self.rejected += rejected;
         if decoded {
             self.batch_growth += batch_growth;
             self.prefill_interference += prefill;
@@ -232,6 +255,7 @@ impl Sums {
             communication: self.communication - before.communication,
             host: self.host - before.host,
             bubble: self.bubble - before.bubble,
+            rejected: self.rejected - before.rejected,
         }
     }
 
@@ -243,5 +267,6 @@ impl Sums {
             + self.communication
             + self.host
             + self.bubble
+            + self.rejected
     }
 }

@@ -9,7 +9,7 @@ use super::lane::{LaneColumns, reason};
 use super::line::head_of;
 use super::tables::Tables;
 use super::walk::{Visit, Wait};
-use crate::ids::IterationNo;
+use crate::ids::{IterationNo, LaneId};
 use crate::request::RequestId;
 
 /// What a wait is for.
@@ -131,7 +131,7 @@ fn one_more(column: &mut [i64], first: IterationNo, iterations: Range<IterationN
 }
 
 impl Visit for Waits {
-    fn decoding(&mut self, from: IterationNo, to: IterationNo, in_batch: bool) {
+    fn decoding(&mut self, _: LaneId, from: IterationNo, to: IterationNo, in_batch: bool) {
         if !in_batch {
             one_more(&mut self.missed, self.first, from.next()..to.next());
         }

@@ -31,6 +31,7 @@ impl<'a> Prices<'a> {
     pub(super) fn overheads(&mut self, shape: &BatchShape<'_>) -> Overheads {
         let n = shape.decodes().requests();
         let alike = shape.tokens_beside().is_none();
+        let alike = alike && shape.decodes().tokens() == n;
         if !alike || !shape.chunks().is_empty() || shape.sampled() != n {
             return self.cost.overheads(shape);
         }

@@ -26,6 +26,9 @@ pub struct RecordedPool<'a> {
     pub cost: &'a dyn CostModel,
     /// Whether steps were planned ahead, so that host work beside the GPU's took no time.
     pub planned_ahead: bool,
+    /// Whether the lanes of a replica are turns of one running list, in which host work comes before a
+    /// batch begins.
+    pub by_turns: bool,
     /// Whether replicas stepped together, each as long as the slowest.
     pub in_step: bool,
     /// KV memory of one replica.

@@ -7,14 +7,14 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::blame::{Culprit, share_waits};
 use super::bubble::{Bubbles, Share, Turn};
 use super::cause::{Cause, SHARED};
-use super::chain::{Pricer, shares};
-use super::decode_steps::DecodeSteps;
+use super::chain::{Pricer, Seen, shares};
 use super::hold::Means;
 use super::index::Index;
 use super::lane::LaneColumns;
+use super::piece::{Piece, Shares};
 use super::pressure::{self, Pressure, Waits, means_of};
 use super::walk::{Gap, Visit, Wait};
-use crate::ids::{DecodeStepNo, IterationNo, LaneId};
+use crate::ids::{ChunkPlace, DecodeStepNo, IterationNo, LaneId};
 use crate::metrics::Options;
 use crate::request::RequestId;
 use crate::threads;
@@ -114,8 +114,8 @@ fn late_gaps(index: &Index<'_>, options: &Options) -> Vec<Late> {
         let tbt = deadlines.tbt().as_nanos();
         let first = options.judge_first_token.then(|| deadlines.ttft(row.prompt_tokens).as_nanos());
         let lane = index.lane(request);
-        let spans = &mut spans[lane.index()];
-        index.walk(request, &mut Single { request, lane, tbt, first, late: &mut late, spans });
+        let (late, spans) = (&mut late, &mut spans[..]);
+        index.walk(request, &mut Single { index, request, lane, tbt, first, late, spans });
     }
     for (mut spans, (lane, decode_steps)) in spans.into_iter().zip(trace.steps()) {
         spans.runs.sort_unstable_by_key(|run| run.first);
@@ -177,16 +177,18 @@ impl Spans {
     }
 }
 
-struct Single<'s> {
+struct Single<'s, 'a> {
+    index: &'s Index<'a>,
     request: RequestId,
     lane: LaneId,
     tbt: u64,
     first: Option<u64>,
     late: &'s mut Vec<Late>,
-    spans: &'s mut Spans,
+    /// By lane.
+    spans: &'s mut [Spans],
 }
 
-impl Visit for Single<'_> {
+impl Visit for Single<'_, '_> {
     fn gap(&mut self, gap: &Gap) {
         let Some(pace) = gap.pace(self.first, self.tbt) else { return };
         let took = gap.to.since(gap.from).as_nanos();
@@ -206,29 +208,27 @@ impl Visit for Single<'_> {
 
     fn decode_steps(&mut self, token: u32, run: Run) {
         let (first, last) = (DecodeStepNo(run.first + 1), DecodeStepNo(run.first + run.len - 1));
-        self.spans.change[first.index()] += 1;
-        self.spans.change[last.next().index()] -= 1;
+        let Some(lane) = self.index.trace().steps_of(run) else { return };
         let &mut Single { request, tbt, .. } = self;
-        self.spans.runs.push(RunGaps { first, last, request, token, tbt });
+        let spans = &mut self.spans[lane.index()];
+        spans.change[first.index()] += 1;
+        spans.change[last.next().index()] -= 1;
+        spans.runs.push(RunGaps { first, last, request, token, tbt });
     }
 }
 
 /// Who caused a gap: shares of others' prefill, of seats and of memory, most first. They add up to
 /// the gap's time under those causes; in a pipeline, to no more.
 pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culprit> {
-    let mut parts = Parts {
-        token,
-        current: Part::default(),
-        found: None,
-        lane_decode_steps: &index.lane_of(request).decode_steps,
-    };
+    let mut parts = Parts { index, token, current: Part::default(), found: None };
     index.walk(request, &mut parts);
     let Some(part) = parts.found else { return Vec::new() };
     let lane = index.lane_of(request);
     let mut pricer = Pricer::of(&lane.pool);
     let mut found: FxHashMap<(RequestId, Cause), (u64, u64)> = FxHashMap::default();
     let mut weights = Vec::new();
-    for &(from, to, in_batch) in &part.decoding {
+    for &(of, from, to, in_batch) in &part.decoding {
+        let lane = &index.lanes[of.index()];
         for number in IterationNo::each(from.next()..to.next()) {
             let iteration = lane.log.at(number);
             if iteration.chunks.is_empty() || (iteration.decodes > 0 && !in_batch) {
@@ -253,27 +253,41 @@ pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culpri
             }
         }
     }
-    for &at in &part.chunks {
-        let iteration = lane.log.at(at.iteration);
-        if iteration.chunks.len() < 2 {
-            continue;
+    for &(of, piece) in &part.pieces {
+        let lane = &index.lanes[of.index()];
+        let iteration = lane.log.at(piece.iteration);
+        if iteration.chunks.is_empty() {
+            weights.clear();
+        } else {
+            pricer.weights(&iteration, &mut weights);
         }
-        pricer.weights(&iteration, &mut weights);
-        let others = lane.prefill(at).1.others;
-        let cause = Cause::PrefillInterference;
-        let own = at.place.index();
-        for (_, chunk) in iteration.chunks.iter().enumerate().filter(|&(place, _)| place != own) {
+        let own = piece.own.map(ChunkPlace::index);
+        for (_, chunk) in
+            iteration.chunks.iter().enumerate().filter(|&(place, _)| Some(place) != own)
+        {
+            let cause = Cause::PrefillInterference;
             found.entry((chunk.request, cause)).or_default().1 += u64::from(chunk.tokens);
         }
-        shares(others, &weights, Some(own), |place, ns| {
-            found.entry((iteration.chunks[place].request, cause)).or_default().0 += ns;
-        });
-        let others = pricer.communication_of_others(&iteration, at.place);
-        shares(others, &weights, Some(own), |place, ns| {
-            add_communication(&mut found, &iteration.chunks[place], ns);
+        let by = Shares { lane, pricer: &mut pricer, weights: &weights, bubbles: None };
+        piece.shares(request, by, |culprit, cause, ns| {
+            let (sum, tokens) = found.entry((culprit, cause)).or_default();
+            *sum += ns;
+            if cause == Cause::Communication {
+                let own = iteration.chunks.iter().filter(|chunk| chunk.request == culprit);
+                *tokens += own.map(|chunk| u64::from(chunk.tokens)).sum::<u64>();
+            }
         });
     }
-    if let Some(bubbles) = index.bubbles(index.lane(request)) {
+    if lane.pool.by_turns {
+        let mut known: FxHashSet<(RequestId, Time)> = FxHashSet::default();
+        for turn in part.bubbles_by_turns(index, request) {
+            let (sum, tokens) = found.entry((turn.request, Cause::PipelineBubble)).or_default();
+            *sum += turn.ns;
+            if known.insert((turn.request, turn.began)) {
+                *tokens += u64::from(turn.tokens);
+            }
+        }
+    } else if let Some(bubbles) = index.bubbles(index.lane(request)) {
         // A chunk's tokens count once, however many waits it stood behind.
         let mut known: FxHashSet<(RequestId, Time)> = FxHashSet::default();
         for piece in part.bubbles(bubbles) {
@@ -325,8 +339,9 @@ fn add_communication(
 /// What a gap was made of.
 #[derive(Clone, Default)]
 struct Part {
-    decoding: Vec<(IterationNo, IterationNo, bool)>,
-    chunks: Vec<ChunkAt>,
+    decoding: Vec<(LaneId, IterationNo, IterationNo, bool)>,
+    /// Its chunks, and iterations of another lane than before in which it decoded.
+    pieces: Vec<(LaneId, Piece)>,
     stage_0: Vec<IterationNo>,
     waits: Vec<Wait>,
     unseen: Vec<(IterationNo, IterationNo, u64)>,
@@ -335,6 +350,28 @@ struct Part {
 }
 
 impl Part {
+    /// The same in a replica that works turn by turn.
+    fn bubbles_by_turns(&self, index: &Index<'_>, victim: RequestId) -> Vec<Turn> {
+        let mut all = Vec::new();
+        let mut add = |share: &Share, ns: u64| {
+            let &Share { iteration, request, tokens, began, .. } = share;
+            if ns > 0 {
+                all.push(Turn { iteration, request, tokens, began, ns });
+            }
+        };
+        for &(lane, from, to, _) in &self.decoding {
+            let within = index.bubbles(lane).map_or(&[][..], |bubbles| bubbles.within(from, to));
+            within.iter().for_each(|share| add(share, share.stage_0 + share.between));
+        }
+        for &(lane, piece) in &self.pieces {
+            let at = index.bubbles(lane).map_or(&[][..], |bubbles| bubbles.at(piece.iteration));
+            for share in at.iter().filter(|share| share.request != victim) {
+                add(share, piece.seen.floor(share.between));
+            }
+        }
+        all
+    }
+
     /// Shares in its waits for other lanes of a pipeline, each of them once.
     fn bubbles(&self, bubbles: &Bubbles) -> Vec<Turn> {
         let waits = self.waits.iter().filter(|wait| !wait.preempted);
@@ -352,12 +389,13 @@ impl Part {
     /// Shares in its pipeline bubbles.
     fn shares<'b>(&self, bubbles: &'b Bubbles) -> Vec<(&'b Share, u64)> {
         let mut all = Vec::new();
-        for &(from, to, _) in &self.decoding {
+        for &(_, from, to, _) in &self.decoding {
             let both = |share: &'b Share| (share, share.stage_0 + share.between);
             all.extend(bubbles.within(from, to).iter().map(both));
         }
         // Chunks of iterations in a row stood through both waits too.
-        let iterations: Vec<IterationNo> = self.chunks.iter().map(|at| at.iteration).collect();
+        let iterations: Vec<IterationNo> =
+            self.pieces.iter().map(|(_, piece)| piece.iteration).collect();
         for &number in &self.stage_0 {
             let both = iterations.binary_search(&number).is_ok();
             let ns = |share: &Share| share.stage_0 + if both { share.between } else { 0 };
@@ -374,7 +412,7 @@ impl Part {
     /// The iterations that it waited for.
     fn waited(&self) -> Range<IterationNo> {
         let missed = self.decoding.iter().filter(|&&(.., within)| !within);
-        let stretches = (missed.map(|&(from, to, _)| (from.next(), to.next())))
+        let stretches = (missed.map(|&(_, from, to, _)| (from.next(), to.next())))
             .chain(self.waits.iter().map(|wait| (wait.from, wait.to)))
             .chain(self.unseen.iter().map(|&(first, seen, _)| {
                 let in_flight = first.back(1);
@@ -389,7 +427,8 @@ impl Part {
 
     fn pressure(&self, lane: &LaneColumns<'_>, behind: Vec<(IterationNo, u64)>) -> Pressure {
         let mut waits = Waits::within(self.waited());
-        self.decoding.iter().for_each(|&(from, to, within)| waits.decoding(from, to, within));
+        let decoding = self.decoding.iter();
+        decoding.for_each(|&(lane, from, to, within)| waits.decoding(lane, from, to, within));
         self.waits.iter().for_each(|&wait| waits.wait(wait));
         self.unseen.iter().for_each(|&(first, seen, ns)| waits.unseen(first, seen, ns));
         self.passed.iter().for_each(|&(from, to)| waits.passed_over(from, to));
@@ -398,14 +437,14 @@ impl Part {
     }
 }
 
-struct Parts<'p> {
+struct Parts<'p, 'a> {
+    index: &'p Index<'a>,
     token: u32,
     current: Part,
     found: Option<Part>,
-    lane_decode_steps: &'p DecodeSteps,
 }
 
-impl Visit for Parts<'_> {
+impl Visit for Parts<'_, '_> {
     fn gap(&mut self, gap: &Gap) {
         let part = std::mem::take(&mut self.current);
         if gap.token == self.token {
@@ -418,21 +457,26 @@ impl Visit for Parts<'_> {
         self.current = Part::default();
         if (token..token + run.len - 1).contains(&self.token) {
             let before = DecodeStepNo(run.first + (self.token - token));
-            let iteration = |decode_step| self.lane_decode_steps.at(decode_step);
-            let decoding = vec![(iteration(before), iteration(before.next()), true)];
+            let Some(lane) = self.index.trace().steps_of(run) else { return };
+            let iteration = |step| self.index.lanes[lane.index()].decode_steps.at(step);
+            let decoding = vec![(lane, iteration(before), iteration(before.next()), true)];
             self.found = Some(Part { decoding, ..Part::default() });
         }
     }
 
-    fn decoding(&mut self, from: IterationNo, to: IterationNo, in_batch: bool) {
-        self.current.decoding.push((from, to, in_batch));
+    fn decoding(&mut self, lane: LaneId, from: IterationNo, to: IterationNo, in_batch: bool) {
+        self.current.decoding.push((lane, from, to, in_batch));
     }
 
-    fn chunk(&mut self, at: ChunkAt) {
-        self.current.chunks.push(at);
+    fn joined(&mut self, lane: LaneId, iteration: IterationNo, seen: Seen) {
+        self.current.pieces.push((lane, Piece::joined(iteration, seen)));
     }
 
-    fn stage_0(&mut self, iteration: IterationNo) {
+    fn chunk(&mut self, at: ChunkAt, seen: Seen) {
+        self.current.pieces.push((at.lane, Piece::chunk(at, seen)));
+    }
+
+    fn stage_0(&mut self, _: LaneId, iteration: IterationNo) {
         self.current.stage_0.push(iteration);
     }
 

@@ -4,11 +4,12 @@ use super::cause::Cause;
 use super::lane::LaneColumns;
 use super::line::Line;
 use super::recording::Recording;
+use super::turn_walk::TurnWalk;
 use super::walk::{Gap, Places, Visit, Walk};
 use crate::ids::{DecodeStepNo, IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::time::Time;
-use crate::trace::{Run, TokenTrace};
+use crate::trace::{ChunkAt, Run, TokenTrace};
 
 /// The iterations of every lane, summed up, and where each request stands in them.
 pub struct Tables<'a> {
@@ -44,14 +45,14 @@ impl<'a> Tables<'a> {
     }
 
     /// The last iteration that started before `before` and had a chunk of a request.
-    pub fn chunk_before(&self, request: RequestId, before: Time) -> Option<IterationNo> {
-        let lane = self.lane_of(request);
+    pub fn chunk_before(&self, request: RequestId, before: Time) -> Option<ChunkAt> {
         let chunks = self.places.chunks(request);
-        let after = chunks.partition_point(|chunk| lane.log.start(chunk.iteration) < before);
-        after.checked_sub(1).map(|last| chunks[last].iteration)
+        let started = |at: &ChunkAt| self.lanes[at.lane.index()].log.start(at.iteration) < before;
+        let after = chunks.partition_point(started);
+        after.checked_sub(1).map(|last| chunks[last])
     }
 
-    /// The lane of a request.
+    /// The lane of a request; where its replica works turn by turn, that of its first admission.
     pub fn lane(&self, request: RequestId) -> LaneId {
         self.places.lane(request)
     }
@@ -68,17 +69,18 @@ impl<'a> Tables<'a> {
 
     /// Walks one request.
     pub fn walk(&self, request: RequestId, visit: &mut impl Visit) {
-        self.walker(request).go(visit);
-    }
-
-    fn walker(&self, request: RequestId) -> Walk<'_> {
-        Walk::new(self.trace(), &self.lanes, &self.places, request)
+        match self.places.turns_of(self.lane(request)) {
+            None => Walk::new(self.trace(), &self.lanes, &self.places, request).go(visit),
+            Some(order) => {
+                TurnWalk::new(self.trace(), &self.lanes, order, &self.places, request).go(visit);
+            }
+        }
     }
 
     /// The gap before one token (0 is the first), or `None` when there is no such token. The gap
     /// that was open when observation ended is that before the next token.
     pub fn gap(&self, request: RequestId, token: u32) -> Option<Gap> {
-        let mut found = Found { tables: self, request, token, gap: None };
+        let mut found = Found { tables: self, token, gap: None };
         self.walk(request, &mut found);
         found.gap
     }
@@ -86,7 +88,7 @@ impl<'a> Tables<'a> {
     /// Every gap of a request, expanded, the open one too: for tests and for a single request's
     /// story.
     pub fn gaps(&self, request: RequestId) -> Vec<Gap> {
-        let mut all = All { tables: self, request, gaps: Vec::new() };
+        let mut all = All { tables: self, gaps: Vec::new() };
         self.walk(request, &mut all);
         all.gaps
     }
@@ -95,15 +97,20 @@ impl<'a> Tables<'a> {
         &self.lanes[self.lane(request).index()]
     }
 
-    /// The gap that ends with a decode step of a request's lane, for a request that was in the
-    /// decode step before too.
+    /// The lane whose decode steps are a run's.
+    pub(super) fn lane_of_run(&self, run: Run) -> &LaneColumns<'a> {
+        let lane = self.trace().steps_of(run).expect("a run of decode steps");
+        &self.lanes[lane.index()]
+    }
+
+    /// The gap that ends with a decode step of a lane, for a request that was in the decode step
+    /// before too.
     pub(super) fn decode_step_gap(
         &self,
-        request: RequestId,
+        lane: &LaneColumns<'_>,
         token: u32,
         decode_step: DecodeStepNo,
     ) -> Gap {
-        let lane = self.lane_of(request);
         let (before, at) = lane.decode_step_gap(decode_step);
         Gap {
             token,
@@ -116,7 +123,6 @@ impl<'a> Tables<'a> {
 
 struct Found<'f, 'a> {
     tables: &'f Tables<'a>,
-    request: RequestId,
     token: u32,
     gap: Option<Gap>,
 }
@@ -131,14 +137,14 @@ impl Visit for Found<'_, '_> {
     fn decode_steps(&mut self, token: u32, run: Run) {
         if (token..token + run.len - 1).contains(&self.token) {
             let decode_step = DecodeStepNo(run.first + 1 + (self.token - token));
-            self.gap = Some(self.tables.decode_step_gap(self.request, self.token, decode_step));
+            let lane = self.tables.lane_of_run(run);
+            self.gap = Some(self.tables.decode_step_gap(lane, self.token, decode_step));
         }
     }
 }
 
 struct All<'f, 'a> {
     tables: &'f Tables<'a>,
-    request: RequestId,
     gaps: Vec<Gap>,
 }
 
@@ -148,9 +154,10 @@ impl Visit for All<'_, '_> {
     }
 
     fn decode_steps(&mut self, token: u32, run: Run) {
+        let lane = self.tables.lane_of_run(run);
         for k in 0..run.len - 1 {
             let decode_step = DecodeStepNo(run.first + 1 + k);
-            self.gaps.push(self.tables.decode_step_gap(self.request, token + k, decode_step));
+            self.gaps.push(self.tables.decode_step_gap(lane, token + k, decode_step));
         }
     }
 }

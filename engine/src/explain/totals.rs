@@ -4,7 +4,7 @@ use super::cause::Split;
 use super::lane::LaneColumns;
 use super::tables::Tables;
 use super::walk::{Gap, Visit};
-use crate::ids::{DecodeStepNo, IterationNo};
+use crate::ids::{DecodeStepNo, IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::trace::Run;
 
@@ -28,7 +28,7 @@ impl Tables<'_> {
     /// A request's time by cause: a few differences, however many tokens it has.
     pub fn totals_of(&self, request: RequestId) -> Totals {
         let mut totals = Totals::default();
-        self.walk(request, &mut Sum { lane: self.lane_of(request), totals: &mut totals });
+        self.walk(request, &mut Sum { tables: self, totals: &mut totals });
         totals
     }
 
@@ -38,7 +38,7 @@ impl Tables<'_> {
         let none = |lane: &LaneColumns<'_>| vec![0; lane.log.len() + 1];
         let mut decoding: Vec<Vec<i32>> = self.lanes.iter().map(none).collect();
         for request in self.requests() {
-            let decoding = &mut decoding[self.lane(request).index()];
+            let decoding = &mut decoding[..];
             self.walk(request, &mut SumOfAll { decoding, totals: &mut totals });
         }
         for (lane, decoding) in self.lanes.iter().zip(&decoding) {
@@ -48,12 +48,12 @@ impl Tables<'_> {
     }
 }
 
-struct Sum<'s> {
-    lane: &'s LaneColumns<'s>,
+struct Sum<'s, 'a> {
+    tables: &'s Tables<'a>,
     totals: &'s mut Totals,
 }
 
-impl Visit for Sum<'_> {
+impl Visit for Sum<'_, '_> {
     fn gap(&mut self, gap: &Gap) {
         match gap.token {
             0 => self.totals.first_token += gap.split,
@@ -62,16 +62,17 @@ impl Visit for Sum<'_> {
     }
 
     fn decode_steps(&mut self, _: u32, run: Run) {
-        let iteration = |entry: u32| self.lane.decode_steps.at(DecodeStepNo(entry));
+        let lane = self.tables.lane_of_run(run);
+        let iteration = |entry: u32| lane.decode_steps.at(DecodeStepNo(entry));
         let (first, last) = (iteration(run.first), iteration(run.first + run.len - 1));
-        self.lane.decoding(first, last, &mut self.totals.between_tokens);
+        lane.decoding(first, last, &mut self.totals.between_tokens);
     }
 }
 
 /// Decode steps are counted for all requests together and looked at once.
 struct SumOfAll<'s> {
-    /// Row i: how many more requests decode across iteration i than across the one before.
-    decoding: &'s mut [i32],
+    /// By lane. Row i: how many more requests decode across iteration i than across the one before.
+    decoding: &'s mut [Vec<i32>],
     totals: &'s mut Totals,
 }
 
@@ -85,10 +86,11 @@ impl Visit for SumOfAll<'_> {
         }
     }
 
-    fn decoding(&mut self, from: IterationNo, to: IterationNo, in_batch: bool) {
+    fn decoding(&mut self, lane: LaneId, from: IterationNo, to: IterationNo, in_batch: bool) {
         if in_batch {
-            self.decoding[from.next().index()] += 1;
-            self.decoding[to.next().index()] -= 1;
+            let decoding = &mut self.decoding[lane.index()];
+            decoding[from.next().index()] += 1;
+            decoding[to.next().index()] -= 1;
         }
     }
 }

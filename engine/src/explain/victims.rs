@@ -11,10 +11,11 @@ use super::apportion::apportion;
 use super::blame::Blame;
 use super::bubble::Caused;
 use super::cause::{CAUSES, Cause};
-use super::chain::{Pricer, shares};
+use super::chain::{Pricer, Seen, shares};
 use super::hold::{Means, Sums};
 use super::index::Index;
 use super::lane::{LaneColumns, reason};
+use super::piece::{Piece, Shares};
 use super::pressure::behind;
 use super::walk::{Visit, Wait};
 use super::weights::chunk_weights;
@@ -42,10 +43,96 @@ pub fn victims(index: &Index<'_>, blame: &Blame, culprits: &[RequestId]) -> Vec<
         index.lanes.iter().map(|_| OnceLock::new()).collect();
     let one = |&culprit: &RequestId| {
         let lane = index.lane(culprit);
+        if index.lanes[lane.index()].pool.by_turns {
+            return by_turns(index, culprit);
+        }
         let sums = of_lanes[lane.index()].get_or_init(|| LaneSums::new(index, lane));
         sums.victims_of(index, blame, culprit)
     };
     culprits.iter().map(one).collect()
+}
+
+/// Whom a request delayed in a replica that works turn by turn: by its chunks, in whatever lanes.
+fn by_turns(index: &Index<'_>, culprit: RequestId) -> Victims {
+    let first = index.lane(culprit);
+    let caused = |id: LaneId| {
+        let lane = &index.lanes[id.index()];
+        let weights = chunk_weights(lane);
+        let chunks = index.places.chunks(culprit).iter().copied().filter(|at| at.lane == id);
+        let chunks = Chunks::new(lane, &weights, chunks.collect());
+        let bubbles = index.bubbles(id).map(|bubbles| Caused::by(culprit, bubbles));
+        InLane { id, weights, chunks, bubbles }
+    };
+    let lanes: Vec<InLane> = LaneId::each(index.trace().lanes_beside(first)).map(caused).collect();
+    let pricer = Pricer::of(&index.lanes[first.index()].pool);
+    let mut suffer =
+        SufferInTurns { index, lanes: &lanes, culprit, victim: culprit, pricer, ns: 0 };
+    let mut delayed = Vec::new();
+    for victim in index.requests() {
+        if lanes.iter().all(|lane| lane.id != index.lane(victim)) {
+            continue;
+        }
+        (suffer.victim, suffer.ns) = (victim, 0);
+        index.walk(victim, &mut suffer);
+        if suffer.ns > 0 {
+            delayed.push((victim, suffer.ns));
+        }
+    }
+    delayed.sort_unstable_by_key(|&(victim, ns)| (std::cmp::Reverse(ns), victim));
+    Victims { delayed }
+}
+
+/// What a culprit did to one lane.
+struct InLane {
+    id: LaneId,
+    weights: Vec<u64>,
+    chunks: Chunks,
+    bubbles: Option<Caused>,
+}
+
+struct SufferInTurns<'s, 'a> {
+    index: &'s Index<'a>,
+    lanes: &'s [InLane],
+    culprit: RequestId,
+    victim: RequestId,
+    pricer: Pricer<'a>,
+    ns: u64,
+}
+
+impl SufferInTurns<'_, '_> {
+    fn lane(&self, id: LaneId) -> &InLane {
+        self.lanes.iter().find(|lane| lane.id == id).expect("a lane of its replica")
+    }
+
+    fn piece(&mut self, id: LaneId, piece: Piece) {
+        let lanes = self.lanes;
+        let of = lanes.iter().find(|lane| lane.id == id).expect("a lane of its replica");
+        let lane = &self.index.lanes[id.index()];
+        let chunks = lane.log.at(piece.iteration).chunks.len();
+        let first = lane.log.chunks_before(piece.iteration);
+        let weights = &of.weights[first..first + chunks];
+        let bubbles = self.index.bubbles(id);
+        let by = Shares { lane, pricer: &mut self.pricer, weights, bubbles };
+        piece.shares(self.victim, by, |culprit, _, ns| {
+            self.ns += if culprit == self.culprit { ns } else { 0 };
+        });
+    }
+}
+
+impl Visit for SufferInTurns<'_, '_> {
+    fn decoding(&mut self, lane: LaneId, from: IterationNo, to: IterationNo, in_batch: bool) {
+        let of = self.lane(lane);
+        let bubbles = of.bubbles.as_ref().map_or(0, |bubbles| bubbles.between(from, to));
+        self.ns += of.chunks.between(from, to, usize::from(!in_batch)) + bubbles;
+    }
+
+    fn joined(&mut self, lane: LaneId, iteration: IterationNo, seen: Seen) {
+        self.piece(lane, Piece::joined(iteration, seen));
+    }
+
+    fn chunk(&mut self, at: ChunkAt, seen: Seen) {
+        self.piece(at.lane, Piece::chunk(at, seen));
+    }
 }
 
 /// Sums of a lane, for one waiting request at a time.
@@ -100,7 +187,8 @@ impl<'r> LaneSums<'r> {
         let given = &blame.given[culprit.index()];
         // Who was never admitted can still have stood at the head of the queue.
         let holder = index.holders(self.id).requests.binary_search(&culprit).ok();
-        let chunks = Chunks::new(self, index, culprit);
+        let chunks = index.places.chunks(culprit).to_vec();
+        let chunks = Chunks::new(self.lane, &self.weights, chunks);
         let lanes = LaneId::each(index.trace().lanes_beside(self.id));
         let caused = |lane| Some((lane, Caused::by(culprit, index.bubbles(lane)?)));
         let others: Vec<(LaneId, Caused)> =
@@ -150,23 +238,22 @@ fn is_prefill(cause: Cause) -> bool {
 }
 
 /// The culprit's chunks, with running sums of what each meant for a request that decodes.
-struct Chunks<'c> {
-    all: &'c [ChunkAt],
+struct Chunks {
+    all: Vec<ChunkAt>,
     /// Row k: before chunk k; all, and those of iterations that only prefilled.
     sums: Vec<[u64; 2]>,
 }
 
-impl<'c> Chunks<'c> {
-    fn new(of: &LaneSums<'_>, index: &'c Index<'_>, culprit: RequestId) -> Chunks<'c> {
-        let lane = of.lane;
-        let chunks = index.places.chunks(culprit);
+impl Chunks {
+    /// These, of one lane, whose chunks weigh so much.
+    fn new(lane: &LaneColumns<'_>, weights: &[u64], chunks: Vec<ChunkAt>) -> Chunks {
         let mut pricer = Pricer::of(&lane.pool);
         let (mut all, mut alone) = (0, 0);
         let mut sums = vec![[0; 2]];
-        for &at in chunks {
+        for &at in &chunks {
             let iteration = lane.log.at(at.iteration);
             let first = lane.log.chunks_before(at.iteration);
-            let weights = &of.weights[first..first + iteration.chunks.len()];
+            let weights = &weights[first..first + iteration.chunks.len()];
             shares(lane.others_prefill(at.iteration), weights, None, |place, ns| {
                 if place == at.place.index() {
                     all += ns;
@@ -199,7 +286,7 @@ impl<'c> Chunks<'c> {
 struct Suffer<'s, 'a> {
     index: &'s Index<'a>,
     sums: &'s LaneSums<'s>,
-    chunks: &'s Chunks<'s>,
+    chunks: &'s Chunks,
     culprit: RequestId,
     /// Of the culprit, among the holders, where it is one.
     holder: Option<usize>,
@@ -231,14 +318,14 @@ impl Suffer<'_, '_> {
 }
 
 impl Visit for Suffer<'_, '_> {
-    fn decoding(&mut self, from: IterationNo, to: IterationNo, in_batch: bool) {
+    fn decoding(&mut self, _: LaneId, from: IterationNo, to: IterationNo, in_batch: bool) {
         self.exact += self.chunks.between(from, to, usize::from(!in_batch));
         if !in_batch {
             self.add(Cause::NoTokenBudget, &self.sums.missed, from.next()..to.next());
         }
     }
 
-    fn chunk(&mut self, at: ChunkAt) {
+    fn chunk(&mut self, at: ChunkAt, _: Seen) {
         let Some(culprit) = self.chunks.place_in(at.iteration) else { return };
         if self.culprit == self.victim {
             return;

@@ -2,14 +2,16 @@
 //! steps is one call.
 
 use super::cause::{Cause, Split};
+use super::chain::Seen;
 use super::lane::LaneColumns;
 use super::recording::Recording;
+use super::turn_order::TurnOrder;
 use crate::ids::{ChunkPlace, DecodeStepNo, IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::time::Time;
 use crate::trace::{ChunkAt, RequestRow, Run, Status, TokenTrace};
 
-/// Where each request's chunks and preemptions stand in the log of its lane.
+/// Where each request's chunks and preemptions stand in the logs of its replica's lanes.
 pub(super) struct Places {
     /// Row r: the lane of request r, apart from its row: who looks for the requests of one lane
     /// reads nothing else.
@@ -18,8 +20,12 @@ pub(super) struct Places {
     first: Vec<u32>,
     /// Where each stands.
     chunks: Vec<ChunkAt>,
-    /// `(request, iteration whose batch was formed without it)`, in order.
-    preempted: Vec<(RequestId, IterationNo)>,
+    /// `(request, iteration whose batch was formed without it, its lane)`, in order.
+    preempted: Vec<(RequestId, IterationNo, LaneId)>,
+    /// The replicas that work turn by turn.
+    turns: Vec<TurnOrder>,
+    /// By lane: the place of its replica in `turns`, where that works so.
+    turns_of: Vec<Option<usize>>,
     /// Nanoseconds that each request stood behind a head of the queue that lacked memory while its
     /// own was free.
     pub behind: Vec<u64>,
@@ -31,8 +37,12 @@ impl Places {
         let trace = recording.trace;
         let lane = trace.requests.iter().map(|row| row.lane).collect();
         let mut first = vec![0_u32; trace.requests.len() + 1];
-        let prefills = || lanes.iter().flat_map(|lane| lane.log.prefills());
-        for chunk in prefills().flat_map(|(_, chunks)| chunks) {
+        let prefills = || {
+            lanes.iter().zip((0..).map(LaneId)).flat_map(|(lane, id)| {
+                lane.log.prefills().map(move |(at, chunks)| (id, at, chunks))
+            })
+        };
+        for chunk in prefills().flat_map(|(.., chunks)| chunks) {
             first[chunk.request.index() + 1] += 1;
         }
         for row in 1..first.len() {
@@ -41,24 +51,47 @@ impl Places {
         let mut next = first.clone();
         let mut chunks =
             vec![ChunkAt::default(); *first.last().expect("at least one row") as usize];
-        for (iteration, batch) in prefills() {
+        for (lane, iteration, batch) in prefills() {
             for (chunk, place) in batch.iter().zip((0..).map(ChunkPlace)) {
                 let row = &mut next[chunk.request.index()];
-                chunks[*row as usize] = ChunkAt { iteration, place };
+                chunks[*row as usize] = ChunkAt { lane, iteration, place };
                 *row += 1;
             }
         }
-        let lost = lanes
-            .iter()
-            .flat_map(|lane| lane.log.preemptions())
-            .flat_map(|(number, lost)| lost.iter().map(move |&request| (request, number)));
-        let mut preempted: Vec<(RequestId, IterationNo)> = lost.collect();
+        let mut preempted = Vec::new();
+        for (lane, id) in lanes.iter().zip((0..).map(LaneId)) {
+            for (number, lost) in lane.log.preemptions() {
+                preempted.extend(lost.iter().map(|&request| (request, number, id)));
+            }
+        }
         preempted.sort_unstable();
         let behind = vec![0; trace.requests.len()];
-        Places { lane, first, chunks, preempted, behind }
+        let (turns, turns_of) = turn_orders(recording, lanes);
+        let mut places = Places { lane, first, chunks, preempted, turns, turns_of, behind };
+        places.order_chunks(lanes);
+        places
     }
 
-    /// The lane of a request.
+    /// Puts the chunks of those who come through several lanes into the order of their batches.
+    fn order_chunks(&mut self, lanes: &[LaneColumns<'_>]) {
+        if self.turns.is_empty() {
+            return;
+        }
+        for request in (0..self.lane.len()).map(RequestId::at) {
+            if self.turns_of(self.lane(request)).is_some() {
+                let (from, to) = (self.first[request.index()], self.first[request.index() + 1]);
+                let end = |at: &ChunkAt| lanes[at.lane.index()].log.end(at.iteration);
+                self.chunks[from as usize..to as usize].sort_unstable_by_key(end);
+            }
+        }
+    }
+
+    /// The order of the batches of a lane's replica, where that works turn by turn.
+    pub(super) fn turns_of(&self, lane: LaneId) -> Option<&TurnOrder> {
+        self.turns_of.get(lane.index()).copied().flatten().map(|place| &self.turns[place])
+    }
+
+    /// The lane of a request; where its replica works turn by turn the one that admitted it first.
     pub(super) fn lane(&self, request: RequestId) -> LaneId {
         self.lane[request.index()]
     }
@@ -69,11 +102,14 @@ impl Places {
         &self.chunks[from as usize..to as usize]
     }
 
-    /// Iterations whose batches were formed by preempting it, in order.
-    pub(super) fn preemptions(&self, request: RequestId) -> impl Iterator<Item = IterationNo> + '_ {
-        let from = self.preempted.partition_point(|&(of, _)| of < request);
-        let own = self.preempted[from..].iter().take_while(move |&&(of, _)| of == request);
-        own.map(|&(_, number)| number)
+    /// Iterations whose batches were formed by preempting it: in order, in each lane.
+    pub(super) fn preemptions(
+        &self,
+        request: RequestId,
+    ) -> impl Iterator<Item = (LaneId, IterationNo)> + '_ {
+        let from = self.preempted.partition_point(|&(of, ..)| of < request);
+        let own = self.preempted[from..].iter().take_while(move |&&(of, ..)| of == request);
+        own.map(|&(_, number, lane)| (lane, number))
     }
 
     /// The first preemption of it in the batches after `after` and up to `upto`.
@@ -83,9 +119,28 @@ impl Places {
         after: IterationNo,
         upto: IterationNo,
     ) -> Option<IterationNo> {
-        let from = self.preempted.partition_point(|&of| of < (request, after.next()));
-        self.preempted.get(from).filter(|&&(of, at)| of == request && at <= upto).map(|&(_, at)| at)
+        let from =
+            self.preempted.partition_point(|&(of, at, _)| (of, at) < (request, after.next()));
+        let found = self.preempted.get(from).filter(|&&(of, at, _)| of == request && at <= upto);
+        found.map(|&(_, at, _)| at)
     }
+}
+
+/// The replicas that work turn by turn, and which of them each lane belongs to.
+fn turn_orders(
+    recording: &Recording<'_>,
+    lanes: &[LaneColumns<'_>],
+) -> (Vec<TurnOrder>, Vec<Option<usize>>) {
+    let mut turns = Vec::new();
+    let mut turns_of = vec![None; lanes.len()];
+    for (lane, id) in lanes.iter().zip((0..).map(LaneId)) {
+        if lane.pool.by_turns && turns_of[id.index()].is_none() {
+            let group = recording.trace.lanes_beside(id);
+            turns_of[group.start.index()..group.end.index()].fill(Some(turns.len()));
+            turns.push(TurnOrder::new(lanes, group, recording.trace.end));
+        }
+    }
+    (turns, turns_of)
 }
 
 /// The time before one token that is not the later decode step of a run.
@@ -135,12 +190,15 @@ pub trait Visit {
     fn decode_steps(&mut self, _token: u32, _run: Run) {}
     /// It decoded, or could have, from the tokens of one iteration to those of another; `in_batch`
     /// when it was in every decode step between.
-    fn decoding(&mut self, _from: IterationNo, _to: IterationNo, _in_batch: bool) {}
-    /// One of its chunks was computed.
-    fn chunk(&mut self, _at: ChunkAt) {}
+    fn decoding(&mut self, _lane: LaneId, _from: IterationNo, _to: IterationNo, _in_batch: bool) {}
+    /// It decoded in an iteration of another lane than before, of which it saw so much; what it waited
+    /// for before is nobody's.
+    fn joined(&mut self, _lane: LaneId, _iteration: IterationNo, _seen: Seen) {}
+    /// One of its chunks was computed, and it saw so much of the iteration.
+    fn chunk(&mut self, _at: ChunkAt, _seen: Seen) {}
     /// It waited for stage 0 of a pipeline, from the end of the iteration before this one to its
     /// start, and did not decode.
-    fn stage_0(&mut self, _iteration: IterationNo) {}
+    fn stage_0(&mut self, _lane: LaneId, _iteration: IterationNo) {}
     /// It waited.
     fn wait(&mut self, _wait: Wait) {}
     /// It arrived while the iteration before `first` ran, which took `in_flight` from then on, and
@@ -193,6 +251,8 @@ fn last_of(times: &[Time]) -> Time {
 pub(super) struct Walk<'w> {
     trace: &'w TokenTrace,
     lane: &'w LaneColumns<'w>,
+    /// Which that is.
+    id: LaneId,
     places: &'w Places,
     request: RequestId,
     row: &'w RequestRow,
@@ -218,11 +278,12 @@ impl<'w> Walk<'w> {
         Walk {
             trace,
             lane: &lanes[row.lane.index()],
+            id: row.lane,
             places,
             request,
             row,
             chunks: places.chunks(request),
-            gap: Gap { token: 0, from: Time::ZERO, to: Time::ZERO, split: Split::ZERO },
+            gap: Gap::before(0, row.arrival),
             had: 0,
             lost_at: IterationNo::FIRST,
         }
@@ -249,26 +310,49 @@ impl<'w> Walk<'w> {
         let (mut token, mut before) = (1, None);
         for run in self.trace.runs(self.row) {
             let times = self.trace.times(run);
-            let decode_step = self.trace.steps_of(run).map(|_| DecodeStepNo(run.first));
-            // Recomputed tokens come one by one.
-            let to = match decode_step {
-                Some(decode_step) => self.lane.decode_steps.at(decode_step),
-                None => self.lane.iteration_at(times[0]),
-            };
-            self.next_token(at, to, decode_step, visit);
             let from = before.map_or(self.row.first_token, last_of);
+            before = Some(times);
+            if self.trace.steps_of(run).is_none() {
+                at = self.one_by_one(at, (token, from), times, visit);
+                token += run.len;
+                continue;
+            }
+            let decode_step = DecodeStepNo(run.first);
+            let to = self.lane.decode_steps.at(decode_step);
+            self.next_token(at, to, decode_step, visit);
             self.close(token, from, times[0], visit);
             at = to;
             if run.len > 1 {
                 let last = self.lane.decode_steps.at(DecodeStepNo(run.first + run.len - 1));
-                visit.decoding(at, last, true);
+                visit.decoding(self.id, at, last, true);
                 visit.decode_steps(token + 1, run);
                 at = last;
             }
             token += run.len;
-            before = Some(times);
         }
         assert_eq!(token, self.row.tokens, "every token is walked");
+        at
+    }
+
+    /// Tokens that came on their own, from the one after iteration `at` on: of prompts that were
+    /// computed anew, and where drafts bring several at once. Says which iteration brought the last.
+    fn one_by_one(
+        &mut self,
+        mut at: IterationNo,
+        (mut token, mut from): (u32, Time),
+        times: &[Time],
+        visit: &mut impl Visit,
+    ) -> IterationNo {
+        for &time in times {
+            // Tokens of one step come together.
+            if time > from {
+                let to = self.lane.iteration_at(time);
+                self.next_token(at, to, self.lane.decode_steps.from(to), visit);
+                at = to;
+            }
+            self.close(token, from, time, visit);
+            (token, from) = (token + 1, time);
+        }
         at
     }
 
@@ -419,18 +503,16 @@ impl<'w> Walk<'w> {
         self.prefill(to, visit);
     }
 
-    /// From the tokens of iteration `from` to those of iteration `to`, its next ones: a
+    /// From the tokens of iteration `from` to those of iteration `to`, its next ones: the
     /// `decode_step`, where no prefill brought them.
     fn next_token<V: Visit>(
         &mut self,
         from: IterationNo,
         to: IterationNo,
-        decode_step: Option<DecodeStepNo>,
+        decode_step: DecodeStepNo,
         visit: &mut V,
     ) {
         let Some(preempted) = self.places.preempted_within(self.request, from, to) else {
-            let decode_step =
-                decode_step.expect("only a preempted request computes its prompt anew");
             let mut at = from;
             if decode_step.before().is_some_and(|before| self.lane.decode_steps.at(before) > from) {
                 at = self.missed_until(from, to, visit);
@@ -438,7 +520,7 @@ impl<'w> Walk<'w> {
             if V::DECODE_STEPS {
                 self.lane.decoding(at, to, &mut self.gap.split);
             }
-            return visit.decoding(at, to, true);
+            return visit.decoding(self.id, at, to, true);
         };
         self.missed_until(from, preempted, visit);
         let admitted = self.chunks.first().expect("a preempted request is prefilled again");
@@ -460,7 +542,7 @@ impl<'w> Walk<'w> {
     ) -> IterationNo {
         let Some(last) = next.before().filter(|&last| last > from) else { return from };
         self.lane.missed(from, last, &mut self.gap.split);
-        visit.decoding(from, last, false);
+        visit.decoding(self.id, from, last, false);
         last
     }
 
@@ -495,7 +577,8 @@ impl<'w> Walk<'w> {
         self.gap.split.add(Cause::Host, chain.host);
         let waits_for = self.lane.waits_for().unwrap_or(Cause::PipelineBubble);
         self.gap.split.add(waits_for, chain.bubble);
-        visit.chunk(at);
+        self.gap.split.add(Cause::DraftRejected, chain.rejected);
+        visit.chunk(at, self.lane.whole(at.iteration));
     }
 
     /// From the tokens of one chunk's iteration to the start of the next one's.
@@ -529,7 +612,7 @@ impl<'w> Walk<'w> {
     /// From the tokens of the iteration before `next` to the start of `next`.
     fn tail(&mut self, next: IterationNo, visit: &mut impl Visit) {
         if self.lane.staged {
-            visit.stage_0(next);
+            visit.stage_0(self.id, next);
         }
         let (free, start) = (self.lane.log.free_before(next), self.lane.log.start(next));
         self.gap.split.add(Cause::Host, self.lane.tail_before(next));

@@ -123,10 +123,12 @@ impl Receiver {
         self.state(request).is_some_and(|state| matches!(state, State::Loading { .. }))
     }
 
-    /// Requests whose load goes on; those that are gone are not among them.
+    /// Requests whose load goes on, or is over and not yet taken: what vLLM counts as waiting for KV from
+    /// elsewhere. Those that are gone are not among them.
     pub fn loading(&self) -> usize {
         let all = self.states.values();
-        all.filter(|(_, state)| matches!(state, State::Loading { .. })).count()
+        let waits = |state: &State| matches!(state, State::Loading { .. } | State::Over { .. });
+        all.filter(|(_, state)| waits(state)).count()
     }
 
     /// Requests that hold blocks and no seat, in the order in which their loads began.
@@ -255,9 +257,10 @@ mod tests {
         receiver.begin(C, 536);
         assert_eq!((receiver.loading(), receiver.take(A, 106)), (2, None));
         assert_eq!(receiver.reported(A, None), Reported::Ready);
-        assert_eq!((receiver.loading(), holding(&receiver)), (1, vec![A, C]));
+        assert_eq!((receiver.loading(), holding(&receiver)), (2, vec![A, C]));
         let landed = Landed { registered: 106, computed: 105 };
         assert_eq!(receiver.take(A, 106), Some(landed));
+        assert_eq!(receiver.loading(), 1);
         // No room: it keeps its place, and is not taken twice.
         assert_eq!((receiver.take(A, 106), holding(&receiver)), (None, vec![A, C]));
         receiver.seated(A);

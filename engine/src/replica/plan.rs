@@ -286,10 +286,11 @@ impl Replica {
     }
 
     /// Whether memory has to be looked at at every one of so many quiet decode steps: with
-    /// identities blocks are taken by name, with windows given back.
+    /// identities blocks are taken by name, with windows given back. A block of an answer that
+    /// others can meet is found from the step on that fills it, which is before the next one is taken.
     fn by_step(&self, decode_steps: u32) -> bool {
-        self.pool.trims()
-            || self.pool.caching() && self.members.decodes.growing_in(decode_steps) > 0
+        let grows = || self.members.decodes.growing_in(decode_steps) > 0;
+        self.pool.trims() || self.pool.caching() && (self.answers_are_met || grows())
     }
 
     /// Blocks that the next quiet decode steps take.

@@ -97,8 +97,8 @@ impl Parameters for VllmV1Params {
         Proof::code("0.10.2", Capability::Synchronous, 3, 2771),
         Proof::code("0.10.2", Capability::PrefixCaching, 1, 964),
         Proof::server("0.32", Capability::Synchronous, 17, 24840),
-        Proof::server("0.32", Capability::Asynchronous, 2, 2977),
-        Proof::server("0.32", Capability::PrefixCaching, 18, 26544),
+        Proof::server("0.32", Capability::Asynchronous, 2, 2974),
+        Proof::server("0.32", Capability::PrefixCaching, 18, 26541),
         Proof::server("0.32", Capability::Priorities, 1, 1282),
     ];
     const FEATURES: &'static [Feature] =

@@ -4,11 +4,11 @@
 use super::tally::Tally;
 use super::{ChunkRecord, Iteration, SimOptions};
 use crate::ids::LaneId;
-use crate::replica::{Handle, Plan, Reads, Replica};
+use crate::replica::{Brought, Handle, Plan, Reads, Replica};
 use crate::request::RequestId;
 use crate::scheduler::Scheduler;
-use crate::time::Time;
-use crate::trace::Log;
+use crate::time::{Span, Time};
+use crate::trace::{Drafts, Log};
 
 /// So many preemptions without a token in between will go on for ever: no replica runs so many
 /// requests that all of them could be preempted in one go.
@@ -138,6 +138,18 @@ impl Planner {
         }
         if self.log.is_some() {
             self.preempted.extend_from_slice(&plan.preempted);
+        }
+    }
+
+    /// Lets `lane` log those preempted since the last batch began: its batch is the next.
+    pub(super) fn hand_preempted(&mut self, lane: &mut Planner) {
+        lane.preempted.append(&mut self.preempted);
+    }
+
+    /// Logs that the engine itself was busy for so long between the last batch and the next.
+    pub(super) fn log_host(&mut self, host: Span) {
+        if let Some(log) = self.log.as_mut().filter(|log| !log.is_empty()) {
+            log.lengthen_tail(host);
         }
     }
 
@@ -277,6 +289,7 @@ fn row(
         decode_kv_tokens,
         reads,
         beside: plan.beside,
+        drafts: drafts(plan),
         chunks: &[],
         preempted: &[],
         kv_used,
@@ -284,5 +297,21 @@ fn row(
         running: plan.running,
         held: plan.held,
         head: plan.head,
+    }
+}
+
+/// What a batch has to do with drafts: those whom it brings tokens know what becomes of theirs.
+fn drafts(plan: &Plan) -> Drafts {
+    let verified = plan.decode_tokens.saturating_sub(plan.decodes);
+    let drafts = || plan.brought.iter().filter(|brought| brought.drafts > 0);
+    if verified == 0 && plan.drafting == 0 && drafts().next().is_none() {
+        return Drafts::NONE;
+    }
+    let accepted = |brought: &Brought| if brought.decode { brought.accepted } else { 0 };
+    Drafts {
+        verified,
+        accepted: drafts().map(accepted).sum(),
+        next: plan.drafting,
+        sampled: plan.sampled,
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct Turns<'a> {
     last: Vec<(Time, bool)>,
     /// When the engine can take its next turn; later than that where it waits for a batch.
     next_turn: Time,
+    /// Since when the engine sleeps before that turn, where it does.
+    sleeps: Option<Time>,
     /// The turn that the calendar knows of.
     told: Time,
     /// Whether the oldest batch is waited for.
@@ -94,6 +96,7 @@ impl<'a> Turns<'a> {
             free: vec![Time::ZERO; lanes],
             last: vec![(Time::ZERO, false); lanes],
             next_turn: Time::ZERO,
+            sleeps: None,
             told: Time::ZERO,
             waits: false,
             turns: 0,
@@ -160,12 +163,13 @@ impl<'a> Turns<'a> {
                 }
             }
             let oldest = self.out.front().expect("something is out");
-            if oldest.end > now {
+            let end = oldest.end;
+            if end > now {
                 self.waits = true;
                 if !turn.planned {
-                    self.next_turn = oldest.end + SLEEP;
+                    self.sleep(end);
                 }
-                return Next { turn: None, end: Some(oldest.end) };
+                return Next { turn: None, end: Some(end) };
             }
             // Whatever it brought may change the next turn's mind.
             let changed = turn.changed || !oldest.plan.is_empty();
@@ -174,9 +178,14 @@ impl<'a> Turns<'a> {
                 if !changed && self.runs_nothing() {
                     return Next::default();
                 }
-                self.next_turn = now + SLEEP;
+                self.sleep(now);
             }
         }
+    }
+
+    fn sleep(&mut self, from: Time) {
+        self.next_turn = from + SLEEP;
+        self.sleeps = Some(from);
     }
 
     /// Plans and sends a batch.
@@ -188,21 +197,29 @@ impl<'a> Turns<'a> {
     ) -> Turn {
         let lane = (self.turns % self.planners.len() as u64) as usize;
         self.turns += 1;
+        let woken = self.sleeps.take().unwrap_or(now);
         let mut plan = self.planners[0].ask(&mut self.replica, now, tally, dropped);
         let planned = !plan.is_empty();
         let changed = planned || !plan.preempted.is_empty() || !plan.dropped.is_empty();
         let mut end = now;
         if planned {
-            let at = self.pass(now, lane, &plan);
+            let (at, host) = self.pass((woken, now), lane, &plan);
             end = at.end;
+            if let [first, others @ ..] = &mut self.planners[..=lane]
+                && let Some(own) = others.last_mut()
+            {
+                first.hand_preempted(own);
+            }
+            self.planners[lane].log_host(host);
             self.planners[lane].begin(&mut plan, at, tally);
         }
         self.out.push_back(Out { lane, plan, end });
         Turn { planned, changed }
     }
 
-    /// Sends a batch through the stages.
-    fn pass(&mut self, now: Time, lane: usize, plan: &Plan) -> Instants {
+    /// Sends a batch through the stages; says too how long the engine itself kept stage 0 waiting, which
+    /// it planned `now` and could have planned when it went to sleep.
+    fn pass(&mut self, (woken, now): (Time, Time), lane: usize, plan: &Plan) -> (Instants, Span) {
         let shape = plan.shape();
         let hand_over = self.cost.hand_over(&shape);
         let first = self.cost.stage_time(&shape, 0);
@@ -211,10 +228,13 @@ impl<'a> Turns<'a> {
         // The engine itself is busy for so long, and sends the batch then.
         self.next_turn = now + first.host + drafting.host;
         let (before, sampled) = self.last[lane];
-        let mut there = self.next_turn.max(self.free[0]);
+        let sent = self.next_turn;
+        let mut there = sent.max(self.free[0]);
         if self.batches.ahead && sampled {
             there = there.max(before);
         }
+        let waits = self.free[0].max(before).max(woken);
+        let host = if sent > waits { sent.since(waits) } else { Span::ZERO };
         // A lane's batches are told one after the other, though chunks of a prompt may overlap.
         let start = there.max(before);
         for stage in 0..self.free.len() {
@@ -236,7 +256,7 @@ impl<'a> Turns<'a> {
         }
         let end = there.max(start + Span::from_nanos(1));
         self.last[lane] = (end, plan.sampled > 0);
-        Instants { decided: now, start, end, free: end }
+        (Instants { decided: now, start, end, free: end }, host)
     }
 
     /// Closes what is still open when observation ends at `horizon`: the iterations of each lane,

@@ -22,7 +22,7 @@ use crate::ids::{ClassId, ColumnId, LaneId, RequestId};
 use crate::time::Time;
 
 pub use column::{Column, ColumnKind};
-pub use iteration::{ChunkAt, ChunkRecord, Iteration};
+pub use iteration::{ChunkAt, ChunkRecord, Drafts, Iteration};
 pub use lanes::{Lane, Stay};
 pub use log::{Iterations, Log};
 pub use parts::{Part, Parts, last_tokens};

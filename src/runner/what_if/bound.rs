@@ -50,7 +50,8 @@ impl Bound {
         let longest = iteration.chunks.iter().map(|chunk| chunk.tokens).max().unwrap_or(0);
         self.running = self.running.max(iteration.running);
         self.prefill_tokens = self.prefill_tokens.max(prefill);
-        self.step_tokens = self.step_tokens.max(prefill.saturating_add(iteration.decodes));
+        let decoded = iteration.decoding().tokens();
+        self.step_tokens = self.step_tokens.max(prefill.saturating_add(decoded));
         self.chunk = self.chunk.max(longest);
     }
 

@@ -206,6 +206,10 @@ impl<'m> Maker<'m> {
             Kind::Router => self.router(),
             Kind::PlanAhead => self.plan_ahead(),
             Kind::PlanInTime => self.plan_in_time(),
+            Kind::DraftsOffAbove => self.drafts_off_above(),
+            Kind::FewerDrafts => self.fewer_drafts(),
+            Kind::NoDrafts => self.no_drafts(),
+            Kind::Draft => self.draft(),
             Kind::TensorForPipeline => self.tensor_for_pipeline(),
             Kind::ReplicasForTensor => self.replicas_for_tensor(),
             Kind::OneReplicaMore => self.replicas(),
@@ -509,7 +513,7 @@ impl<'m> Maker<'m> {
 }
 
 /// Numbers of seats that people set: a multiple of eight from sixteen on.
-fn round_seats(seats: u32) -> u32 {
+pub(super) fn round_seats(seats: u32) -> u32 {
     if seats >= 16 { seats / 8 * 8 } else { seats }
 }
 

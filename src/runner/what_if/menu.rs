@@ -74,6 +74,14 @@ pub(super) enum Kind {
     PlanAhead,
     /// Plan each step when the one before it is over.
     PlanInTime,
+    /// Nobody drafts where more requests run.
+    DraftsOffAbove,
+    /// Fewer tokens drafted at a time.
+    FewerDrafts,
+    /// Nobody drafts.
+    NoDrafts,
+    /// Speculative decoding, where it is published for the model how many drafts are accepted.
+    Draft,
     /// Tensor parallelism in place of pipeline stages.
     TensorForPipeline,
     /// Replicas in place of tensor parallelism.
@@ -104,6 +112,7 @@ const SHARED_PREFIX: &str = "what prompts share is computed once";
 const KEPT_PREFIX: &str = "prefixes that had to go stay in memory";
 const URGENT: &str = "urgent requests no longer wait behind others";
 const SPREAD: &str = "requests go where there is room, not where it is full";
+const SEVERAL: &str = "a step brings a request several tokens";
 const HALF_READ: &str = "each iteration reads half the bytes of weights";
 
 /// The changes that could bear on a cause, and why; the ones to think of first stand first.
@@ -225,6 +234,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (TensorDoubled, FASTER),
             (KvFp8, "each iteration reads half the bytes of KV"),
             (WeightsFp8, HALF_READ),
+            (Draft, SEVERAL),
             (LessLoad, LESS),
         ],
         Cause::Own => &[
@@ -234,7 +244,16 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (Router, SPREAD),
             (TensorDoubled, FASTER),
             (WeightsFp8, HALF_READ),
+            (Draft, SEVERAL),
             (OneReplicaMore, FEWER_A_REPLICA),
+        ],
+        Cause::DraftRejected => &[
+            (DraftsOffAbove, "large batches, in which drafts cost most, verify none"),
+            (FewerDrafts, "the last drafts of a step are rejected most often"),
+            (NoDrafts, "a step computes one token for each request"),
+            (Router, SPREAD),
+            (OneReplicaMore, FEWER_A_REPLICA),
+            (LessLoad, LESS),
         ],
         Cause::PipelineBubble => &[
             (SmallerSteps, "micro-batches are more alike"),

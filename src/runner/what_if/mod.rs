@@ -6,6 +6,7 @@
 
 mod bound;
 mod change;
+mod drafts;
 mod figures;
 mod menu;
 mod rank;

@@ -97,7 +97,7 @@ impl Draw {
         let limits = self.system(&mut scenario);
         let label = self.schedulers(&mut scenario, &limits);
         scenario.insert("workload".to_owned(), self.workload(&label));
-        if speculative::DRAWN && self.drafts(&limits) && self.on("speculative", 0.4) {
+        if self.has("drafts") && self.drafts(&limits) {
             // Of the models that are drawn none predicts; those of a fixed time are only named.
             let predicts = !self.has("priced");
             let llama = scenario.get("model").is_none_or(|model| *model == "llama-3.1-8b");
@@ -118,8 +118,9 @@ impl Draw {
             .copied()
             .filter(|name| {
                 let config = SchedulerConfig::by_name(name).expect("a registered name");
-                // Some need every request of a replica at each decision.
-                !self.has("pipeline") || !config.build(&limits.info).needs().one_lane
+                let needs = config.build(&limits.info).needs();
+                // Some need every request of a replica at each decision; not all draft.
+                (!self.has("pipeline") || !needs.one_lane) && (!self.has("drafts") || needs.drafts)
             })
             .collect();
         let name = self.one_of(&names);

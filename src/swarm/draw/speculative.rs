@@ -6,9 +6,6 @@ use serde_json::{Map, Value, json};
 use super::Draw;
 use crate::speculative::Method;
 
-/// Whether drafts are drawn: off as long as no policy schedules them.
-pub(super) const DRAWN: bool = false;
-
 impl Draw {
     /// `engine.speculative`, for a scheduler that drafts. `predicts` says whether the model has layers
     /// for multi-token prediction, `small` which model has its vocabulary; methods that need what there

@@ -87,6 +87,7 @@ impl Draw {
         self.perhaps(&mut engine, "async_scheduling", 0.6, json!(ahead));
         let eager = self.rng.random_bool(0.5);
         self.perhaps(&mut engine, "enforce_eager", 0.2, json!(eager));
+        self.on("drafts", 0.12);
         scenario.insert("engine".to_owned(), Value::Object(engine));
         // A block that must hold a state is wider than what is asked for.
         let block = if self.has("states") { block.max(STATE_BLOCK_MAX) } else { block };

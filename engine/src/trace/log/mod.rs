@@ -7,7 +7,7 @@ mod tests;
 
 use std::ops::Range;
 
-use super::{ChunkAt, ChunkRecord, Iteration};
+use super::{ChunkAt, ChunkRecord, Drafts, Iteration};
 use crate::ids::IterationNo;
 use crate::replica::{Held, Reads};
 use crate::request::RequestId;
@@ -29,6 +29,8 @@ pub struct Log {
     /// Row i: what the other ranks computed while iteration i ran. No rows where ranks do not step
     /// together.
     beside: Vec<u64>,
+    /// What was drafted, of iterations in which something was, in order.
+    drafts: Vec<(IterationNo, Drafts)>,
     /// The stretches that iterations 0, [`MARK`], 2 [`MARK`] ... belong to.
     marks: Vec<u32>,
     /// Iterations that did not begin, or were not decided on, when their stretch says, in order.
@@ -66,6 +68,8 @@ struct Stretch {
     /// Whether the first one's instants are written down apart.
     apart: bool,
     has_preempted: bool,
+    /// It is one iteration then: drafts bring each its own number of tokens.
+    has_drafts: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -262,6 +266,24 @@ impl Log {
         self.ends.binary_search(&at).ok().map(|row| IterationNo(row as u32))
     }
 
+    /// The host itself was so long busy after the last iteration before it sent the next one: the next
+    /// can begin that much later.
+    ///
+    /// # Panics
+    /// When there is no iteration yet.
+    pub fn lengthen_tail(&mut self, more: Span) {
+        if more > Span::ZERO {
+            let last = self.len().checked_sub(1).expect("there is an iteration to follow");
+            self.tails.resize(last + 1, Span::ZERO);
+            self.tails[last] = self.tails[last] + more;
+        }
+    }
+
+    /// Whether drafts were verified or asked for in some iteration.
+    pub fn has_drafts(&self) -> bool {
+        !self.drafts.is_empty()
+    }
+
     /// Writes down the next iteration.
     pub fn push(&mut self, next: &Iteration<'_>) {
         let number = self.next_number();
@@ -337,6 +359,9 @@ impl Log {
         } else if !self.reads.is_empty() {
             self.reads.push(Reads::default());
         }
+        if next.drafts != Drafts::NONE {
+            self.drafts.push((first, next.drafts));
+        }
         self.stretches.push(Stretch {
             kv_tokens: next.decode_kv_tokens,
             first,
@@ -350,6 +375,7 @@ impl Log {
             ahead: ahead && !apart,
             apart,
             has_preempted: !next.preempted.is_empty(),
+            has_drafts: next.drafts != Drafts::NONE,
         });
     }
 
@@ -391,6 +417,7 @@ impl Log {
             decode_kv_tokens: of.kv_tokens + u64::from(of.decodes) * u64::from(nth),
             beside: self.beside.get(number.index()).copied(),
             reads: self.reads.get(stretch).filter(|_| of.decodes > 0).map(|reads| reads.later(nth)),
+            drafts: if of.has_drafts { self.drafts_of(number) } else { Drafts::NONE },
             chunks: if is_first { self.chunks_of(stretch) } else { &[] },
             preempted: if is_first && of.has_preempted { self.preempted_of(number) } else { &[] },
             kv_used: self.kv_used[number.index()],
@@ -438,6 +465,11 @@ impl Log {
         stretch.checked_sub(1).map_or(0, |before| self.stretches[before].chunks_end as usize)
     }
 
+    fn drafts_of(&self, number: IterationNo) -> Drafts {
+        let found = self.drafts.binary_search_by_key(&number, |&(of, _)| of);
+        found.map_or(Drafts::NONE, |at| self.drafts[at].1)
+    }
+
     fn preempted_of(&self, number: IterationNo) -> &[RequestId] {
         let at = self.preempted_at.partition_point(|&(of, _)| of < number);
         let from = at.checked_sub(1).map_or(0, |before| self.preempted_at[before].1);
@@ -468,6 +500,8 @@ impl Stretch {
             && chunks.is_empty()
             && next.chunks.is_empty()
             && next.preempted.is_empty()
+            && !self.has_drafts
+            && next.drafts == Drafts::NONE
     }
 }
 

@@ -13,6 +13,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     vec((idle, 0_u8..4, 1_u64..100, tail, what), 0..60)
 }
 
+fn drafts(decodes: u32) -> Drafts {
+    Drafts { verified: 3 * decodes, accepted: decodes, next: 3, sampled: 4 * decodes }
+}
+
 /// Both the log and what was written into it, as text. `windowed`: of a model with a window.
 fn written(steps: &[Step], windowed: bool) -> (Log, Vec<String>) {
     let (mut log, mut told) = (Log::default(), Vec::new());
@@ -47,6 +51,7 @@ fn written(steps: &[Step], windowed: bool) -> (Log, Vec<String>) {
             decode_kv_tokens: kv,
             reads: windowed.then_some(reads),
             beside: None,
+            drafts: if jump == 7 { drafts(decodes) } else { Drafts::NONE },
             chunks: &chunks[..if chunk < 2 { usize::from(chunk) + 1 } else { 0 }],
             preempted: &[RequestId(3), RequestId(4)][..if lost == 0 { 2 } else { 0 }],
             kv_used: lasted as u32,

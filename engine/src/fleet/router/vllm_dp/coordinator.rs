@@ -94,7 +94,7 @@ impl DpCoordinator {
             if !self.changed && self.held.is_none() {
                 // The same again and again, until somebody says something.
                 let again = at.since(self.now).as_nanos().saturating_sub(1) / UNCHANGED.as_nanos();
-                self.now = self.now + Span::from_nanos(again * UNCHANGED.as_nanos());
+                self.now += Span::from_nanos(again * UNCHANGED.as_nanos());
                 self.spoke = Some(self.now);
                 self.publications += again;
             }
