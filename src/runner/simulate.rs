@@ -95,7 +95,8 @@ fn finds_own_blocks_alone(
     let asked = |pool: &PoolView<'_>| {
         let info = pool.engine_info(&scheduler.config);
         let needs = scheduler.config.build(&info).needs();
-        needs.caches_on(&info) && !needs.always_caches
+        let plain = needs.reuse.is_plain() && !needs.knows_contents && !needs.always_caches;
+        plain && needs.caches_on(&info)
     };
     let named = requests.known().is_some_and(|workload| !workload.block_ids.is_empty());
     fleet.iter().any(asked)

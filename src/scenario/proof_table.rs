@@ -94,7 +94,8 @@ fn can(config: &SchedulerConfig, capability: Capability) -> bool {
         Capability::Pipeline => !needs.one_lane,
         Capability::PrefixCaching => config.has(Feature::PrefixCaching),
         Capability::Priorities => config.has(Feature::Priorities),
-        _ => false,
+        // Proven, or not there.
+        _ => config.proofs().iter().any(|proof| proof.capability == capability),
     }
 }
 
@@ -199,7 +200,7 @@ mod tests {
             let found = text.lines().find(|line| line.starts_with(name));
             found.unwrap_or_else(|| panic!("{name} in\n{text}")).to_owned()
         };
-        assert!(row("vllm-v1 0.33.0").contains("26/16.3k"), "{text}");
+        assert!(row("vllm-v1 0.33.0").contains("28/17.9k"), "{text}");
         assert!(row("orca ").contains("1/248"), "{text}");
         assert!(row("tgi ").contains("modelled"), "{text}");
     }

@@ -101,11 +101,13 @@ fn every_figure_has_a_case() {
 #[test]
 fn every_figure_changes_a_result() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // A policy that can plan ahead, and memory that runs short.
+    // A policy that can plan ahead and finds prompts again, and memory that runs short.
     let run = |profile: &Value| {
         let file = folder.path().join("p.yaml");
         std::fs::write(file, profile.to_string()).expect("writable");
-        let sets = ["engine.profile={file: p.yaml}", "schedulers=[vllm-v1]"].map(str::to_owned);
+        let prefixes = "workload.prefix_groups={count: 3, tokens: 320, share: 0.5}";
+        let sets = ["engine.profile={file: p.yaml}", "schedulers=[vllm-v1]", prefixes];
+        let sets = sets.map(str::to_owned);
         result(folder.path(), &sets).unwrap_or_else(|error| panic!("{error}"))
     };
     let base = run(&profile());

@@ -35,13 +35,22 @@ fn every_key_arrives_and_the_resolved_scenario_gives_the_same() {
     assert_eq!((found.rules.method, found.rules.tokens), (Method::Eagle, 4));
     let at = [1, 17, 32, 127, 128].map(|running| found.rules.k_at(running));
     assert_eq!(at, [4, 4, 2, 2, 0]);
-    let info = one.experiment.engine_info();
+    let info = one.experiment.engine_info(&one.experiment.schedulers[0].config);
     assert_eq!(info.speculative, Some(found.rules));
     let told = one.scenario.to_json();
     assert_eq!(told["engine"]["speculative"]["num_speculative_tokens"], 4);
     let again = Document::from_text("r.json", &told.to_string(), Files::none()).unwrap();
     let again = again.resolve(None).unwrap_or_else(|error| panic!("{}", error.render(false)));
-    assert_eq!(again.experiment.engine, one.experiment.engine);
+    // What was left to the scheduler's version is written out.
+    let metron_sim::scenario::EngineLimits { prefix_caching, async_scheduling, .. } =
+        again.experiment.engine;
+    assert_eq!((prefix_caching, async_scheduling), (Some(true), Some(true)));
+    let written = metron_sim::scenario::EngineLimits {
+        prefix_caching,
+        async_scheduling,
+        ..one.experiment.engine.clone()
+    };
+    assert_eq!(again.experiment.engine, written);
     // Pricing and memory know the drafter.
     assert!(one.experiment.hardware.pricing.as_ref().unwrap().drafter.is_some());
     let plain = resolved(&[]).experiment.engine;
@@ -75,7 +84,10 @@ fn a_pool_may_draft_and_another_not() {
         .experiment
         .fleet()
         .iter()
-        .map(|pool| pool.engine_info().speculative.map(|rules| rules.tokens))
+        .map(|pool| {
+            let info = pool.engine_info(&one.experiment.schedulers[0].config);
+            info.speculative.map(|rules| rules.tokens)
+        })
         .collect();
     assert_eq!(drafts, [Some(2), None]);
     let refused = document(&[

@@ -85,12 +85,14 @@ impl Parameters for VllmV1Params {
     const SUMMARY: &'static str = "one token budget for running requests, then new ones";
     const EVIDENCE: Evidence = Evidence::Proven;
     const PROOFS: &'static [Proof] = &[
-        Proof::code("0.33.0", Capability::Synchronous, 72, 39002),
-        Proof::code("0.33.0", Capability::Asynchronous, 30, 19174),
-        Proof::code("0.33.0", Capability::Drafts, 30, 8791),
-        Proof::code("0.33.0", Capability::Pipeline, 26, 16311),
-        Proof::code("0.33.0", Capability::HybridKv, 18, 12353),
-        Proof::code("0.33.0", Capability::PrefixCaching, 29, 16435),
+        Proof::code("0.33.0", Capability::Synchronous, 97, 54104),
+        Proof::code("0.33.0", Capability::Asynchronous, 36, 24377),
+        Proof::code("0.33.0", Capability::Drafts, 31, 9408),
+        Proof::code("0.33.0", Capability::Pipeline, 28, 17922),
+        Proof::code("0.33.0", Capability::HybridKv, 20, 13513),
+        Proof::code("0.33.0", Capability::PrefixCaching, 43, 26853),
+        Proof::code("0.33.0", Capability::PdEnds, 18, 10407),
+        Proof::code("0.33.0", Capability::HostTier, 13, 9898),
         Proof::code("0.33.0", Capability::Priorities, 8, 7289),
         Proof::code("0.10.2", Capability::Synchronous, 3, 2771),
         Proof::code("0.10.2", Capability::PrefixCaching, 1, 964),

@@ -74,7 +74,7 @@ impl Switches {
 
     fn caches(self, policy: &SchedulerConfig, needs: &Needs) -> bool {
         let asked = self.caching.unwrap_or_else(|| policy.on_by_default(Feature::PrefixCaching));
-        (asked || needs.always_caches) && needs.cache.is_some()
+        (asked || needs.always_caches) && needs.can_cache()
     }
 }
 
