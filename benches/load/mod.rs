@@ -18,6 +18,7 @@ pub(crate) const ENGINE: EngineInfo = EngineInfo {
     prefix_caching: false,
     kv_groups: KvGroups::ONE,
     large_gpu: true,
+    gpu_memory_gib: Some(80),
 };
 
 pub(crate) fn workload(requests: u32, rate: f64) -> Workload {

@@ -8,7 +8,8 @@ use super::Written;
 use crate::fleet::RouterKind;
 use crate::runner::Requests;
 use crate::scenario::{
-    BlocksFrom, Experiment, LengthFrom, PoolView, ResolvedScenario, SchedulerDetails, SchedulerRun,
+    BlocksFrom, Experiment, GpuMemory, LengthFrom, PoolView, ResolvedScenario, SchedulerDetails,
+    SchedulerRun,
 };
 use crate::scheduler::{Feature, SchedulerConfig, Setting};
 use crate::sim::Outcome;
@@ -189,12 +190,14 @@ impl<'a> Facts<'a> {
         let differs = |(index, run): (usize, &SchedulerRun)| {
             let Some(plain) = SchedulerConfig::by_name(&run.name) else { return false };
             let defaults =
-                |pool: &PoolView<'_>, large| plain.resolved(&pool.engine.info(large)).parameters();
+                |pool: &PoolView<'_>, gpu| plain.resolved(&pool.engine.info(gpu)).parameters();
             let mut by_size: Vec<String> = Vec::new();
             for pool in &fleet {
-                let (large, small) = (defaults(pool, true), defaults(pool, false));
-                let own = large.as_object().into_iter().flatten();
-                let differ = own.filter(|(name, value)| small[name.as_str()] != **value);
+                let kinds = GpuMemory::KINDS.map(|gpu| defaults(pool, gpu));
+                let own = kinds[0].as_object().into_iter().flatten();
+                let differ = own.filter(|(name, value)| {
+                    kinds.iter().any(|kind| kind[name.as_str()] != **value)
+                });
                 by_size.extend(differ.map(|(name, _)| name.clone()));
             }
             if by_size.is_empty() {

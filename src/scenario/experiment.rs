@@ -61,11 +61,18 @@ pub struct Hardware {
     pub power: Option<crate::catalog::Power>,
     /// Whether the GPU has 70 GiB or more and is not an A100: vLLM's larger defaults.
     pub large_gpu: bool,
+    /// GiB of memory of a GPU; `None` where a fixed iteration time stands for it.
+    pub gpu_memory_gib: Option<u32>,
     /// What the cost model is made of; `None` for a fixed iteration time.
     pub pricing: Option<Box<crate::cost::Pricing>>,
 }
 
 impl Hardware {
+    /// The memory of a GPU, as defaults go by it.
+    pub fn gpu_memory(&self) -> GpuMemory {
+        GpuMemory { large: self.large_gpu, gib: self.gpu_memory_gib }
+    }
+
     /// Replicas in a row that step together: data-parallel ranks that share experts. Ranks of
     /// pipelines are played apart.
     pub fn lockstep(&self) -> u32 {
@@ -74,6 +81,25 @@ impl Hardware {
         });
         if shares { self.data_ranks.max(1) } else { 1 }
     }
+}
+
+/// How much memory a GPU has, as schedulers' defaults go by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpuMemory {
+    /// See [`Hardware::large_gpu`].
+    pub large: bool,
+    /// GiB; `None` where it is not known.
+    pub gib: Option<u32>,
+}
+
+impl GpuMemory {
+    /// A GPU of each kind that some default tells apart.
+    pub const KINDS: [GpuMemory; 4] = [
+        GpuMemory { large: false, gib: Some(16) },
+        GpuMemory { large: false, gib: Some(24) },
+        GpuMemory { large: true, gib: Some(80) },
+        GpuMemory { large: true, gib: Some(180) },
+    ];
 }
 
 /// Replicas of a kind, within a fleet of several kinds.
@@ -111,7 +137,7 @@ pub struct PoolView<'a> {
 impl PoolView<'_> {
     /// What a scheduler is built for.
     pub fn engine_info(&self) -> EngineInfo {
-        self.engine.info(self.hardware.large_gpu)
+        self.engine.info(self.hardware.gpu_memory())
     }
 
     /// Whether a scheduler makes use of a feature on these replicas.
@@ -120,7 +146,7 @@ impl PoolView<'_> {
         match feature {
             Feature::PrefixCaching => needs.caches_on(&self.engine_info()),
             Feature::AsyncScheduling => needs.plans_ahead && self.engine.async_scheduling,
-            Feature::Priorities => needs.queue == QueueOrder::Priority,
+            Feature::Priorities => needs.queue == QueueOrder::Priority || needs.priorities,
             Feature::DeclaredLengths => {
                 run.config.has(feature) && !run.config.facts(&self.engine_info()).ignores_max_tokens
             }
@@ -186,15 +212,16 @@ impl Experiment {
 }
 
 impl EngineLimits {
-    /// What a scheduler is built for; see [`Hardware::large_gpu`].
-    pub fn info(&self, large_gpu: bool) -> EngineInfo {
+    /// What a scheduler is built for on GPUs of this memory.
+    pub fn info(&self, gpu: GpuMemory) -> EngineInfo {
         EngineInfo {
             kv_block_tokens: self.kv_block_tokens,
             kv_blocks: self.kv_blocks,
             max_model_len: self.max_model_len,
             prefix_caching: self.prefix_caching,
             kv_groups: self.kv_groups,
-            large_gpu,
+            large_gpu: gpu.large,
+            gpu_memory_gib: gpu.gib,
         }
     }
 }

@@ -169,6 +169,7 @@ impl Case {
             prefix_caching: self.config["enable_prefix_caching"] == true,
             kv_groups: self.groups(),
             large_gpu: false,
+            gpu_memory_gib: None,
         }
     }
 
@@ -266,6 +267,13 @@ pub(crate) fn cases() -> Option<Vec<Case>> {
 
 /// The cases of a capability's own folder; `None`, said aloud, when there is no such folder.
 pub(crate) fn cases_of(capability: &str) -> Option<Vec<Case>> {
+    let cases = read_folder(&folder_of(capability)?);
+    assert!(!cases.is_empty(), "the golden folder of {capability} holds no case");
+    Some(cases)
+}
+
+/// A capability's own folder of cases; `None`, said aloud, when there is none.
+pub(crate) fn folder_of(capability: &str) -> Option<PathBuf> {
     let given = std::env::var_os("METRON_GOLDEN").map(PathBuf::from);
     let golden = given.or_else(|| shared("golden"))?;
     let inner = golden.join("schedulers");
@@ -274,9 +282,7 @@ pub(crate) fn cases_of(capability: &str) -> Option<Vec<Case>> {
         say(&format!("SKIPPED: golden {capability}: no such folder"));
         return None;
     }
-    let cases = read_folder(&folder);
-    assert!(!cases.is_empty(), "the golden folder of {capability} holds no case");
-    Some(cases)
+    Some(folder)
 }
 
 /// The compact cases that are part of the checkout.

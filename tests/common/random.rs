@@ -41,6 +41,7 @@ fn engine(rng: &mut Xoshiro256PlusPlus) -> EngineInfo {
         prefix_caching: rng.random_bool(0.4),
         kv_groups: KvGroups::ONE,
         large_gpu: rng.random_bool(0.5),
+        gpu_memory_gib: None,
     }
 }
 

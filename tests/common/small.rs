@@ -19,6 +19,7 @@ pub(crate) const ENGINE: EngineInfo = EngineInfo {
     prefix_caching: false,
     kv_groups: KvGroups::ONE,
     large_gpu: false,
+    gpu_memory_gib: None,
 };
 
 pub(crate) fn request(arrival: Span, prompt_tokens: u32, output_tokens: u32) -> Request {

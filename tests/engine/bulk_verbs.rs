@@ -52,6 +52,7 @@ fn same_views(kv_groups: KvGroups) {
         prefix_caching: false,
         kv_groups,
         large_gpu: false,
+        gpu_memory_gib: None,
     };
     let request = |k: u32| ReplayRequest {
         arrival_step: u64::from(3 * k),

@@ -8,6 +8,7 @@ mod controllers;
 #[path = "../common/golden.rs"]
 mod golden;
 mod golden_schedulers;
+mod golden_sglang;
 mod lockstep;
 mod modelled_schedulers;
 mod observation;

@@ -17,6 +17,7 @@ fn engine(kv_blocks: u32, kv_block_tokens: u32) -> EngineInfo {
         prefix_caching: false,
         kv_groups: KvGroups::ONE,
         large_gpu: false,
+        gpu_memory_gib: None,
     }
 }
 

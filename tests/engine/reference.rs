@@ -212,6 +212,7 @@ pub(crate) fn system() -> impl Strategy<Value = System> {
                 prefix_caching: prefix_caching && block == 16,
                 kv_groups: groups,
                 large_gpu: seed.is_multiple_of(2),
+                gpu_memory_gib: Some(16 << (seed % 5)),
             };
             let mut system = System {
                 pipeline,

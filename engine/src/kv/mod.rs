@@ -11,6 +11,7 @@ mod grouping;
 mod groups;
 mod named_blocks;
 mod prefix;
+pub mod radix;
 
 pub use grouping::{EqualBlock, Grouping, LayerKv, block_tokens_that_hold, equal_block};
 pub use groups::{KvGroups, WINDOW_KINDS_MAX, WindowGroups};
@@ -34,6 +35,10 @@ pub struct Pool {
     free: u32,
     peak_used: u32,
     cache: Option<Cache>,
+    /// Whether the policy keeps the memory itself and tells how much of it is free.
+    told: bool,
+    /// Evictions that it told of.
+    told_evicted: u64,
 }
 
 /// Identities of blocks, of one group of layers or of several.
@@ -69,7 +74,32 @@ impl Pool {
             false => Cache::One(PrefixCache::new(total, rules)),
         });
         let aligned = cache.is_some() && groups.states() > 0;
-        Pool { block_tokens, groups, several, aligned, total, free: total, peak_used: 0, cache }
+        Pool { block_tokens, groups, several, aligned, total, free: total, peak_used: 0, cache, told: false, told_evicted: 0 }
+    }
+
+    /// A pool whose policy keeps the memory itself: blocks are nobody's here, and how many are free
+    /// is what the policy [tells](Self::tell).
+    pub(crate) fn told(total: u32, block_tokens: u32) -> Pool {
+        Pool { told: true, ..Pool::new(total, block_tokens, KvGroups::ONE, None) }
+    }
+
+    /// Whether the policy keeps the memory itself.
+    #[inline]
+    pub(crate) fn is_told(&self) -> bool {
+        self.told
+    }
+
+    /// What the policy says of its memory: free blocks, and blocks evicted so far.
+    pub(crate) fn tell(&mut self, free: u32, evicted: u64) {
+        debug_assert!(self.told);
+        self.free = free.min(self.total);
+        self.told_evicted = evicted;
+    }
+
+    /// Whether `n` more blocks can be taken now; always where the policy sees to it itself.
+    #[inline]
+    pub(crate) fn has(&self, n: u32) -> bool {
+        self.told || n <= self.free
     }
 
     /// Usable blocks.
@@ -90,7 +120,7 @@ impl Pool {
     /// Cached blocks that lost their content because they were taken for something else.
     pub fn evicted(&self) -> u64 {
         match &self.cache {
-            None => 0,
+            None => self.told_evicted,
             Some(Cache::One(cache)) => cache.evicted(),
             Some(Cache::Several(cache)) => cache.evicted(),
         }
@@ -225,6 +255,9 @@ impl Pool {
     /// When fewer are free: policies ask first.
     #[inline]
     pub fn take(&mut self, owner: SlotId, n: u32, length: u32) {
+        if self.told {
+            return;
+        }
         self.take_count(n);
         match &mut self.cache {
             None => {}
@@ -259,6 +292,9 @@ impl Pool {
 
     /// Returns the `held` blocks of request `owner`.
     pub fn release(&mut self, owner: SlotId, held: u32) {
+        if self.told {
+            return;
+        }
         self.free += match &mut self.cache {
             None => held,
             Some(Cache::One(cache)) => {
@@ -280,6 +316,7 @@ impl Pool {
     pub fn check(&self, held: u64) {
         let used = u64::from(self.total - self.free);
         match &self.cache {
+            None if self.told => {}
             None => assert_eq!(used, held, "KV blocks allocated + free = total"),
             Some(cache) => {
                 assert!(used <= held, "a referenced block has no holder");

@@ -17,6 +17,7 @@ mod slot;
 mod state_chunks;
 mod step;
 mod step_memory;
+mod step_own_memory;
 mod trims;
 mod waiting;
 
@@ -61,6 +62,10 @@ pub struct Replica {
     closed_runs: Vec<(RequestId, u32, u32)>,
     /// First admissions since they were last read: `(request, prefix hit in tokens)`.
     admitted: Vec<(RequestId, u32)>,
+    /// Who arrived since a policy that keeps its own memory last asked.
+    newcomers: Vec<SlotId>,
+    /// Tokens of completed prefills that a policy has thrown away since the last batch.
+    recalled: Vec<RequestId>,
     scratch: Vec<SlotId>,
 }
 
@@ -69,12 +74,15 @@ impl Replica {
     pub fn new(options: ReplicaOptions) -> Replica {
         Replica {
             options,
-            pool: Pool::new(
-                options.usable_blocks,
-                options.block_tokens,
-                options.groups,
-                options.cache,
-            ),
+            pool: match options.own_memory {
+                true => Pool::told(options.usable_blocks, options.block_tokens),
+                false => Pool::new(
+                    options.usable_blocks,
+                    options.block_tokens,
+                    options.groups,
+                    options.cache,
+                ),
+            },
             slots: Vec::new(),
             vacant: Vec::new(),
             waiting: Waiting::new(options.queue),
@@ -87,6 +95,8 @@ impl Replica {
             hit_tokens: 0,
             closed_runs: Vec::new(),
             admitted: Vec::new(),
+            newcomers: Vec::new(),
+            recalled: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -104,7 +114,8 @@ impl Replica {
         let tokens = u64::from(request.prompt_tokens) + u64::from(request.output_tokens);
         let by_eos = request.output_tokens < request.max_tokens
             && tokens < u64::from(self.options.max_model_len);
-        let lingers = self.options.planned_ahead && by_eos;
+        let surprises = by_eos || self.options.ends_unforeseen;
+        let lingers = self.options.planned_ahead && surprises;
         let slot = Slot::new(id, request, lingers, content);
         let rank = rank_of(&slot);
         let index = match self.vacant.pop() {
@@ -118,6 +129,9 @@ impl Replica {
             }
         };
         self.waiting.arrive(index, rank);
+        if self.options.own_memory {
+            self.newcomers.push(index);
+        }
         Handle(index)
     }
 
@@ -168,6 +182,11 @@ impl Replica {
     /// Which request a handle stands for.
     pub fn request_of(&self, handle: Handle) -> RequestId {
         self.slots[handle.0.index()].request
+    }
+
+    /// Whether what prompts contain is of account.
+    pub(crate) fn knows_contents(&self) -> bool {
+        self.options.contents
     }
 
     /// Completed stretches of decode steps since the last call: `(request, first decode_step,

@@ -31,6 +31,15 @@ pub struct Needs {
     /// Whether its rules need every request of the replica before them, so that it cannot be one of
     /// several lanes of a pipeline.
     pub one_lane: bool,
+    /// Tokens in a page of the memory that the policy keeps itself, in a form of its own; it tells
+    /// how much is free ([`Step::tell_free_pages`](super::Step::tell_free_pages)). `None` where the
+    /// engine's KV blocks are its memory.
+    pub own_pages: Option<u32>,
+    /// Whether it orders the queue by priority itself.
+    pub priorities: bool,
+    /// Whether it does not foresee that an answer reaches `max_tokens`: planned ahead, every request
+    /// occupies one decode step more.
+    pub ends_unforeseen: bool,
 }
 
 /// What a policy is built for.
@@ -49,6 +58,8 @@ pub struct EngineInfo {
     pub prefix_caching: bool,
     /// Whether the GPU has 70 GiB or more and is not an A100: vLLM's larger defaults.
     pub large_gpu: bool,
+    /// GiB of memory of the GPU, whole ones; `None` where there is no GPU.
+    pub gpu_memory_gib: Option<u32>,
 }
 
 /// Tokens of one request that a step computes at most where nobody says: vLLM's default budget for
@@ -62,12 +73,33 @@ impl Needs {
         let asked = engine.prefix_caching || self.always_caches;
         asked && self.cache.is_some_and(|rules| rules.allow(&engine.kv_groups))
     }
+
+    /// The engine as a policy with these needs has it: in pages of its own where it keeps its memory
+    /// itself.
+    pub fn engine(&self, engine: &EngineInfo) -> EngineInfo {
+        match self.own_pages {
+            None => *engine,
+            Some(page) => EngineInfo {
+                kv_block_tokens: page,
+                kv_blocks: engine.pool_tokens() / page,
+                kv_groups: KvGroups::ONE,
+                ..*engine
+            },
+        }
+    }
 }
 
 impl EngineInfo {
     /// The longest request that all KV blocks hold, tokens.
     pub fn kv_tokens(&self) -> u32 {
         self.kv_groups.longest(self.kv_blocks, STEP_TOKENS, self.kv_block_tokens)
+    }
+
+    /// Tokens of a pool that holds all layers of each: the blocks of one group of layers, or a share
+    /// for each of several.
+    pub fn pool_tokens(&self) -> u32 {
+        let blocks = self.kv_blocks / self.kv_groups.growing().max(1);
+        blocks.saturating_mul(self.kv_block_tokens)
     }
 }
 
@@ -92,6 +124,12 @@ pub struct ReplicaOptions {
     pub reference: bool,
     /// How far back the model's attention looks where it does not look at all tokens.
     pub reaches: Reaches,
+    /// Whether the policy keeps the memory itself.
+    pub own_memory: bool,
+    /// Whether it needs to know what prompts contain.
+    pub contents: bool,
+    /// Whether the end of an answer by its length comes as a surprise.
+    pub ends_unforeseen: bool,
 }
 
 impl ReplicaOptions {
@@ -103,17 +141,22 @@ impl ReplicaOptions {
         planned_ahead: bool,
         reference: bool,
     ) -> ReplicaOptions {
-        let caches = engine.prefix_caching || needs.always_caches;
+        let own_memory = needs.own_pages.is_some();
+        let caches = needs.caches_on(engine);
+        let engine = &needs.engine(engine);
         ReplicaOptions {
             block_tokens: engine.kv_block_tokens,
             usable_blocks: engine.kv_blocks.saturating_sub(needs.null_blocks),
             groups: engine.kv_groups,
             max_model_len: engine.max_model_len,
             queue: needs.queue,
-            cache: needs.cache.filter(|rules| caches && rules.allow(&engine.kv_groups)),
+            cache: needs.cache.filter(|_| caches && !own_memory),
             planned_ahead,
             reference,
             reaches: [Reach::All; REACHES_MAX],
+            own_memory,
+            contents: caches,
+            ends_unforeseen: needs.ends_unforeseen,
         }
     }
 }

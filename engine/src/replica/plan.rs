@@ -38,6 +38,8 @@ pub struct Plan {
     pub dropped: Vec<RequestId>,
     /// Requests that the policy preempted.
     pub preempted: Vec<RequestId>,
+    /// Those of them whose prefill had brought a token that is thrown away.
+    pub recalled: Vec<RequestId>,
     /// Why the queue's head was left waiting.
     pub held: Option<Held>,
     /// The request at the queue's head, where it was left waiting for a reason.
@@ -52,6 +54,8 @@ pub struct Plan {
     pub running: u32,
     /// When set, the decision repeats while at least so many blocks stay free.
     pub repeats: Option<u32>,
+    /// Whether the policy is to be asked again where the batch is empty.
+    pub again: bool,
 }
 
 /// A prefill completed: a token that is not a decode step's.
@@ -118,6 +122,7 @@ impl Plan {
         self.ending.clear();
         self.dropped.clear();
         self.preempted.clear();
+        self.recalled.clear();
         self.admitted.clear();
     }
 }
@@ -139,6 +144,8 @@ impl Replica {
     pub fn commit(&mut self, plan: &mut Plan) {
         plan.clear();
         plan.repeats = self.members.batch.repeats;
+        plan.again = self.members.batch.again;
+        plan.recalled.append(&mut self.recalled);
         for &index in &self.members.batch.dropped {
             plan.dropped.push(self.slots[index.index()].request);
             self.vacant.push(index);

@@ -71,6 +71,8 @@ pub(crate) struct Batch {
     pub held_while_free: u32,
     /// Free blocks that the policy wants left for its decision to repeat.
     pub repeats: Option<u32>,
+    /// Whether the policy is to be asked again where the batch is empty.
+    pub again: bool,
 }
 
 impl Batch {
@@ -83,6 +85,7 @@ impl Batch {
         self.held = None;
         self.held_while_free = 0;
         self.repeats = None;
+        self.again = false;
     }
 }
 
@@ -188,7 +191,7 @@ impl<'a> Step<'a> {
         assert!(tokens > 0 && hit_tokens + tokens <= slot.target, "a chunk lies in the prompt");
         let hold_tokens = hold_tokens.max(hit_tokens + tokens);
         let new = self.blocks_to_admit(hold_tokens, hit) - hit.idle;
-        if new + hit.idle > self.replica.pool.free() {
+        if !self.replica.pool.has(new + hit.idle) {
             return false;
         }
         let replica = &mut *self.replica;
@@ -253,7 +256,7 @@ impl<'a> Step<'a> {
         }
         let wanted = view.computed + tokens;
         self.replica.trim(index);
-        if self.replica.growth_to(index, wanted) > self.free_blocks() {
+        if !self.replica.pool.has(self.replica.growth_to(index, wanted)) {
             return false;
         }
         self.replica.grow_to(index, wanted);

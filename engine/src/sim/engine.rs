@@ -267,6 +267,10 @@ impl<'a> Engine<'a> {
             let room = longest.saturating_sub(request.prompt_tokens).max(1);
             request.output_tokens = request.output_tokens.min(room);
         }
+        let policy = self.servers[index.index()].policy();
+        let longest = policy.longest_answer(request.prompt_tokens, request.max_tokens).max(1);
+        request.max_tokens = request.max_tokens.min(longest);
+        request.output_tokens = request.output_tokens.min(longest);
         let id = self.tally.arrive(&request, self.servers[index.index()].first_lane());
         if let Some(routes) = &mut self.routes {
             routes.push(route);
@@ -278,7 +282,7 @@ impl<'a> Engine<'a> {
             return;
         }
         let server = &mut self.servers[index.index()];
-        let content = if server.replica().pool().caching() {
+        let content = if server.replica().knows_contents() {
             Content { ids: arriving.content(id).into(), id_tokens: arriving.block_tokens() }
         } else {
             Content::default()
@@ -419,7 +423,7 @@ fn add_pool<'a>(
     }
     let usable_blocks = replica.usable_blocks;
     PoolLimits {
-        capacity: Capacity { info: pool.engine, needs, usable_blocks },
+        capacity: Capacity { info: needs.engine(&pool.engine), needs, usable_blocks },
         answers_end_at: pool.answers_end_at,
     }
 }

@@ -71,6 +71,9 @@ impl Planner {
             replica.commit(&mut plan);
             self.write_runs(replica, tally);
             self.note_preempted(&plan, tally);
+            for &request in &plan.recalled {
+                tally.recall(request);
+            }
             for &request in &plan.dropped {
                 tally.reject(request, super::Rejection::DroppedByPolicy);
                 dropped(request, now);
@@ -79,7 +82,7 @@ impl Planner {
                 return Some(plan);
             }
             // A step that only preempted or dropped has changed the queue: ask again.
-            if plan.preempted.is_empty() && plan.dropped.is_empty() {
+            if plan.preempted.is_empty() && plan.dropped.is_empty() && !plan.again {
                 self.spare.push(plan);
                 return None;
             }
@@ -144,6 +147,8 @@ impl Planner {
         tally: &mut Tally,
         mut finished: impl FnMut(RequestId, Time),
     ) {
+        plan.ending.retain(|&handle| replica.has_ended(handle));
+        self.scheduler.processed(&plan.ending, replica.decode_steps());
         if !plan.ending.is_empty() {
             for &handle in &plan.ending {
                 let request = replica.request_of(handle);

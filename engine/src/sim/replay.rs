@@ -72,8 +72,9 @@ pub struct Replay {
     /// What decides who is turned away, where somebody is.
     capacity: Option<Capacity>,
     rejected: Vec<RequestId>,
-    /// Requests whose last token the step before emits; they are there while this one is planned.
-    ending: Vec<Handle>,
+    /// The step in flight, where steps are planned ahead: requests whose last token it emits. They
+    /// are there while the next one is planned.
+    in_flight: Option<Vec<Handle>>,
 }
 
 impl Replay {
@@ -98,7 +99,7 @@ impl Replay {
             ahead: false,
             capacity: None,
             rejected: Vec::new(),
-            ending: Vec::new(),
+            in_flight: None,
         }
     }
 
@@ -123,7 +124,7 @@ impl Replay {
     pub fn turning_away(mut self, engine: &EngineInfo) -> Replay {
         let usable_blocks = self.replica.pool().total();
         let needs = self.scheduler.needs();
-        self.capacity = Some(Capacity { info: *engine, needs, usable_blocks });
+        self.capacity = Some(Capacity { info: needs.engine(engine), needs, usable_blocks });
         self
     }
 
@@ -144,11 +145,12 @@ impl Replay {
                 break;
             }
             let id = RequestId::at(self.arrived);
+            let longest = self.scheduler.longest_answer(next.prompt_tokens, next.max_tokens).max(1);
             let request = Request {
                 arrival: Time::from_nanos(next.arrival_step),
                 prompt_tokens: next.prompt_tokens,
-                output_tokens: next.output_tokens,
-                max_tokens: next.max_tokens,
+                output_tokens: next.output_tokens.min(longest),
+                max_tokens: next.max_tokens.min(longest),
                 priority: next.priority,
                 class: ClassId(0),
             };
@@ -183,18 +185,24 @@ impl Replay {
         let free_blocks = self.replica.pool().free();
         self.replica.commit(&mut self.plan);
         let scheduled = self.replica.batch_listed();
+        let empty = self.plan.is_empty();
         let ending = std::mem::take(&mut self.plan.ending);
         let mut finished: Vec<RequestId> =
             ending.iter().map(|&handle| self.replica.request_of(handle)).collect();
         finished.sort_by_key(|id| scheduled.iter().position(|entry| entry.request == *id));
-        if !ending.is_empty() || !self.ending.is_empty() {
+        if !ending.is_empty() || self.in_flight.iter().flatten().next().is_some() {
             self.plan.repeats = None;
         }
-        let mut leaving = match self.ahead {
-            true => std::mem::replace(&mut self.ending, ending),
-            false => ending,
+        let launched = (!empty).then_some(ending);
+        let over = match self.ahead {
+            true => std::mem::replace(&mut self.in_flight, launched),
+            false => launched,
         };
-        self.replica.finish(&mut leaving);
+        if let Some(mut leaving) = over {
+            leaving.retain(|&handle| self.replica.has_ended(handle));
+            self.scheduler.processed(&leaving, self.replica.decode_steps());
+            self.replica.finish(&mut leaving);
+        }
         self.record(scheduled, finished, free_blocks)
     }
 

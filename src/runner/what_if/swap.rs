@@ -175,6 +175,7 @@ mod tests {
             prefix_caching: false,
             kv_groups: KvGroups::ONE,
             large_gpu: false,
+            gpu_memory_gib: None,
         }
     }
 

@@ -53,7 +53,7 @@ impl Engine {
 
     /// What a scheduler is built for.
     pub(super) fn info(&self) -> EngineInfo {
-        self.limits.info(self.hardware.large_gpu)
+        self.limits.info(self.hardware.gpu_memory())
     }
 }
 
@@ -66,6 +66,7 @@ pub(super) fn any_engine() -> EngineInfo {
         prefix_caching: false,
         kv_groups: KvGroups::ONE,
         large_gpu: false,
+        gpu_memory_gib: None,
     }
 }
 
@@ -419,5 +420,6 @@ fn hardware_of(model: Option<&Model>, gpu: Option<&Gpu>, parallelism: Parallelis
         power: gpu.and_then(|g| g.power),
         pricing: None,
         large_gpu: gpu.is_some_and(|g| g.memory_bytes >= LARGE_BYTES && !g.name.contains("a100")),
+        gpu_memory_gib: gpu.map(|g| u32::try_from(g.memory_bytes >> 30).unwrap_or(u32::MAX)),
     }
 }

@@ -97,6 +97,7 @@ impl Draw {
             prefix_caching: caching,
             kv_groups: KvGroups::ONE,
             large_gpu: false,
+            gpu_memory_gib: None,
         };
         Limits { info, whole_prompt: longest }
     }
