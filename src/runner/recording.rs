@@ -62,7 +62,7 @@ fn recorded_pool<'a>(
         planned_ahead: needs.plans_ahead && async_scheduling,
         in_step: false,
         memory: Memory {
-            block_tokens: engine.kv_block_tokens,
+            block_tokens: needs.engine(engine).kv_block_tokens,
             blocks: used.map_or(outcome.kv.blocks, |pool| pool.kv.blocks),
             watermark_blocks: needs.watermark_blocks,
         },

@@ -21,22 +21,22 @@ use crate::golden::folder_of;
 use crate::shared::{say, shared};
 
 #[derive(Deserialize)]
-struct Recorded {
-    config: Config,
-    requests: Vec<Request>,
-    steps: Vec<Step>,
+pub(crate) struct Recorded {
+    pub config: Config,
+    pub requests: Vec<Request>,
+    pub steps: Vec<Step>,
 }
 
 #[derive(Deserialize)]
-struct Config {
-    overlap: bool,
-    page_size: u32,
-    kv_tokens: u32,
+pub(crate) struct Config {
+    pub overlap: bool,
+    pub page_size: u32,
+    pub kv_tokens: u32,
     chunked_prefill_size: Option<i64>,
     max_prefill_tokens: u32,
     prefill_max_requests: Option<u32>,
     max_running_requests: u32,
-    max_model_len: u32,
+    pub max_model_len: u32,
     schedule_policy: Value,
     enable_mixed_chunk: bool,
     disable_radix_cache: bool,
@@ -50,52 +50,52 @@ struct Config {
 }
 
 #[derive(Deserialize)]
-struct Request {
-    id: String,
-    arrival_step: u64,
-    prompt: u32,
-    output: u32,
-    max_tokens: Option<u32>,
+pub(crate) struct Request {
+    pub id: String,
+    pub arrival_step: u64,
+    pub prompt: u32,
+    pub output: u32,
+    pub max_tokens: Option<u32>,
     max_tokens_cut_to: Option<u32>,
     #[serde(default)]
-    ignore_eos: bool,
-    priority: Option<i64>,
-    parent: Option<String>,
+    pub ignore_eos: bool,
+    pub priority: Option<i64>,
+    pub parent: Option<String>,
     parent_tokens: Option<u32>,
-    prefix_group: Option<u64>,
-    prefix_len: Option<u32>,
+    pub prefix_group: Option<u64>,
+    pub prefix_len: Option<u32>,
 }
 
 #[derive(Deserialize)]
-struct Step {
-    step: u64,
-    kind: String,
-    scheduled: Vec<Entry>,
+pub(crate) struct Step {
+    pub step: u64,
+    pub kind: String,
+    pub scheduled: Vec<Entry>,
     waiting: Vec<String>,
     running: Vec<String>,
     batch_is_full: bool,
     chunked: Option<String>,
-    retracted: Vec<String>,
+    pub retracted: Vec<String>,
     #[serde(default)]
-    preempted_by_priority: Vec<String>,
+    pub preempted_by_priority: Vec<String>,
     new_token_ratio: f64,
-    free_tokens: i64,
-    evictable_tokens: u64,
+    pub free_tokens: i64,
+    pub evictable_tokens: u64,
     defer_left: Option<u32>,
     processed: Option<u64>,
     finished: Vec<String>,
-    num_waiting: usize,
-    num_running: u32,
+    pub num_waiting: usize,
+    pub num_running: u32,
     free_tokens_end: i64,
     evictable_tokens_end: u64,
 }
 
 #[derive(Deserialize)]
-struct Entry {
-    id: String,
-    num_tokens: u32,
-    kind: String,
-    computed_before: u32,
+pub(crate) struct Entry {
+    pub id: String,
+    pub num_tokens: u32,
+    pub kind: String,
+    pub computed_before: u32,
     emits: u32,
     hit: Option<u32>,
     #[serde(default)]
@@ -134,15 +134,17 @@ impl Config {
 }
 
 /// A case being replayed.
-struct Case {
-    name: String,
-    recorded: Recorded,
+pub(crate) struct Case {
+    pub name: String,
+    pub recorded: Recorded,
+    /// As it is written.
+    pub config: Value,
     numbers: HashMap<String, u32>,
     texts: Vec<Option<Arc<Text>>>,
 }
 
 impl Case {
-    fn read(path: &Path) -> Case {
+    pub(crate) fn read(path: &Path) -> Case {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         let mut text = String::new();
         let mut file = File::open(path).unwrap();
@@ -150,12 +152,15 @@ impl Case {
             true => flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap(),
             false => file.read_to_string(&mut text).unwrap(),
         };
-        let recorded: Recorded =
+        let value: Value =
             serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let config = value["config"].clone();
+        let recorded: Recorded =
+            serde_json::from_value(value).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let ids = recorded.requests.iter().map(|request| request.id.clone());
         let numbers = ids.zip(0..).collect();
         let texts = vec![None; recorded.requests.len()];
-        Case { name, recorded, numbers, texts }
+        Case { name, recorded, config, numbers, texts }
     }
 
     fn arrive(&mut self, number: u32, turns: &mut SgLangTurns) {
@@ -313,7 +318,7 @@ fn replay(paths: &[PathBuf], name: &str) {
     say(&format!("golden {name}: {} cases, {steps} steps, all equal", paths.len()));
 }
 
-fn cases_in(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn cases_in(folder: &Path) -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
     paths.retain(|path| {
@@ -333,6 +338,15 @@ fn golden_sglang() {
 }
 
 /// Small cases of one rule each, in which an earlier policy decided otherwise.
+#[test]
+fn golden_sglang_in_the_checkout() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/sglang");
+    let paths = cases_in(&folder);
+    assert!(paths.len() >= 9, "the small cases are part of the checkout");
+    replay(&paths, "sglang (compact)");
+}
+
+/// The same, and more where there are.
 #[test]
 fn golden_sglang_small_cases() {
     let Some(folder) = shared("cases/sglang") else { return };

@@ -9,6 +9,7 @@ mod controllers;
 mod golden;
 mod golden_schedulers;
 mod golden_sglang;
+mod golden_sglang_replica;
 mod lockstep;
 mod modelled_schedulers;
 mod observation;

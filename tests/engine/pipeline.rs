@@ -312,7 +312,7 @@ fn run_scenario(pipeline: u32, more: &[&str]) -> (Vec<u8>, serde_json::Value) {
     let file = folder.path().join("pipeline.yaml");
     let text = format!(
         "model: llama-3.1-70b\ngpu: h100-sxm\nparallelism: {{tensor: 4, pipeline: {pipeline}}}\n\
-         schedulers: [vllm-v0, vllm-v1, sarathi, sglang, tensorrt-llm]\nseed: 3\nworkload:\n  \
+         schedulers: [vllm-v0, vllm-v1, sarathi, tensorrt-llm]\nseed: 3\nworkload:\n  \
          requests: 150\n  arrivals: {{poisson: {{rate: 6.0}}}}\n  lengths: {{prompt: {{uniform: \
          {{min: 20, max: 900}}}}, output: {{uniform: {{min: 1, max: 120}}}}}}\n"
     );

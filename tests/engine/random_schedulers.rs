@@ -97,7 +97,8 @@ impl Case {
         );
         // A step with nothing in it, nobody's last token on its way, is what the engine calls stuck.
         let stuck = |r: &StepRecord| {
-            r.scheduled.is_empty() && r.dropped.is_empty() && r.waiting + r.running > 0
+            let nothing = r.scheduled.is_empty() && r.dropped.is_empty() && !r.turns_empty;
+            nothing && r.waiting + r.running > 0
         };
         assert!(ahead || !reference.iter().any(stuck), "stuck");
         for skipping in [false, true] {

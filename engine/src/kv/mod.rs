@@ -37,8 +37,19 @@ pub struct Pool {
     cache: Option<Cache>,
     /// Whether the policy keeps the memory itself and tells how much of it is free.
     told: bool,
-    /// Evictions that it told of.
-    told_evicted: u64,
+    /// What it last told besides.
+    last_told: Told,
+}
+
+/// What a policy that keeps its own memory says of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Blocks that are free now.
+    pub free: u32,
+    /// Blocks evicted so far.
+    pub evicted: u64,
+    /// How often so far blocks were taken that are not there, with which the real system ends.
+    pub overdrawn: u64,
 }
 
 /// Identities of blocks, of one group of layers or of several.
@@ -74,7 +85,7 @@ impl Pool {
             false => Cache::One(PrefixCache::new(total, rules)),
         });
         let aligned = cache.is_some() && groups.states() > 0;
-        Pool { block_tokens, groups, several, aligned, total, free: total, peak_used: 0, cache, told: false, told_evicted: 0 }
+        Pool { block_tokens, groups, several, aligned, total, free: total, peak_used: 0, cache, told: false, last_told: Told::default() }
     }
 
     /// A pool whose policy keeps the memory itself: blocks are nobody's here, and how many are free
@@ -89,11 +100,16 @@ impl Pool {
         self.told
     }
 
-    /// What the policy says of its memory: free blocks, and blocks evicted so far.
-    pub(crate) fn tell(&mut self, free: u32, evicted: u64) {
+    /// What the policy says of its memory.
+    pub(crate) fn tell(&mut self, told: Told) {
         debug_assert!(self.told);
-        self.free = free.min(self.total);
-        self.told_evicted = evicted;
+        self.free = told.free.min(self.total);
+        self.last_told = told;
+    }
+
+    /// How often blocks were taken that are not there; only where the policy keeps the memory.
+    pub fn overdrawn(&self) -> u64 {
+        self.last_told.overdrawn
     }
 
     /// Whether `n` more blocks can be taken now; always where the policy sees to it itself.
@@ -120,7 +136,7 @@ impl Pool {
     /// Cached blocks that lost their content because they were taken for something else.
     pub fn evicted(&self) -> u64 {
         match &self.cache {
-            None => self.told_evicted,
+            None => self.last_told.evicted,
             Some(Cache::One(cache)) => cache.evicted(),
             Some(Cache::Several(cache)) => cache.evicted(),
         }

@@ -32,8 +32,8 @@ pub struct Needs {
     /// several lanes of a pipeline.
     pub one_lane: bool,
     /// Tokens in a page of the memory that the policy keeps itself, in a form of its own; it tells
-    /// how much is free ([`Step::tell_free_pages`](super::Step::tell_free_pages)). `None` where the
-    /// engine's KV blocks are its memory.
+    /// how much is free ([`Step::tell_memory`](super::Step::tell_memory)). `None` where the engine's KV
+    /// blocks are its memory.
     pub own_pages: Option<u32>,
     /// Whether it orders the queue by priority itself.
     pub priorities: bool,
@@ -98,8 +98,9 @@ impl EngineInfo {
     /// Tokens of a pool that holds all layers of each: the blocks of one group of layers, or a share
     /// for each of several.
     pub fn pool_tokens(&self) -> u32 {
-        let blocks = self.kv_blocks / self.kv_groups.growing().max(1);
-        blocks.saturating_mul(self.kv_block_tokens)
+        let tokens = u64::from(self.kv_blocks) * u64::from(self.kv_block_tokens);
+        let each = tokens / u64::from(self.kv_groups.growing().max(1));
+        u32::try_from(each).unwrap_or(u32::MAX)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::slot::{Handle, Phase};
 use super::step::Step;
+use crate::kv::Told;
 use super::Replica;
 
 impl Step<'_> {
@@ -37,10 +38,9 @@ impl Step<'_> {
         }
     }
 
-    /// What the memory that the policy keeps itself has free after this decision, in pages, and
-    /// pages evicted so far.
-    pub fn tell_free_pages(&mut self, free: u32, evicted: u64) {
-        self.replica.pool.tell(free, evicted);
+    /// Says how the memory that the policy keeps itself stands after this decision, in its pages.
+    pub fn tell_memory(&mut self, told: Told) {
+        self.replica.pool.tell(told);
     }
 
     /// Where the batch is empty: asks to be asked again at once, as something changed that is not

@@ -46,7 +46,7 @@ pub use vllm_v0::VllmV0Params;
 pub use vllm_v0_chunked::VllmV0ChunkedParams;
 pub use vllm_v1::{SchedulingPolicy, VllmV1Params, VllmVersion};
 
-pub use crate::kv::{CacheRules, Hit, KvGroups, WindowGroups};
+pub use crate::kv::{CacheRules, Hit, KvGroups, Told, WindowGroups};
 pub use crate::replica::{EngineInfo, Handle, Held, Needs, QueueOrder, RequestView, Step};
 
 /// A scheduling policy of one replica.

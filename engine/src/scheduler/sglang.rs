@@ -42,6 +42,9 @@ use super::facts::{Bounds, Effect, Facts, Limit, Prefills, Seats, StepBudget, Sw
 use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Scheduler};
 
+/// The largest page taken; SGLang's kernels ask for 128 at most.
+const PAGE_MAX: u32 = 4096;
+
 /// Parameters of `sglang`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -127,7 +130,7 @@ impl Parameters for SgLangParams {
         Feature::Priorities,
     ];
 
-    fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
+    fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
         // Chunks are whole pages: below one there are none. A negative number but -1 is below all.
         let chunk = self.chunked_prefill_size.filter(|&chunk| chunk != -1);
         let chunk = chunk.map_or(u32::MAX, |chunk| u32::try_from(chunk).unwrap_or(0));
@@ -137,7 +140,7 @@ impl Parameters for SgLangParams {
         let problem = |wrong, parameter, expected| Problem::when(wrong, parameter, expected);
         let below = format!("at least {page}, or -1 for no chunks (the tokens of a page)");
         [
-            problem(page == 0 || page > engine.pool_tokens(), "page_size", "from 1 to the KV memory"),
+            problem(!(1..=PAGE_MAX).contains(&page), "page_size", "from 1 to 4096"),
             problem(short, "chunked_prefill_size", &below),
             problem(self.max_prefill_tokens == 0, "max_prefill_tokens", "at least 1"),
             problem(self.prefill_max_requests == Some(0), "prefill_max_requests", "at least 1"),
@@ -180,7 +183,7 @@ impl Parameters for SgLangParams {
             disable_radix_cache: draws.one_of(&[false, false, true]),
             disable_overlap_schedule: draws.one_of(&[false, false, true]),
             schedule_conservativeness: draws.one_of(&[0.0, 0.3, 1.0, 2.0, 1e9]),
-            prefill_decode_interval: draws.count(3),
+            prefill_decode_interval: draws.whole_number(0..=3),
             prefill_decode_interval_min_bs: draws.count(3),
             enable_priority_scheduling: draws.flag(),
             disable_priority_preemption: draws.flag(),
@@ -202,8 +205,9 @@ impl Parameters for SgLangParams {
             }
             _ => None,
         };
+        // In order of priority first come, first served is another order.
         let lpm = found
-            .filter(|_| lpm)
+            .filter(|_| lpm && !self.enable_priority_scheduling)
             .map(|why| Idle { parameter: "schedule_policy", why: why.to_owned() });
         let plain = "`enable_priority_scheduling` is false";
         let none = !self.enable_priority_scheduling;
@@ -233,9 +237,9 @@ impl Parameters for SgLangParams {
                 plain,
             ))
             .chain(Idle::when(
-                threshold && !preempts,
+                threshold && (!preempts || same),
                 "priority_scheduling_preemption_threshold",
-                off,
+                if preempts { alike } else { off },
             ))
             .chain(Idle::when(by_priority && same, "retraction_policy", alike))
             .collect()

@@ -373,6 +373,7 @@ impl<'a> Engine<'a> {
                 preemptions: replica.preemptions(),
                 prefix_hit_tokens: replica.hit_tokens(),
                 evicted_blocks: replica.pool().evicted(),
+                overdrawn: replica.pool().overdrawn(),
             };
             replicas.push(ReplicaUse { kv, gpu_busy: server.gpu_busy() });
         }

@@ -52,6 +52,9 @@ pub struct StepRecord {
     pub running: usize,
     /// Those of them whose prefill is unfinished.
     pub prefilling: usize,
+    /// Whether it was empty and the policy asked for another at once: some systems' loops turn without
+    /// a batch.
+    pub turns_empty: bool,
     /// Why the queue's head was left waiting, where it was.
     pub held: Option<Held>,
     /// Who that head was.
@@ -225,6 +228,7 @@ impl Replay {
             waiting: self.replica.waiting(),
             running: self.replica.running(),
             prefilling: self.replica.prefilling(),
+            turns_empty: self.plan.again && self.plan.is_empty(),
             held: self.plan.held,
             head: self.plan.head,
         };
@@ -239,6 +243,13 @@ impl Iterator for Replay {
     fn next(&mut self) -> Option<StepRecord> {
         if self.replica.waiting() + self.replica.running() == 0 {
             let next = self.requests.get(self.arrived)?;
+            // The policy sees that nobody is there, as it does in a simulation; some loops take two
+            // turns to notice.
+            for step in (self.step..next.arrival_step).take(2) {
+                self.scheduler.schedule(&mut self.replica.step(Time::from_nanos(step)));
+                self.replica.commit(&mut self.plan);
+                assert!(self.plan.is_empty(), "nobody is there");
+            }
             self.step = self.step.max(next.arrival_step);
             self.plan.repeats = None;
         }

@@ -29,6 +29,14 @@ pub(super) struct Entry {
     pub recompute: bool,
 }
 
+impl Entry {
+    /// One token after `before`.
+    pub(super) fn decode(req: Rid, before: u32) -> Entry {
+        let (prefill, fresh, chunk, recompute) = (false, false, false, false);
+        Entry { req, tokens: 1, before, prefill, fresh, chunk, recompute }
+    }
+}
+
 /// What became of an entry once its batch was processed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

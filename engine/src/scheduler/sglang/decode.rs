@@ -21,6 +21,7 @@ impl Machine {
         self.drop_finished_quietly();
         if self.running.reqs.is_empty() {
             self.running.full = false;
+            self.unsettled = true;
             return None;
         }
         let fits = self.decodes_fit();
@@ -90,15 +91,7 @@ impl Machine {
             let before = self.req(rid).allocated;
             self.take_tokens(before, before + 1);
             self.req_mut(rid).allocated = before + 1;
-            entries.push(Entry {
-                req: rid,
-                tokens: 1,
-                before,
-                prefill: false,
-                fresh: false,
-                chunk: false,
-                recompute: false,
-            });
+            entries.push(Entry::decode(rid, before));
         }
     }
 

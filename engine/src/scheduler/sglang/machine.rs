@@ -40,8 +40,8 @@ pub(super) struct Machine {
     pub chunked: Option<Rid>,
     /// Turns without a prefill that are left.
     pub deferred: u32,
-    /// Whether the turn was one of those.
-    pub was_deferred: bool,
+    /// Whether the turn had no batch and changed what the next may do all the same.
+    pub unsettled: bool,
     /// Launched and not processed, the oldest first.
     pub in_flight: VecDeque<Batch>,
     /// Passes that looked at a queue.
@@ -82,7 +82,7 @@ impl Machine {
             last: Last::Nothing,
             chunked: None,
             deferred: 0,
-            was_deferred: false,
+            unsettled: false,
             in_flight: VecDeque::new(),
             passes: 0,
             arrivals: 0,
@@ -179,8 +179,9 @@ impl Machine {
             self.drop_finished();
         }
         let mut batch = None;
-        self.was_deferred = self.is_deferred();
-        if self.was_deferred {
+        self.unsettled = false;
+        if self.is_deferred() {
+            self.unsettled = true;
             self.held = Some(if self.running.full { self.full_for } else { Held::Deferred });
         } else {
             batch = self.prefill();
@@ -330,39 +331,56 @@ impl Machine {
     }
 
     /// Catches up with `turns` further turns that launched the newest batch, decodes, again, while
-    /// nobody ended, memory sufficed and nobody was admitted.
+    /// nobody ended, memory sufficed and nobody was admitted. Where that batch is in flight the last
+    /// of these turns is afterwards; otherwise all are processed.
     pub(super) fn repeat(&mut self, turns: u32) {
-        let Some(newest) = self.in_flight.back().filter(|_| turns > 0) else { return };
-        let entries = newest.entries.clone();
-        self.process(|_| false);
-        let mut taken = 0;
-        let page = self.set.page_size;
-        let pages = |tokens: u32| tokens.div_ceil(page);
-        for entry in &entries {
-            let req = &mut self.reqs[entry.req.0 as usize];
-            req.out += turns - 1;
-            req.in_flight += 1;
-            // Memory of all turns but the last is asked for before that of the last.
-            taken += i64::from(pages(req.allocated + turns - 1) - pages(req.allocated));
-            req.allocated += turns;
+        if turns == 0 {
+            return;
         }
-        let last: i64 = entries
-            .iter()
-            .map(|entry| {
-                let allocated = self.req(entry.req).allocated;
-                i64::from(pages(allocated) - pages(allocated - 1))
-            })
-            .sum();
-        let page = i64::from(page);
-        self.memory.evict(taken * page + page * entries.len() as i64);
-        self.memory.take((taken + last) * page);
+        let in_flight = !self.in_flight.is_empty();
+        let members = std::mem::take(&mut self.running.reqs);
+        if in_flight {
+            // The first result that is there in the meantime is that of the oldest batch.
+            self.process(|_| false);
+        }
+        self.take_for_repeats(&members, turns);
+        for &rid in &members {
+            let req = &mut self.reqs[rid.0 as usize];
+            req.out += turns - u32::from(in_flight);
+            req.in_flight += u32::from(in_flight);
+        }
+        if in_flight {
+            let mut entries = self.entries();
+            entries.extend(members.iter().map(|&rid| {
+                let before = self.req(rid).allocated - 1;
+                Entry::decode(rid, before)
+            }));
+            let turn = self.turns + u64::from(turns) - 1;
+            self.in_flight.push_back(Batch { turn, kind: Kind::Decode, entries });
+        }
+        self.running.reqs = members;
         self.ratio.fall(turns);
         for _ in 0..turns.min(self.deferred) {
             self.is_deferred();
         }
         self.turns += u64::from(turns);
-        let turn = self.turns - 1;
-        self.in_flight.push_back(Batch { turn, kind: Kind::Decode, entries });
+    }
+
+    /// Memory of so many decode steps in a row of these requests.
+    fn take_for_repeats(&mut self, members: &[Rid], turns: u32) {
+        let page = self.set.page_size;
+        let (mut before_last, mut last) = (0, 0);
+        for &rid in members {
+            let req = &mut self.reqs[rid.0 as usize];
+            let upto = |steps: u32| i64::from((req.allocated + steps).div_ceil(page));
+            before_last += upto(turns - 1) - upto(0);
+            last += upto(turns) - upto(turns - 1);
+            req.allocated += turns;
+        }
+        // At each step the cache is evicted for a page a request, so at the last for the most.
+        let (page, wanted) = (i64::from(page), members.len() as i64);
+        self.memory.evict((before_last + wanted) * page);
+        self.memory.take((before_last + last) * page);
     }
 
     /// Whether the turn's batch of decodes goes on until somebody arrives or ends: nothing but that

@@ -7,7 +7,7 @@ use super::batch::Kind;
 use super::machine::Machine;
 use super::request::Arrival;
 use super::settings::{SgLangPolicy, SgLangSettings};
-use crate::kv::Hit;
+use crate::kv::{Hit, Told};
 use crate::kv::radix::Text;
 use crate::time::Time;
 
@@ -95,7 +95,7 @@ impl Scheduler for SgLang {
         self.empty = kind.is_none();
         let stands = self.empty && machine.in_flight.is_empty();
         self.stood_at = stands.then(|| step.now());
-        if stands && machine.was_deferred {
+        if stands && machine.unsettled {
             step.ask_again();
         }
         self.tell(step, kind);
@@ -150,8 +150,11 @@ impl SgLang {
         }
         let memory = &machine.memory;
         let free = memory.available().max(0) as u64 / u64::from(page);
-        let evicted = memory.tree.evicted() / u64::from(page);
-        step.tell_free_pages(u32::try_from(free).unwrap_or(u32::MAX), evicted);
+        step.tell_memory(Told {
+            free: u32::try_from(free).unwrap_or(u32::MAX),
+            evicted: memory.tree.evicted() / u64::from(page),
+            overdrawn: memory.overdrawn,
+        });
         if let Some(reason) = machine.held {
             step.hold(reason);
         }
