@@ -134,10 +134,6 @@ fn compare(case: &Case, golden: &Step, ours: &StepRecord, reference: bool) {
     same("running", ours.running.to_string(), golden.num_running.to_string());
 }
 
-fn ours_step(golden: &Step) -> u64 {
-    golden.step
-}
-
 #[test]
 fn golden_sglang_in_a_replica() {
     let Some(folder) = folder_of("sglang") else { return };

@@ -78,7 +78,7 @@ const CASES: &[Case] = &[
     parameter!("sglang"."enable_priority_scheduling": "true", "false"; BURST, PRIORITIES, SIZED; "max_running_requests: 8"),
     parameter!("sglang"."disable_priority_preemption": "true", "false"; PRIORITIES, SIZED, RUSH; "enable_priority_scheduling: true, priority_scheduling_preemption_threshold: 1, max_running_requests: 2"),
     parameter!("sglang"."priority_scheduling_preemption_threshold": "1", "10"; PRIORITIES, SIZED, RUSH; "enable_priority_scheduling: true, max_running_requests: 2"),
-    parameter!("sglang"."retraction_policy": "length", "priority"; BURST, TIGHT, SHORT, SIZED, LOOSE, PRIORITIES; "schedule_conservativeness: 0"),
+    parameter!("sglang"."retraction_policy": "length", "priority"; BURST, TIGHT, SHORT, SIZED, PRIORITIES; "schedule_conservativeness: 0"),
     parameter!("sglang"."ignore_eos": "true", "false"; BURST, TIGHT, SHORT, SIZED, LOOSE),
     parameter!("tensorrt-llm"."capacity_scheduler_policy": "GUARANTEED_NO_EVICT", "MAX_UTILIZATION"; BURST, TIGHT, SHORT, SIZED, LOOSE),
     parameter!("tensorrt-llm"."max_batch_size": "4", "8"; BURST, SIZED),

@@ -190,7 +190,7 @@ impl Parameters for SgLangParams {
             priority_scheduling_preemption_threshold: draws.count(2),
             retraction_policy: draws
                 .one_of(&[SgLangRetraction::Length, SgLangRetraction::Priority]),
-            ignore_eos: draws.one_of(&[false, false, true]),
+            ignore_eos: draws.may_hang(),
         }
     }
 

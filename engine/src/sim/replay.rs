@@ -40,6 +40,9 @@ pub struct StepRecord {
     pub preempted: Vec<RequestId>,
     /// Requests that ended, in batch order where the batch is listed.
     pub finished: Vec<RequestId>,
+    /// Requests that the step before was said to end and that go on: their last token was thrown
+    /// away.
+    pub revoked: Vec<RequestId>,
     /// Requests that the policy dropped.
     pub dropped: Vec<RequestId>,
     /// Requests turned away on arrival.
@@ -71,10 +74,13 @@ pub struct Replay {
     step: u64,
     plan: Plan,
     skips: bool,
+    /// Whether the last decision promised to repeat.
+    promised: bool,
     ahead: bool,
     /// What decides who is turned away, where somebody is.
     capacity: Option<Capacity>,
     rejected: Vec<RequestId>,
+    revoked: Vec<RequestId>,
     /// The step in flight, where steps are planned ahead: requests whose last token it emits. They
     /// are there while the next one is planned.
     in_flight: Option<Vec<Handle>>,
@@ -99,9 +105,11 @@ impl Replay {
             step: 0,
             plan: Plan::default(),
             skips: false,
+            promised: false,
             ahead: false,
             capacity: None,
             rejected: Vec::new(),
+            revoked: Vec::new(),
             in_flight: None,
         }
     }
@@ -193,7 +201,10 @@ impl Replay {
         let mut finished: Vec<RequestId> =
             ending.iter().map(|&handle| self.replica.request_of(handle)).collect();
         finished.sort_by_key(|id| scheduled.iter().position(|entry| entry.request == *id));
-        if !ending.is_empty() || self.in_flight.iter().flatten().next().is_some() {
+        // Planned ahead, the step in flight must be of the kind too, as in a simulation.
+        let before = std::mem::replace(&mut self.promised, self.plan.repeats.is_some());
+        let other = self.ahead && !before;
+        if other || !ending.is_empty() || self.in_flight.iter().flatten().next().is_some() {
             self.plan.repeats = None;
         }
         let launched = (!empty).then_some(ending);
@@ -202,7 +213,10 @@ impl Replay {
             false => launched,
         };
         if let Some(mut leaving) = over {
-            leaving.retain(|&handle| self.replica.has_ended(handle));
+            let gone = |&handle: &Handle| self.replica.has_ended(handle);
+            let revoked = leaving.iter().filter(|handle| !gone(handle));
+            self.revoked.extend(revoked.map(|&handle| self.replica.request_of(handle)));
+            leaving.retain(gone);
             self.scheduler.processed(&leaving, self.replica.decode_steps());
             self.replica.finish(&mut leaving);
         }
@@ -222,6 +236,7 @@ impl Replay {
             decodes: self.plan.decodes,
             preempted: self.plan.preempted.clone(),
             finished,
+            revoked: std::mem::take(&mut self.revoked),
             dropped: self.plan.dropped.clone(),
             rejected: std::mem::take(&mut self.rejected),
             free_blocks,
@@ -243,12 +258,15 @@ impl Iterator for Replay {
     fn next(&mut self) -> Option<StepRecord> {
         if self.replica.waiting() + self.replica.running() == 0 {
             let next = self.requests.get(self.arrived)?;
-            // The policy sees that nobody is there, as it does in a simulation; some loops take two
-            // turns to notice.
-            for step in (self.step..next.arrival_step).take(2) {
+            // The policy sees that nobody is there, as it does in a simulation; some loops take a few
+            // turns to notice, with a step that was in vain still in flight.
+            for step in (self.step..next.arrival_step).take(3) {
                 self.scheduler.schedule(&mut self.replica.step(Time::from_nanos(step)));
                 self.replica.commit(&mut self.plan);
                 assert!(self.plan.is_empty(), "nobody is there");
+                if let Some(in_vain) = self.in_flight.take() {
+                    self.scheduler.processed(&in_vain, self.replica.decode_steps());
+                }
             }
             self.step = self.step.max(next.arrival_step);
             self.plan.repeats = None;
