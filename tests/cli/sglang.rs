@@ -51,7 +51,8 @@ workload: {trace: {file: rows.csv}}
     std::fs::write(folder.path().join("s.yaml"), SCENARIO).unwrap();
     let warned = |set: &[&str]| {
         let mut command = Command::cargo_bin("metron-sim").unwrap();
-        let command = command.current_dir(folder.path()).args(["run", "s.yaml", "--format", "json"]);
+        let command =
+            command.current_dir(folder.path()).args(["run", "s.yaml", "--format", "json"]);
         let output = command.args(set).output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         String::from_utf8(output.stdout).unwrap().contains("SGLang would run out of memory here")

@@ -182,8 +182,15 @@ impl Case {
         self.texts[number as usize] = Some(text.clone());
         let max_tokens = request.max_tokens.unwrap_or(request.output);
         if let Some(cut) = request.max_tokens_cut_to {
-            let longest = self.recorded.config.settings().longest_answer(request.prompt, max_tokens);
-            assert_eq!(longest, i64::from(cut), "{}: the longest answer of {}", self.name, request.id);
+            let longest =
+                self.recorded.config.settings().longest_answer(request.prompt, max_tokens);
+            assert_eq!(
+                longest,
+                i64::from(cut),
+                "{}: the longest answer of {}",
+                self.name,
+                request.id
+            );
         }
         let lengths = (request.prompt, max_tokens);
         turns.arrive(number, lengths, request.priority, request.ignore_eos, text);
@@ -270,7 +277,8 @@ impl Case {
     }
 
     fn compare_outcomes(&self, turn: u64, of: usize, ours: &[Outcome]) {
-        let golden: Vec<Outcome> = self.recorded.steps[of].scheduled.iter().map(Entry::outcome).collect();
+        let golden: Vec<Outcome> =
+            self.recorded.steps[of].scheduled.iter().map(Entry::outcome).collect();
         self.same(turn, "outcomes", &ours, &golden);
     }
 

@@ -111,7 +111,10 @@ fn compare(case: &Case, golden: &Step, ours: &StepRecord, reference: bool) {
         .iter()
         .filter(|entry| listed(entry.kind == "prefill"))
         .map(|entry| {
-            format!("{} {} {} after {}", entry.id, entry.kind, entry.num_tokens, entry.computed_before)
+            format!(
+                "{} {} {} after {}",
+                entry.id, entry.kind, entry.num_tokens, entry.computed_before
+            )
         })
         .collect();
     same("scheduled", format!("{entries:?}"), format!("{recorded:?}"));
@@ -150,5 +153,7 @@ fn golden_sglang_in_a_replica() {
         steps += case.recorded.steps.len();
     }
     assert!(cases > 0, "some cases need no more than a replay has");
-    say(&format!("golden sglang in a replica: {cases} cases, {steps} steps, all equal, both paths"));
+    say(&format!(
+        "golden sglang in a replica: {cases} cases, {steps} steps, all equal, both paths"
+    ));
 }

@@ -85,7 +85,18 @@ impl Pool {
             false => Cache::One(PrefixCache::new(total, rules)),
         });
         let aligned = cache.is_some() && groups.states() > 0;
-        Pool { block_tokens, groups, several, aligned, total, free: total, peak_used: 0, cache, told: false, last_told: Told::default() }
+        Pool {
+            block_tokens,
+            groups,
+            several,
+            aligned,
+            total,
+            free: total,
+            peak_used: 0,
+            cache,
+            told: false,
+            last_told: Told::default(),
+        }
     }
 
     /// A pool whose policy keeps the memory itself: blocks are nobody's here, and how many are free

@@ -1,9 +1,9 @@
 //! Verbs of policies that keep their own memory and their own view of what runs.
 
+use super::Replica;
 use super::slot::{Handle, Phase};
 use super::step::Step;
 use crate::kv::Told;
-use super::Replica;
 
 impl Step<'_> {
     /// Whether steps are planned while the one before runs.

@@ -39,7 +39,8 @@ impl Text {
     pub fn new(ids: &[u64], id_tokens: u32, known: u32, owner: u64) -> Text {
         let named = u32::try_from(ids.len()).unwrap_or(u32::MAX).saturating_mul(id_tokens);
         let known = known.min(named);
-        let head = (known > 0).then(|| Stretch { to: known, source: Source::Ids(ids.into(), id_tokens) });
+        let head =
+            (known > 0).then(|| Stretch { to: known, source: Source::Ids(ids.into(), id_tokens) });
         let own = Stretch { to: u32::MAX, source: Source::Request(owner) };
         Text { stretches: head.into_iter().chain([own]).collect() }
     }

@@ -218,8 +218,7 @@ impl RadixTree {
         let Node { text, from, up, locks, .. } = self.node(kid).clone();
         self.clock += 1;
         let used = self.clock * STAMPS;
-        let upper =
-            self.add(Node { text, from, to: at, up, kids: 1, locks, used });
+        let upper = self.add(Node { text, from, to: at, up, kids: 1, locks, used });
         let key = (up, self.first_page(kid));
         self.kids.insert(key, upper);
         let lower = self.node_mut(kid);

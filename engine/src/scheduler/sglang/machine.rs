@@ -306,7 +306,12 @@ impl Machine {
         Some(turn)
     }
 
-    fn process_entry(&mut self, entry: &Entry, kind: Kind, ended: impl Fn(&Req) -> bool) -> Outcome {
+    fn process_entry(
+        &mut self,
+        entry: &Entry,
+        kind: Kind,
+        ended: impl Fn(&Req) -> bool,
+    ) -> Outcome {
         let rid = entry.req;
         let req = &mut self.reqs[rid.0 as usize];
         let over = req.finished && (kind == Kind::Decode || req.middle == 0);
@@ -387,7 +392,10 @@ impl Machine {
     /// can let a request in.
     pub(super) fn is_settled(&self) -> bool {
         let nobody_in = self.waiting.is_empty() || self.running.full && !self.preempts;
-        nobody_in && self.chunked.is_none() && self.retracted.is_empty() && self.preempted.is_empty()
+        nobody_in
+            && self.chunked.is_none()
+            && self.retracted.is_empty()
+            && self.preempted.is_empty()
     }
 
     /// Checks that no token is lost.

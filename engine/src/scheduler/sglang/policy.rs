@@ -7,8 +7,8 @@ use super::batch::Kind;
 use super::machine::Machine;
 use super::request::Arrival;
 use super::settings::{SgLangPolicy, SgLangSettings};
-use crate::kv::{Hit, Told};
 use crate::kv::radix::Text;
+use crate::kv::{Hit, Told};
 use crate::time::Time;
 
 /// The policy of one replica.

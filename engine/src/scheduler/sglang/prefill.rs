@@ -296,7 +296,15 @@ impl Machine {
             req.retracted = false;
             let recompute = req.recomputes;
             let tokens = to - from;
-            entries.push(Entry { req: rid, tokens, before: from, prefill: true, fresh, chunk, recompute });
+            entries.push(Entry {
+                req: rid,
+                tokens,
+                before: from,
+                prefill: true,
+                fresh,
+                chunk,
+                recompute,
+            });
             self.rows -= u32::from(fresh);
             self.take_tokens(from, to);
         }
