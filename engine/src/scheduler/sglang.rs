@@ -26,6 +26,7 @@ mod queue;
 mod ratio;
 mod request;
 mod settings;
+mod stretch;
 mod turns;
 
 pub use batch::{Kind, Outcome};
@@ -268,7 +269,7 @@ impl Parameters for SgLangParams {
                 .priority_scheduling_preemption_threshold
                 .into(),
             retraction_policy: self.retraction_policy,
-            ..SgLangSettings::new(engine.pool_tokens(), engine.max_model_len)
+            ..SgLangSettings::new(self.kv_tokens(engine), engine.max_model_len)
         };
         Box::new(SgLang::new(set, self.ignore_eos, !self.disable_overlap_schedule))
     }
@@ -323,8 +324,13 @@ impl SgLangParams {
         self.chunked_prefill_size.unwrap_or_else(|| default_chunk(engine))
     }
 
+    /// Tokens of all whole pages.
+    fn kv_tokens(&self, engine: &EngineInfo) -> u32 {
+        engine.pool_tokens() / self.page_size.max(1) * self.page_size
+    }
+
     fn seats(&self, engine: &EngineInfo) -> u32 {
-        let default = || most_running(engine.pool_tokens(), engine.max_model_len);
+        let default = || most_running(self.kv_tokens(engine), engine.max_model_len);
         self.max_running_requests.unwrap_or_else(default)
     }
 }
