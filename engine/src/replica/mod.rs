@@ -64,7 +64,7 @@ pub struct Replica {
     admitted: Vec<(RequestId, u32)>,
     /// Who arrived since a policy that keeps its own memory last asked.
     newcomers: Vec<SlotId>,
-    /// Tokens of completed prefills that a policy has thrown away since the last batch.
+    /// Whose last token is written down and was thrown away since the last batch.
     recalled: Vec<RequestId>,
     scratch: Vec<SlotId>,
 }

@@ -38,7 +38,7 @@ pub struct Plan {
     pub dropped: Vec<RequestId>,
     /// Requests that the policy preempted.
     pub preempted: Vec<RequestId>,
-    /// Those of them whose prefill had brought a token that is thrown away.
+    /// Those of them whose last token is written down and thrown away.
     pub recalled: Vec<RequestId>,
     /// Why the queue's head was left waiting.
     pub held: Option<Held>,

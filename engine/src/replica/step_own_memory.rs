@@ -1,6 +1,6 @@
 //! Verbs of policies that keep their own memory and their own view of what runs.
 
-use super::Replica;
+use super::{Replica, rank_of};
 use super::slot::{Handle, Phase};
 use super::step::Step;
 use crate::kv::Told;
@@ -32,6 +32,11 @@ impl Step<'_> {
     /// Preempts a running request ([`preempt`](Step::preempt)). With `recalls` its token that is on
     /// its way in the step in flight is thrown away, and will be sampled again.
     pub fn retract(&mut self, request: Handle, recalls: bool) {
+        if self.replica.phase(request.0) == Phase::Ending {
+            assert!(recalls, "its last token is on its way");
+            self.replica.take_back_end(request);
+            return;
+        }
         self.preempt(request);
         if recalls {
             self.replica.recall(request);
@@ -69,6 +74,26 @@ impl Replica {
             }
             _ => self.recalled.push(id),
         }
+    }
+
+    /// Preempts a request whose last token is on its way, and throws that away.
+    fn take_back_end(&mut self, request: Handle) {
+        let index = request.0;
+        self.free_blocks(index);
+        self.members.running.retain(|&slot| slot != index);
+        let slot = &mut self.slots[index.index()];
+        slot.phase = Phase::Waiting;
+        slot.target = slot.done;
+        slot.done = 0;
+        slot.left = 1;
+        slot.scheduled = 0;
+        slot.recomputing = true;
+        let rank = rank_of(slot);
+        self.recalled.push(slot.request);
+        self.waiting.return_preempted(index, rank);
+        self.preemptions += 1;
+        self.members.batch.preempted.push(index);
+        self.returned_to_queue();
     }
 
     /// Whether a request whose last token was planned has really got it: it was not thrown away.

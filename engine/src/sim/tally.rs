@@ -139,7 +139,7 @@ impl Tally {
         self.append(emission.request, Run { column, first, len: 1, next: NO_RUN });
     }
 
-    /// The token that a request's prefill emitted last is thrown away.
+    /// A request's last token, which was written down when its step began, is thrown away.
     pub(super) fn recall(&mut self, request: RequestId) {
         let row = &mut self.trace.requests[request.index()];
         row.tokens -= 1;
@@ -148,12 +148,17 @@ impl Tally {
             return;
         }
         let runs = &mut self.trace.more_runs;
-        let last = std::mem::replace(&mut self.last_run[request.index()], NO_RUN);
+        let last = self.last_run[request.index()];
+        let run = if last == NO_RUN { &mut row.run } else { &mut runs[last as usize] };
+        run.len -= 1;
+        if run.len > 0 {
+            return;
+        }
+        self.last_run[request.index()] = NO_RUN;
         if last == NO_RUN {
             row.run = Run::EMPTY;
             return;
         }
-        runs[last as usize].len = 0;
         let mut at = row.run.next;
         if at == last {
             row.run.next = NO_RUN;
