@@ -341,6 +341,7 @@ impl Case {
             || self.cost.stages > 1
             || self.engine.prefix_caching
             || self.config.build(&self.engine).needs().always_caches
+            || outcome.kv.overdrawn > 0
             || outcome.trace.requests.iter().any(|row| row.status == Status::Rejected)
         {
             return;
