@@ -1,8 +1,8 @@
 //! Verbs of policies that keep their own memory and their own view of what runs.
 
-use super::{Replica, rank_of};
 use super::slot::{Handle, Phase};
 use super::step::Step;
+use super::{Replica, rank_of};
 use crate::kv::Told;
 
 impl Step<'_> {

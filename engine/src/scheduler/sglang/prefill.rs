@@ -55,10 +55,10 @@ impl Machine {
         }
         self.sort();
         self.begin_pass();
-        if let Some(rid) = self.chunked {
-            if !self.go_on(rid) {
-                self.chunked = None;
-            }
+        if let Some(rid) = self.chunked
+            && !self.go_on(rid)
+        {
+            self.chunked = None;
         }
         let queued = self.pick();
         let preempted = std::mem::take(&mut self.preempted);
