@@ -134,6 +134,17 @@ impl Content {
         self.answer_is_met
     }
 
+    /// Its tokens from the first on, as stretches: where each ends, whose it is, its ids and the
+    /// tokens that these cover. Nothing where all tokens are its own.
+    pub(crate) fn stretches(&self) -> impl Iterator<Item = (u32, RequestId, Option<&Ids>, u32)> {
+        self.stretches.iter().map(|s| (s.end, s.request, s.ids.as_ref(), s.covers))
+    }
+
+    /// Tokens that an id stands for.
+    pub(crate) fn id_tokens(&self) -> u32 {
+        self.id_tokens
+    }
+
     /// How many tokens at the head are the same as those of `other`, as far as is known; without end
     /// where all of one are.
     pub fn common(&self, other: &Content) -> u32 {

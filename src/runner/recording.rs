@@ -63,7 +63,7 @@ fn recorded_pool<'a>(
         by_turns: cost.stages() > 1 && needs.by_request,
         in_step: false,
         memory: Memory {
-            block_tokens: engine.kv_block_tokens,
+            block_tokens: needs.engine(engine).kv_block_tokens,
             blocks: used.map_or(outcome.kv.blocks, |pool| pool.kv.blocks),
             watermark_blocks: needs.watermark_blocks,
         },

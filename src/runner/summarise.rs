@@ -9,6 +9,7 @@ use crate::result::energy::{Usage, UsedGpus};
 use crate::result::{ClassResult, Fairness, IterationResult, KvResult, PoolResult, RunResult};
 use crate::runner::RunInput;
 use crate::scenario::{Experiment, PoolView};
+use crate::scheduler::SchedulerConfig;
 use crate::shown::{duration, percent};
 use crate::sim::{KvUse, Outcome, Rejection};
 use crate::trace::{Status, TokenTrace};
@@ -42,8 +43,10 @@ pub(super) fn summarise(
         judge_pools(experiment, outcome, judged_by, evaluate, pools);
     }
     let fluid_share = summary.fluidity.as_ref().and_then(|one| one.fluid_request_share);
-    let warnings =
-        rejection_warning(outcome).into_iter().chain(nothing_measured(outcome, &summary));
+    let warnings = rejection_warning(outcome)
+        .into_iter()
+        .chain(out_of_memory(scheduler, outcome))
+        .chain(nothing_measured(outcome, &summary));
     RunResult {
         scheduler: scheduler.to_owned(),
         label,
@@ -246,6 +249,17 @@ fn late_first_tokens(input: RunInput<'_>, summary: &Summary) -> Option<String> {
         "{p99}{at_most}{} of first tokens came in time. slo.ttft is only the first deadline of the \
          fluidity-index; slo.bounds.ttft.p99 bounds TTFT itself",
         percent(share)
+    ))
+}
+
+/// Where the real system would have ended.
+fn out_of_memory(scheduler: &str, outcome: &Outcome) -> Option<String> {
+    let config = SchedulerConfig::by_name(scheduler).filter(|_| outcome.kv.overdrawn > 0)?;
+    let system = config.system().split(' ').next().unwrap_or_default();
+    Some(format!(
+        "{system} would run out of memory here and end ({} steps took KV memory that is not there); \
+         what follows is as if there were some",
+        outcome.kv.overdrawn
     ))
 }
 

@@ -154,7 +154,7 @@ impl PoolView<'_> {
         match feature {
             Feature::PrefixCaching => needs.caches_on(&info),
             Feature::AsyncScheduling => self.plans_ahead(&run.config),
-            Feature::Priorities => needs.queue == QueueOrder::Priority,
+            Feature::Priorities => needs.queue == QueueOrder::Priority || needs.priorities,
             Feature::DeclaredLengths => {
                 run.config.has(feature) && !run.config.facts(&info).ignores_max_tokens
             }

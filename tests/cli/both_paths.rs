@@ -10,7 +10,7 @@ fn metron(args: &[&str]) -> std::process::Output {
 }
 
 /// The result of a command by both paths: equal bytes.
-fn by_both(args: &[&str]) -> Value {
+pub(crate) fn by_both(args: &[&str]) -> Value {
     let output = |args: &[&str]| {
         let output = metron(args);
         let told = String::from_utf8_lossy(&output.stderr);

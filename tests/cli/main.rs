@@ -22,6 +22,7 @@ mod rooms;
 mod run;
 mod scenarios;
 mod settings;
+mod sglang;
 #[path = "../common/shared.rs"]
 mod shared;
 #[path = "../common/stopped.rs"]

@@ -624,7 +624,8 @@ pub(crate) fn cases_of(capability: &str) -> Option<Vec<Case>> {
     Some(cases)
 }
 
-fn folder_of(capability: &str) -> Option<PathBuf> {
+/// A capability's own folder of cases; `None`, said aloud, when there is none.
+pub(crate) fn folder_of(capability: &str) -> Option<PathBuf> {
     let given = std::env::var_os("METRON_GOLDEN").map(PathBuf::from);
     let golden = given.or_else(|| shared("golden"))?;
     let inner = golden.join("schedulers");

@@ -9,6 +9,8 @@ mod controllers;
 mod golden;
 mod golden_routing;
 mod golden_schedulers;
+mod golden_sglang;
+mod golden_sglang_replica;
 mod llama_decodes;
 mod lockstep;
 mod modelled_schedulers;

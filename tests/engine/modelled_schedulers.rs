@@ -149,7 +149,7 @@ fn sglang_retracts_those_with_the_fewest_output_tokens() {
 #[test]
 fn sglang_cuts_at_whole_pages() {
     // Pages of 16: 2 * 16 = 32 is the most of a chunk of 40; 70 = 32 + 38, and 38 <= 40.
-    let config = json!({"sglang": {"chunked_prefill_size": 40}});
+    let config = json!({"sglang": {"chunked_prefill_size": 40, "page_size": 16}});
     steps(config, engine(100, 16), &[(0, 70, 1, 1)], &["0+32", "0+38"]);
 }
 
@@ -612,7 +612,6 @@ fn chunks_below_a_block_are_refused_in_its_tokens() {
     let chunked = json!({"tensorrt-llm":
                          {"max_num_tokens": 512, "enable_chunked_prefill": true}});
     let systems = [
-        (json!({"sglang": {"chunked_prefill_size": 512}}), "at least 528, or -1 for no chunks"),
         (chunked, "at least 528, or no `enable_chunked_prefill`"),
         (json!({"tgi": {"max_batch_total_tokens": 512}}), "at least 528"),
     ];

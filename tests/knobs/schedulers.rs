@@ -20,6 +20,8 @@ const SLOW: &str = "workload.arrivals={constant: {rate: 1}}";
 /// Prompts that are a shared prefix and nothing else.
 const WHOLE: &str =
     "workload.lengths={prompt: {fixed: 320}, output: {uniform: {min: 5, max: 120}}}";
+/// More than a few seats can serve, one after the other.
+const RUSH: &str = "workload.arrivals={poisson: {rate: 200}}";
 const PREFIXES: &str = "workload.prefix_groups={count: 4, tokens: 320, share: 0.8}";
 
 /// `$knob` of scheduler `$name`: its two values, with shared overrides.
@@ -72,6 +74,17 @@ const CASES: &[Case] = &[
     parameter!("sglang"."enable_mixed_chunk": "false", "true"; SIZED; "chunked_prefill_size: 256"),
     parameter!("sglang"."schedule_conservativeness": "0.1", "1.0"; BURST, TIGHT, SHORT, SIZED, LOOSE),
     parameter!("sglang"."prefill_decode_interval": "0", "8"; BURST, SIZED; "chunked_prefill_size: 256"),
+    parameter!("sglang"."prefill_decode_interval_min_bs": "0", "64"; BURST, SIZED; "chunked_prefill_size: 256, prefill_decode_interval: 8"),
+    parameter!("sglang"."version": "0.5.23", "0.5.9"; BURST, TIGHT, SHORT, SIZED; "chunked_prefill_size: 8192, max_prefill_tokens: 2048"),
+    parameter!("sglang"."prefill_max_requests": "1", "4"; BURST, SIZED),
+    parameter!("sglang"."page_size": "1", "64"; BURST, TIGHT, SHORT, SIZED),
+    parameter!("sglang"."disable_radix_cache": "true", "false"; BURST, SIZED, PREFIXES, "engine.prefix_caching=true"; "max_running_requests: 4"),
+    parameter!("sglang"."disable_overlap_schedule": "true", "false"; BURST, SIZED, "engine.async_scheduling=true"; "max_running_requests: 4"),
+    parameter!("sglang"."enable_priority_scheduling": "true", "false"; BURST, PRIORITIES, SIZED; "max_running_requests: 8"),
+    parameter!("sglang"."disable_priority_preemption": "true", "false"; PRIORITIES, SIZED, RUSH; "enable_priority_scheduling: true, priority_scheduling_preemption_threshold: 1, max_running_requests: 2"),
+    parameter!("sglang"."priority_scheduling_preemption_threshold": "1", "10"; PRIORITIES, SIZED, RUSH; "enable_priority_scheduling: true, max_running_requests: 2"),
+    parameter!("sglang"."retraction_policy": "length", "priority"; BURST, TIGHT, SHORT, SIZED, PRIORITIES; "schedule_conservativeness: 0"),
+    parameter!("sglang"."ignore_eos": "true", "false"; BURST, TIGHT, SHORT, SIZED, LOOSE),
     parameter!("tensorrt-llm"."capacity_scheduler_policy": "GUARANTEED_NO_EVICT", "MAX_UTILIZATION"; BURST, TIGHT, SHORT, SIZED, LOOSE),
     parameter!("tensorrt-llm"."max_batch_size": "4", "8"; BURST, SIZED),
     parameter!("tensorrt-llm"."max_num_tokens": "2048", "8192"; BURST, SIZED),

@@ -51,9 +51,11 @@ pub(super) struct Holders {
     first_run: Vec<u32>,
     /// Decodes: from the iteration of a run's first decode step to that of its last.
     runs: Vec<(IterationNo, IterationNo)>,
-    /// The decode step that a request ran for nothing, where an answer ended after it was planned;
-    /// or that still ran when observation ended.
-    in_vain: Vec<Option<IterationNo>>,
+    /// Where those of `in_vain` begin.
+    first_vain: Vec<u32>,
+    /// Decode steps that a request ran for nothing: where an answer ended after it was planned, or a
+    /// preemption threw its token away; or that still ran when observation ended.
+    in_vain: Vec<IterationNo>,
     /// Row i: seats taken at iteration i.
     pub seats: Vec<u32>,
     /// Row i: blocks held, those that several share counted for each.
@@ -85,20 +87,23 @@ impl Holders {
                 holders.requests.push(request);
                 holders.first_piece.push(holders.pieces.len() as u32);
                 holders.first_run.push(holders.runs.len() as u32);
+                holders.first_vain.push(holders.in_vain.len() as u32);
                 holders.add(tables, lane, request);
             }
         }
         holders.first_piece.push(holders.pieces.len() as u32);
         holders.first_run.push(holders.runs.len() as u32);
+        holders.first_vain.push(holders.in_vain.len() as u32);
         if lane.pool.planned_ahead {
             holders.keep_vain(lane);
         } else {
             // A wasted step takes planning ahead; one that was cut off does not.
             let trace = tables.trace();
-            for (vain, &request) in holders.in_vain.iter_mut().zip(&holders.requests) {
-                let row = &trace.requests[request.index()];
-                *vain = vain.filter(|_| row.status == Status::Unfinished);
-            }
+            let requests = holders.requests.clone();
+            holders.keep_vain_where(|holder, _| {
+                let row = &trace.requests[requests[holder].index()];
+                row.status == Status::Unfinished
+            });
         }
         holders.sum(lane);
         holders
@@ -116,9 +121,21 @@ impl Holders {
             sum += *decodes;
             *decodes = i64::from(iteration.decodes) - sum;
         }
-        for vain in &mut self.in_vain {
-            *vain = vain
-                .filter(|&number| lane.log.at(number).decodes > 0 && decodes[number.index()] > 0);
+        self.keep_vain_where(|_, number| {
+            lane.log.at(number).decodes > 0 && decodes[number.index()] > 0
+        });
+    }
+
+    /// Keeps the wasted decode steps of those holders and iterations.
+    fn keep_vain_where(&mut self, keep: impl Fn(usize, IterationNo) -> bool) {
+        let all = std::mem::take(&mut self.in_vain);
+        let mut from = 0;
+        for holder in 0..self.requests.len() {
+            let to = self.first_vain[holder + 1] as usize;
+            let own = all[from..to].iter().copied().filter(|&number| keep(holder, number));
+            self.in_vain.extend(own);
+            from = to;
+            self.first_vain[holder + 1] = self.in_vain.len() as u32;
         }
     }
 
@@ -169,7 +186,6 @@ impl Holders {
             }),
             _ => None,
         };
-        self.in_vain.push(vain.filter(|&number| number < end));
         let lost = tables.places.preemptions(request).map(|(_, number)| number);
         let outs = lost.chain([over]);
         let mut chunks = tables.places.chunks(request);
@@ -182,7 +198,15 @@ impl Holders {
             let (decoded, later) = runs.split_at(mine);
             runs = later;
             self.residence(lane, these, decoded, out);
+            if lane.pool.planned_ahead && out < over {
+                // A step that was in flight when it was preempted, and brought it nothing.
+                let ran = decoded.last().map(|run| lane.decode_steps.at(run.last));
+                let ran = ran.max(these.last().map(|chunk| chunk.iteration));
+                let wasted = ran.filter(|ran| ran.next() < out).map(|_| out.back(1));
+                self.in_vain.extend(wasted);
+            }
         }
+        self.in_vain.extend(vain.filter(|&number| number < end));
     }
 
     /// Tokens that came on their own: by prompts that were computed anew, and by steps of which drafts
@@ -440,9 +464,8 @@ impl Holders {
                 share += row(to) - row(from);
             }
         }
-        if let Some(&Some(vain)) = self.in_vain.get(holder)
-            && (from..to).contains(&vain)
-        {
+        let vain = self.first_vain[holder] as usize..self.first_vain[holder + 1] as usize;
+        for &vain in self.in_vain[vain].iter().filter(|&vain| (from..to).contains(vain)) {
             share += sums.at(vain);
         }
         share.max(0.0)

@@ -13,6 +13,7 @@ mod groups;
 pub mod host_tier;
 mod named_blocks;
 mod prefix;
+pub mod radix;
 mod reuse;
 
 pub use grouping::{EqualBlock, Grouping, LayerKv, block_tokens_that_hold, equal_block};
@@ -40,6 +41,21 @@ pub struct Pool {
     free: u32,
     peak_used: u32,
     cache: Option<Cache>,
+    /// Whether the policy keeps the memory itself and tells how much of it is free.
+    told: bool,
+    /// What it last told besides.
+    last_told: Told,
+}
+
+/// What a policy that keeps its own memory says of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Blocks that are free now.
+    pub free: u32,
+    /// Blocks evicted so far.
+    pub evicted: u64,
+    /// How often so far blocks were taken that are not there, with which the real system ends.
+    pub overdrawn: u64,
 }
 
 /// Identities of blocks, of one group of layers or of several.
@@ -119,7 +135,39 @@ impl Pool {
             free: total,
             peak_used: 0,
             cache,
+            told: false,
+            last_told: Told::default(),
         }
+    }
+
+    /// A pool whose policy keeps the memory itself: blocks are nobody's here, and how many are free
+    /// is what the policy [tells](Self::tell).
+    pub(crate) fn told(total: u32, block_tokens: u32) -> Pool {
+        Pool { told: true, ..Pool::new(total, block_tokens, KvGroups::ONE, None, 0) }
+    }
+
+    /// Whether the policy keeps the memory itself.
+    #[inline]
+    pub(crate) fn is_told(&self) -> bool {
+        self.told
+    }
+
+    /// What the policy says of its memory.
+    pub(crate) fn tell(&mut self, told: Told) {
+        debug_assert!(self.told);
+        self.free = told.free.min(self.total);
+        self.last_told = told;
+    }
+
+    /// How often blocks were taken that are not there; only where the policy keeps the memory.
+    pub fn overdrawn(&self) -> u64 {
+        self.last_told.overdrawn
+    }
+
+    /// Whether `n` more blocks can be taken now; always where the policy sees to it itself.
+    #[inline]
+    pub(crate) fn has(&self, n: u32) -> bool {
+        self.told || n <= self.free
     }
 
     /// Usable blocks.
@@ -140,7 +188,7 @@ impl Pool {
     /// Cached blocks that lost their content because they were taken for something else.
     pub fn evicted(&self) -> u64 {
         match &self.cache {
-            None => 0,
+            None => self.last_told.evicted,
             Some(Cache::One(cache)) => cache.evicted(),
             Some(Cache::Several(cache)) => cache.evicted(),
         }
@@ -306,6 +354,9 @@ impl Pool {
     /// The same where the tables of states are only as long as its tokens are: `tokens` blocks.
     #[inline]
     pub(crate) fn take_for(&mut self, owner: SlotId, n: u32, length: u32, tokens: u32) {
+        if self.told {
+            return;
+        }
         self.take_count(n);
         match &mut self.cache {
             None => {}
@@ -357,6 +408,9 @@ impl Pool {
 
     /// Returns the `held` blocks of request `owner`.
     pub fn release(&mut self, owner: SlotId, held: u32) {
+        if self.told {
+            return;
+        }
         self.free += match &mut self.cache {
             None => held,
             Some(Cache::One(cache)) => {
@@ -400,6 +454,7 @@ impl Pool {
     pub fn check(&self, held: u64) {
         let used = u64::from(self.total - self.free);
         match &self.cache {
+            None if self.told => {}
             None => assert_eq!(used, held, "KV blocks allocated + free = total"),
             Some(cache) => {
                 assert!(used <= held, "a referenced block has no holder");

@@ -235,7 +235,9 @@ impl Replica {
             if self.pool.trims() {
                 self.pool.give_back(self.given_back_next());
             }
-            self.pool.take_nameless(growth);
+            if !self.pool.is_told() {
+                self.pool.take_nameless(growth);
+            }
         }
     }
 

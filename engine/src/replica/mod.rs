@@ -19,6 +19,7 @@ mod slot;
 mod state_chunks;
 mod step;
 mod step_memory;
+mod step_own_memory;
 mod step_transfers;
 mod transfers;
 mod trims;
@@ -73,6 +74,10 @@ pub struct Replica {
     closed_runs: Vec<(RequestId, u32, u32)>,
     /// First admissions since they were last read: `(request, prefix hit in tokens)`.
     admitted: Vec<(RequestId, u32)>,
+    /// Who arrived since a policy that keeps its own memory last asked.
+    newcomers: Vec<SlotId>,
+    /// Whose last token is written down and was thrown away since the last batch.
+    recalled: Vec<RequestId>,
     scratch: Vec<SlotId>,
     /// Whose drafts are accepted; needed where somebody drafts.
     luck: Option<Arc<dyn Accepts>>,
@@ -85,13 +90,16 @@ impl Replica {
     pub fn new(options: ReplicaOptions) -> Replica {
         Replica {
             options,
-            pool: Pool::new(
-                options.usable_blocks,
-                options.block_tokens,
-                options.groups,
-                options.cache,
-                options.drafts.most(),
-            ),
+            pool: match options.own_memory {
+                true => Pool::told(options.usable_blocks, options.block_tokens),
+                false => Pool::new(
+                    options.usable_blocks,
+                    options.block_tokens,
+                    options.groups,
+                    options.cache,
+                    options.drafts.most(),
+                ),
+            },
             slots: Vec::new(),
             vacant: Vec::new(),
             waiting: Waiting::new(options.queue),
@@ -105,6 +113,8 @@ impl Replica {
             answers_are_met: false,
             closed_runs: Vec::new(),
             admitted: Vec::new(),
+            newcomers: Vec::new(),
+            recalled: Vec::new(),
             scratch: Vec::new(),
             luck: None,
             transfers: None,
@@ -123,7 +133,8 @@ impl Replica {
         let tokens = u64::from(request.prompt_tokens) + u64::from(request.output_tokens);
         let by_eos = request.output_tokens < request.max_tokens
             && tokens < u64::from(self.options.max_model_len);
-        let lingers = self.options.out.ahead && by_eos;
+        let surprises = by_eos || self.options.ends_unforeseen;
+        let lingers = self.options.out.ahead && surprises;
         self.answers_are_met |= content.answer_is_met();
         let slot = Slot::new(id, request, lingers, content);
         let rank = rank_of(&slot);
@@ -138,6 +149,9 @@ impl Replica {
             }
         };
         self.waiting.arrive(index, rank);
+        if self.options.own_memory {
+            self.newcomers.push(index);
+        }
         Handle(index)
     }
 
@@ -153,11 +167,6 @@ impl Replica {
     /// KV blocks of this replica.
     pub fn pool(&self) -> &Pool {
         &self.pool
-    }
-
-    /// Whether it matters what a prompt contains.
-    pub(crate) fn knows_contents(&self) -> bool {
-        self.pool.caching() || self.options.knows_contents
     }
 
     /// Requests waiting for admission.
@@ -193,6 +202,11 @@ impl Replica {
     /// Which request a handle stands for.
     pub fn request_of(&self, handle: Handle) -> RequestId {
         self.slots[handle.0.index()].request
+    }
+
+    /// Whether what prompts contain is of account.
+    pub(crate) fn knows_contents(&self) -> bool {
+        self.options.contents
     }
 
     /// Completed stretches of decode steps since the last call: `(request, first decode_step,

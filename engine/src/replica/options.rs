@@ -44,6 +44,15 @@ pub struct Needs {
     pub by_request: bool,
     /// Whether it schedules drafted tokens ([`EngineInfo::speculative`]).
     pub drafts: bool,
+    /// Tokens in a page of the memory that the policy keeps itself, in a form of its own; it tells
+    /// how much is free ([`Step::tell_memory`](super::Step::tell_memory)). `None` where the engine's KV
+    /// blocks are its memory.
+    pub own_pages: Option<u32>,
+    /// Whether it orders the queue by priority itself.
+    pub priorities: bool,
+    /// Whether it does not foresee that an answer reaches `max_tokens`: planned ahead, every request
+    /// occupies one decode step more.
+    pub ends_unforeseen: bool,
 }
 
 /// What a policy is built for.
@@ -113,12 +122,34 @@ impl Needs {
     pub fn can_cache(&self) -> bool {
         self.cache.is_some() || self.knows_contents
     }
+
+    /// The engine as a policy with these needs has it: in pages of its own where it keeps its memory
+    /// itself.
+    pub fn engine(&self, engine: &EngineInfo) -> EngineInfo {
+        match self.own_pages {
+            None => *engine,
+            Some(page) => EngineInfo {
+                kv_block_tokens: page,
+                kv_blocks: engine.pool_tokens() / page,
+                kv_groups: KvGroups::ONE,
+                ..*engine
+            },
+        }
+    }
 }
 
 impl EngineInfo {
     /// The longest request that all KV blocks hold, tokens.
     pub fn kv_tokens(&self) -> u32 {
         self.kv_groups.longest(self.kv_blocks, STEP_TOKENS, self.kv_block_tokens)
+    }
+
+    /// Tokens of a pool that holds all layers of each: the blocks of one group of layers, or a share
+    /// for each of several.
+    pub fn pool_tokens(&self) -> u32 {
+        let tokens = u64::from(self.kv_blocks) * u64::from(self.kv_block_tokens);
+        let each = tokens / u64::from(self.kv_groups.growing().max(1));
+        u32::try_from(each).unwrap_or(u32::MAX)
     }
 }
 
@@ -139,8 +170,6 @@ pub struct ReplicaOptions {
     pub cache: Option<CacheRules>,
     /// What is kept of a request's blocks, and when.
     pub reuse: Reuse,
-    /// Whether the policy has to know what prompts contain.
-    pub knows_contents: bool,
     /// Which batches are out while one is planned.
     pub out: BatchesOut,
     /// What drafting asks for.
@@ -152,6 +181,12 @@ pub struct ReplicaOptions {
     pub reference: bool,
     /// How far back the model's attention looks where it does not look at all tokens.
     pub reaches: Reaches,
+    /// Whether the policy keeps the memory itself.
+    pub own_memory: bool,
+    /// Whether it needs to know what prompts contain.
+    pub contents: bool,
+    /// Whether the end of an answer by its length comes as a surprise.
+    pub ends_unforeseen: bool,
 }
 
 impl ReplicaOptions {
@@ -163,15 +198,18 @@ impl ReplicaOptions {
         out: BatchesOut,
         reference: bool,
     ) -> ReplicaOptions {
+        let own_memory = needs.own_pages.is_some();
+        let caches = needs.caches_on(engine);
+        let cache = needs.rules_on(engine).filter(|_| !own_memory);
+        let engine = &needs.engine(engine);
         ReplicaOptions {
             block_tokens: engine.kv_block_tokens,
             usable_blocks: engine.kv_blocks.saturating_sub(needs.null_blocks),
             groups: engine.kv_groups,
             max_model_len: engine.max_model_len,
             queue: needs.queue,
-            cache: needs.rules_on(engine),
+            cache,
             reuse: needs.reuse,
-            knows_contents: needs.knows_contents,
             out,
             drafts: DraftSlots::of(engine),
             by_request: out.stages > 1
@@ -179,6 +217,9 @@ impl ReplicaOptions {
                 || reference && needs.by_request,
             reference,
             reaches: [Reach::All; REACHES_MAX],
+            own_memory,
+            contents: caches,
+            ends_unforeseen: needs.ends_unforeseen,
         }
     }
 }

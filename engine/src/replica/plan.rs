@@ -52,6 +52,8 @@ pub struct Plan {
     pub dropped: Vec<RequestId>,
     /// Requests that the policy preempted.
     pub preempted: Vec<RequestId>,
+    /// Those of them whose last token is written down and thrown away.
+    pub recalled: Vec<RequestId>,
     /// Why the queue's head was left waiting.
     pub held: Option<Held>,
     /// The request at the queue's head, where it was left waiting for a reason.
@@ -66,6 +68,8 @@ pub struct Plan {
     pub running: u32,
     /// When set, the decision repeats while at least so many blocks stay free.
     pub repeats: Option<u32>,
+    /// Whether the policy is to be asked again where the batch is empty.
+    pub again: bool,
 }
 
 /// A prefill completed: a token that is not a decode step's.
@@ -153,6 +157,7 @@ impl Plan {
         self.ending.clear();
         self.dropped.clear();
         self.preempted.clear();
+        self.recalled.clear();
         self.admitted.clear();
     }
 }
@@ -175,6 +180,8 @@ impl Replica {
         plan.clear();
         plan.call = self.steps;
         plan.repeats = self.members.batch.repeats;
+        plan.again = self.members.batch.again;
+        plan.recalled.append(&mut self.recalled);
         for &index in &self.members.batch.dropped {
             plan.dropped.push(self.slots[index.index()].request);
             self.vacant.push(index);

@@ -74,6 +74,8 @@ pub(crate) struct Batch {
     pub held_while_free: u32,
     /// Free blocks that the policy wants left for its decision to repeat.
     pub repeats: Option<u32>,
+    /// Whether the policy is to be asked again where the batch is empty.
+    pub again: bool,
 }
 
 impl Batch {
@@ -86,6 +88,7 @@ impl Batch {
         self.held = None;
         self.held_while_free = 0;
         self.repeats = None;
+        self.again = false;
     }
 }
 
@@ -230,7 +233,7 @@ impl<'a> Step<'a> {
         let tokens = tokens + drafts;
         let hold_tokens = hold_tokens.max(self.replica.with_lookahead(hit_tokens + tokens));
         let new = self.blocks_to_admit(hold_tokens, hit) - hit.idle;
-        if new + hit.idle > self.replica.pool.free() {
+        if !self.replica.pool.has(new + hit.idle) {
             return false;
         }
         let replica = &mut *self.replica;
@@ -301,7 +304,7 @@ impl<'a> Step<'a> {
         let wanted = view.computed + tokens;
         let slots = self.replica.with_lookahead(wanted);
         self.replica.trim(index);
-        if self.replica.growth_with_slots(index, wanted, slots) > self.free_blocks() {
+        if !self.replica.pool.has(self.replica.growth_with_slots(index, wanted, slots)) {
             return false;
         }
         self.replica.grow_with_slots(index, wanted, slots);

@@ -80,6 +80,19 @@ impl Waiting {
         }
     }
 
+    /// Puts the same requests into another order.
+    pub(super) fn reorder(&mut self, order: impl Iterator<Item = SlotId>) {
+        match self {
+            Waiting::Fcfs { queue, .. } => {
+                let before = queue.len();
+                queue.clear();
+                queue.extend(order);
+                assert_eq!(queue.len(), before, "the same requests wait");
+            }
+            Waiting::Priority(_) => panic!("a queue by priority has its order"),
+        }
+    }
+
     /// Takes a request out; the front costs nothing, others a search.
     pub(super) fn remove(&mut self, slot: SlotId, rank: Rank) {
         match self {

@@ -89,9 +89,14 @@ impl<'r> Draws<'r> {
         if cuts { self.chunk() } else { self.whole() }
     }
 
+    /// Now and then yes, where values may be drawn with which the real system waits for ever.
+    pub fn may_hang(&mut self) -> bool {
+        self.scale.hangs && self.rng.random_bool(0.3)
+    }
+
     /// The same where a recomputed prompt that does not fit waits for ever.
     pub fn budget_or_hang(&mut self, cuts: bool) -> u32 {
-        let hangs = self.scale.hangs && self.rng.random_bool(0.3);
+        let hangs = self.may_hang();
         self.budget(cuts || hangs)
     }
 

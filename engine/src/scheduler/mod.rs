@@ -18,7 +18,7 @@ mod parameters;
 mod proofs;
 mod registry;
 mod sarathi;
-mod sglang;
+pub mod sglang;
 mod splitfuse;
 mod tensorrt_llm;
 mod tgi;
@@ -40,7 +40,7 @@ pub use parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 pub use proofs::{Capability, Proof, Recorded};
 pub use registry::{RegisterError, register};
 pub use sarathi::SarathiParams;
-pub use sglang::{SgLangParams, SgLangPolicy};
+pub use sglang::{SgLangParams, SgLangPolicy, SgLangRetraction, SgLangVersion};
 pub use splitfuse::SplitFuseParams;
 pub use tensorrt_llm::{CapacitySchedulerPolicy, ContextChunkingPolicy, TensorRtLlmParams};
 pub use tgi::TgiParams;
@@ -48,7 +48,7 @@ pub use vllm_v0::VllmV0Params;
 pub use vllm_v0_chunked::VllmV0ChunkedParams;
 pub use vllm_v1::{SchedulingPolicy, VllmV1Params, VllmVersion};
 
-pub use crate::kv::{CacheRules, Hit, KvGroups, Reuse, Stored, Whole, WindowGroups};
+pub use crate::kv::{CacheRules, Hit, KvGroups, Reuse, Stored, Told, Whole, WindowGroups};
 pub use crate::replica::{EngineInfo, Handle, Held, Needs, QueueOrder, RequestView, Step};
 
 /// A scheduling policy of one replica.
@@ -66,4 +66,14 @@ pub trait Scheduler: Send {
     fn reserves(&self, _request: &RequestView, _block_tokens: u32) -> u32 {
         0
     }
+
+    /// The longest answer that the system lets a request have; 0 where it turns it away.
+    fn longest_answer(&self, _prompt_tokens: u32, max_tokens: u32) -> u32 {
+        max_tokens
+    }
+
+    /// The result of the oldest step in flight is there, and these requests ended with it. There
+    /// have been so many decode steps ([`Step::decode_steps`]), those that were skipped by a promise
+    /// included.
+    fn processed(&mut self, _ended: &[Handle], _decode_steps: u32) {}
 }

@@ -208,10 +208,16 @@ mod tests {
             let needs = config.build(&engine).needs();
             assert_eq!(config.has(Feature::PrefixCaching), needs.can_cache(), "{name}");
             assert_eq!(config.has(Feature::AsyncScheduling), needs.plans_ahead, "{name}");
-            let given = serde_json::json!({ *name: {"policy": "priority"} });
-            let by_priority = serde_json::from_value::<SchedulerConfig>(given).ok();
-            let sorts =
-                by_priority.is_some_and(|c| c.build(&engine).needs().queue == QueueOrder::Priority);
+            let given = [
+                serde_json::json!({ *name: {"policy": "priority"} }),
+                serde_json::json!({ *name: {"enable_priority_scheduling": true} }),
+            ];
+            let by_priority = |c: SchedulerConfig| {
+                let needs = c.build(&engine).needs();
+                needs.queue == QueueOrder::Priority || needs.priorities
+            };
+            let mut given = given.into_iter().filter_map(|c| serde_json::from_value(c).ok());
+            let sorts = given.any(by_priority);
             assert_eq!(config.has(Feature::Priorities), sorts, "{name}");
         }
     }

@@ -25,6 +25,9 @@ impl Capacity {
         if request.prompt_tokens >= info.max_model_len {
             return Some(Rejection::PromptTooLong);
         }
+        if policy.longest_answer(request.prompt_tokens, request.max_tokens) == 0 {
+            return Some(Rejection::NeverFits);
+        }
         if needs.prompt_tokens_max.is_some_and(|most| request.prompt_tokens > most) {
             return Some(Rejection::PromptOverBudget);
         }

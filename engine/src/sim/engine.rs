@@ -275,6 +275,10 @@ impl<'a> Engine<'a> {
             let room = longest.saturating_sub(request.prompt_tokens).max(1);
             request.output_tokens = request.output_tokens.min(room);
         }
+        let policy = self.servers[index.index()].policy();
+        let longest = policy.longest_answer(request.prompt_tokens, request.max_tokens).max(1);
+        request.max_tokens = request.max_tokens.min(longest);
+        request.output_tokens = request.output_tokens.min(longest);
         let id = self.tally.arrive(&request, self.servers[index.index()].first_lane());
         if let Some(routes) = &mut self.routes {
             routes.push(route);
@@ -386,6 +390,7 @@ impl<'a> Engine<'a> {
                 preemptions: replica.preemptions(),
                 prefix_hit_tokens: replica.hit_tokens(),
                 evicted_blocks: replica.pool().evicted(),
+                overdrawn: replica.pool().overdrawn(),
             };
             replicas.push(ReplicaUse { kv, gpu_busy: server.gpu_busy() });
         }
@@ -447,7 +452,7 @@ fn add_pool<'a>(
     }
     let usable_blocks = replica.usable_blocks;
     PoolLimits {
-        capacity: Capacity { info: pool.engine, needs, usable_blocks },
+        capacity: Capacity { info: needs.engine(&pool.engine), needs, usable_blocks },
         answers_end_at: pool.answers_end_at,
     }
 }

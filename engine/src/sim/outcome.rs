@@ -46,9 +46,8 @@ impl PoolUse {
     /// KV memory of all pools, as [`Outcome::kv`] has it.
     pub(super) fn kv_of_all(pools: &[PoolUse]) -> KvUse {
         let mut all = KvUse::default();
-        for KvUse { blocks, peak_used, preemptions, prefix_hit_tokens, evicted_blocks } in
-            pools.iter().filter(|pool| pool.replicas > 0).map(|pool| pool.kv)
-        {
+        for kv in pools.iter().filter(|pool| pool.replicas > 0).map(|pool| pool.kv) {
+            let KvUse { blocks, peak_used, .. } = kv;
             // peak / blocks is compared without dividing.
             let (new, old) = (
                 u64::from(peak_used) * u64::from(all.blocks),
@@ -57,9 +56,10 @@ impl PoolUse {
             if all.blocks == 0 || new > old {
                 (all.blocks, all.peak_used) = (blocks, peak_used);
             }
-            all.preemptions += preemptions;
-            all.prefix_hit_tokens += prefix_hit_tokens;
-            all.evicted_blocks += evicted_blocks;
+            all.preemptions += kv.preemptions;
+            all.prefix_hit_tokens += kv.prefix_hit_tokens;
+            all.evicted_blocks += kv.evicted_blocks;
+            all.overdrawn += kv.overdrawn;
         }
         all
     }
@@ -98,6 +98,9 @@ pub struct KvUse {
     pub prefix_hit_tokens: u64,
     /// Blocks of the prefix cache that lost their content because others needed them.
     pub evicted_blocks: u64,
+    /// How often KV memory was taken that is not there: the real system runs out of memory and ends
+    /// the first time.
+    pub overdrawn: u64,
 }
 
 /// Why the engine, or a policy, rejected a request.

@@ -166,6 +166,7 @@ fn pool_use(replicas: &[ReplicaUse], stages: u32) -> PoolUse {
         whole.kv.preemptions += kv.preemptions;
         whole.kv.prefix_hit_tokens += kv.prefix_hit_tokens;
         whole.kv.evicted_blocks += kv.evicted_blocks;
+        whole.kv.overdrawn += kv.overdrawn;
     }
     whole.gpu_busy = Span::from_nanos(busy.as_nanos() / u64::from(stages));
     whole

@@ -74,7 +74,7 @@ impl Planner {
                 return Some(plan);
             }
             // A step that only preempted or dropped has changed the queue: ask again.
-            let again = !plan.preempted.is_empty() || !plan.dropped.is_empty();
+            let again = !plan.preempted.is_empty() || !plan.dropped.is_empty() || plan.again;
             self.spare.push(plan);
             if !again {
                 return None;
@@ -95,6 +95,9 @@ impl Planner {
         replica.commit(&mut plan);
         self.write_runs(replica, tally);
         self.note_preempted(&plan, tally);
+        for &request in &plan.recalled {
+            tally.recall(request);
+        }
         for &request in &plan.dropped {
             tally.reject(request, super::Rejection::DroppedByPolicy);
             dropped(request, now);
@@ -184,7 +187,12 @@ impl Planner {
     ) {
         if !plan.brought.is_empty() {
             self.settle(&mut plan, tokens_at, replica, tally, finished);
-        } else if !plan.ending.is_empty() || !plan.chunks.is_empty() {
+            self.spare.push(plan);
+            return;
+        }
+        plan.ending.retain(|&handle| replica.has_ended(handle));
+        self.scheduler.processed(&plan.ending, replica.decode_steps());
+        if !plan.ending.is_empty() || !plan.chunks.is_empty() {
             for &handle in &plan.ending {
                 let request = replica.request_of(handle);
                 tally.complete(request);

@@ -109,6 +109,9 @@ pub struct StepRecord {
     pub processed: Option<u64>,
     /// Requests that ended with that batch, in its order where it is listed.
     pub finished: Vec<RequestId>,
+    /// Requests that the step before was said to end and that go on: their last token was thrown
+    /// away.
+    pub revoked: Vec<RequestId>,
     /// Requests that the policy dropped.
     pub dropped: Vec<RequestId>,
     /// Requests turned away on arrival.
@@ -121,6 +124,9 @@ pub struct StepRecord {
     pub running: usize,
     /// Those of them whose prefill is unfinished.
     pub prefilling: usize,
+    /// Whether it was empty and the policy asked for another at once: some systems' loops turn without
+    /// a batch.
+    pub turns_empty: bool,
     /// Why the queue's head was left waiting, where it was.
     pub held: Option<Held>,
     /// Who that head was.
@@ -177,6 +183,9 @@ pub struct Replay {
     /// What decides who is turned away, where somebody is.
     capacity: Option<Capacity>,
     rejected: Vec<RequestId>,
+    revoked: Vec<RequestId>,
+    /// Whether the last decision promised to repeat.
+    promised: bool,
     spare: Vec<Plan>,
     transfers: Option<UnderWay>,
 }
@@ -226,6 +235,8 @@ impl Replay {
             news: false,
             capacity: None,
             rejected: Vec::new(),
+            revoked: Vec::new(),
+            promised: false,
             spare: Vec::new(),
             transfers: None,
         }
@@ -290,7 +301,7 @@ impl Replay {
     pub fn turning_away(mut self, engine: &EngineInfo) -> Replay {
         let usable_blocks = self.replica.pool().total();
         let needs = self.scheduler.needs();
-        self.capacity = Some(Capacity { info: *engine, needs, usable_blocks });
+        self.capacity = Some(Capacity { info: needs.engine(engine), needs, usable_blocks });
         self
     }
 
@@ -311,11 +322,12 @@ impl Replay {
                 break;
             }
             let id = RequestId::at(self.arrived);
+            let longest = self.scheduler.longest_answer(next.prompt_tokens, next.max_tokens).max(1);
             let request = Request {
                 arrival: Time::from_nanos(next.arrival_step),
                 prompt_tokens: next.prompt_tokens,
-                output_tokens: next.output_tokens,
-                max_tokens: next.max_tokens,
+                output_tokens: next.output_tokens.min(longest),
+                max_tokens: next.max_tokens.min(longest),
                 priority: next.priority,
                 class: ClassId(0),
             };
@@ -489,7 +501,11 @@ impl Replay {
         record.free_blocks = self.replica.pool().free();
         let mut plan = self.spare.pop().unwrap_or_default();
         self.replica.commit(&mut plan);
-        self.repeats = plan.repeats;
+        // Planned ahead, the step in flight must be of the kind too, as in a simulation.
+        let before = std::mem::replace(&mut self.promised, plan.repeats.is_some());
+        let alone = self.options.out.most() == 1;
+        self.repeats = plan.repeats.filter(|_| alone || before);
+        record.turns_empty = plan.again && plan.is_empty();
         let scheduled = self.replica.batch_listed(&plan);
         Batch { turn: self.turns, step: self.step, plan, scheduled }
     }
@@ -505,6 +521,14 @@ impl Replay {
                 entry.emits = brought.emits > 0;
             }
         } else {
+            let handles = std::mem::take(&mut batch.plan.ending);
+            let (over, revoked): (Vec<_>, Vec<_>) =
+                handles.into_iter().partition(|&handle| self.replica.has_ended(handle));
+            self.revoked.extend(revoked.iter().map(|&handle| self.replica.request_of(handle)));
+            if !batch.plan.is_empty() {
+                self.scheduler.processed(&over, self.replica.decode_steps());
+            }
+            batch.plan.ending = over;
             let ending = batch.plan.ending.iter();
             finished.extend(ending.map(|&handle| self.replica.request_of(handle)));
             let place = |id: &RequestId| batch.scheduled.iter().position(|e| e.request == *id);
@@ -536,14 +560,31 @@ impl Replay {
             processed: None,
             finished: Vec::new(),
             dropped: Vec::new(),
+            revoked: std::mem::take(&mut self.revoked),
             rejected: std::mem::take(&mut self.rejected),
             free_blocks: 0,
             waiting: 0,
             running: 0,
             prefilling: 0,
+            turns_empty: false,
             held: None,
             head: None,
             transferred: None,
+        }
+    }
+
+    /// The policy sees that nobody is there, as it does in a simulation; some loops take a few turns
+    /// to notice. Up to the step at which somebody comes.
+    fn notice_nobody(&mut self, next: u64) {
+        if self.options.by_request {
+            return;
+        }
+        for step in (self.step..next).take(3) {
+            let mut plan = self.spare.pop().unwrap_or_default();
+            self.scheduler.schedule(&mut self.replica.step(Time::from_nanos(step)));
+            self.replica.commit(&mut plan);
+            assert!(plan.is_empty(), "nobody is there");
+            self.spare.push(plan);
         }
     }
 
@@ -564,6 +605,8 @@ impl Iterator for Replay {
                 return Some(record);
             }
             if !self.alive() && self.out.is_empty() {
+                let next = self.requests.get(self.arrived)?.arrival_step;
+                self.notice_nobody(next);
                 let next = self.requests.get(self.arrived)?;
                 self.step = self.step.max(next.arrival_step);
                 self.repeats = None;

@@ -160,6 +160,38 @@ impl Tally {
         self.append(emission.request, Run { column, first, len: 1, next: NO_RUN });
     }
 
+    /// A request's last token, which was written down when its step began, is thrown away.
+    pub(super) fn recall(&mut self, request: RequestId) {
+        let row = &mut self.trace.requests[request.index()];
+        row.tokens -= 1;
+        if row.tokens == 0 {
+            row.first_token = Time::NEVER;
+            return;
+        }
+        let runs = &mut self.trace.more_runs;
+        let last = self.last_run[request.index()];
+        let run = if last == NO_RUN { &mut row.run } else { &mut runs[last as usize] };
+        run.len -= 1;
+        if run.len > 0 {
+            return;
+        }
+        self.last_run[request.index()] = NO_RUN;
+        if last == NO_RUN {
+            row.run = Run::EMPTY;
+            return;
+        }
+        let mut at = row.run.next;
+        if at == last {
+            row.run.next = NO_RUN;
+            return;
+        }
+        while runs[at as usize].next != last {
+            at = runs[at as usize].next;
+        }
+        runs[at as usize].next = NO_RUN;
+        self.last_run[request.index()] = at;
+    }
+
     pub(super) fn run(&mut self, lane: LaneId, request: RequestId, first: u32, len: u32) {
         let column = self.columns_of[lane.index()].steps;
         self.append(request, Run { column, first, len, next: NO_RUN });

@@ -444,11 +444,16 @@ impl<'m> Maker<'m> {
         self.limits(limit, new)
     }
 
+    /// Tokens of a block as its memory is counted.
+    pub(super) fn page_tokens(&self) -> u32 {
+        self.config.build(&self.info).needs().engine(&self.info).kv_block_tokens
+    }
+
     fn fewer_seats(&self) -> Vec<Change> {
         let Some(limit) = self.facts.seats.map(|seats| seats.limit) else { return Vec::new() };
         let most = limit.most.map_or(self.bound.running, |limit| limit.min(self.bound.running));
         // As many as memory holds when all have grown to the length of an average request.
-        let tokens = u64::from(self.bound.blocks.1) * u64::from(self.info.kv_block_tokens);
+        let tokens = u64::from(self.bound.blocks.1) * u64::from(self.page_tokens());
         let fit = tokens.checked_div(self.bound.request_tokens.into()).unwrap_or(0);
         let fit = u32::try_from(fit).unwrap_or(u32::MAX);
         let values = [fit, most / 4 * 3, most / 2, most / 4].map(round_seats);

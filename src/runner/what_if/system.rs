@@ -35,8 +35,7 @@ impl Maker<'_> {
 
     /// Whether KV memory was full, or too small for a request.
     pub(super) fn memory_bounds(&self) -> bool {
-        let block = self.info.kv_block_tokens;
-        self.bound.memory_was_full(block) || self.refused.blocks(&self.info) > 0
+        self.bound.memory_was_full(self.page_tokens()) || self.refused.blocks(&self.info) > 0
     }
 
     /// Whether the context is as long as the KV memory lets it be, and too short.

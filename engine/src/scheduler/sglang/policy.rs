@@ -1,0 +1,176 @@
+//! SGLang's scheduler at work in a replica: its own turns, told to the replica step by step.
+
+use std::sync::Arc;
+
+use super::super::{CacheRules, Handle, Needs, QueueOrder, Scheduler, Step};
+use super::batch::Kind;
+use super::machine::Machine;
+use super::request::Arrival;
+use super::settings::{SgLangPolicy, SgLangSettings};
+use crate::kv::radix::Text;
+use crate::kv::{Hit, Told};
+use crate::time::Time;
+
+/// The policy of one replica.
+#[derive(Debug)]
+pub(super) struct SgLang {
+    machine: Machine,
+    /// What all requests do about stop tokens.
+    ignore_eos: bool,
+    /// Whether turns may overlap.
+    overlaps: bool,
+    /// Decode steps that the machine knows of.
+    decode_steps: u32,
+    /// Whether the last turn had no batch, and when it was if nothing was in flight either.
+    empty: bool,
+    stood_at: Option<Time>,
+    arrivals: u64,
+}
+
+impl SgLang {
+    pub(super) fn new(set: SgLangSettings, ignore_eos: bool, overlaps: bool) -> SgLang {
+        SgLang {
+            machine: Machine::new(set, false),
+            ignore_eos,
+            overlaps,
+            decode_steps: 0,
+            empty: false,
+            stood_at: None,
+            arrivals: 0,
+        }
+    }
+}
+
+impl Scheduler for SgLang {
+    fn needs(&self) -> Needs {
+        let set = &self.machine.set;
+        Needs {
+            queue: QueueOrder::FcfsPreemptedLast,
+            // The rules are the tree's own; this says only that there is a cache.
+            cache: (!set.disable_radix_cache).then_some(CacheRules {
+                keyless_first: false,
+                newest_wins: false,
+                hash_at_schedule: false,
+                keeps_states: false,
+            }),
+            plans_ahead: self.overlaps,
+            one_lane: true,
+            own_pages: Some(set.page_size),
+            priorities: set.enable_priority_scheduling,
+            ends_unforeseen: !self.machine.rules.foresees_ends,
+            ..Needs::default()
+        }
+    }
+
+    fn longest_answer(&self, prompt_tokens: u32, max_tokens: u32) -> u32 {
+        let longest = self.machine.set.longest_answer(prompt_tokens, max_tokens);
+        u32::try_from(longest).unwrap_or(0)
+    }
+
+    fn processed(&mut self, ended: &[Handle], decode_steps: u32) {
+        self.catch_up(decode_steps);
+        self.machine.process(|req| ended.contains(&req.handle));
+    }
+
+    fn schedule(&mut self, step: &mut Step<'_>) {
+        self.catch_up(step.decode_steps());
+        let machine = &mut self.machine;
+        machine.overlap = step.plans_ahead();
+        // A turn without a batch lasts until the result of the one before is there.
+        if self.empty && !machine.in_flight.is_empty() {
+            step.hold(machine.full_for);
+            return;
+        }
+        for handle in step.newcomers() {
+            let arrival = arrival(step, handle, self.ignore_eos);
+            self.arrivals += 1;
+            machine.arrive(arrival);
+        }
+        // Further turns at the same instant: the rounds without a prefill that are left take no
+        // time while nobody decodes.
+        if self.stood_at == Some(step.now()) {
+            machine.deferred = 0;
+        }
+        let kind = machine.turn();
+        self.empty = kind.is_none();
+        let stands = self.empty && machine.in_flight.is_empty();
+        self.stood_at = stands.then(|| step.now());
+        if stands && machine.unsettled {
+            step.ask_again();
+        }
+        self.tell(step, kind);
+        self.decode_steps = step.decode_steps() + u32::from(self.decodes(kind));
+    }
+}
+
+impl SgLang {
+    /// Skipped decode steps are turns like the last one.
+    fn catch_up(&mut self, decode_steps: u32) {
+        self.machine.repeat(decode_steps - self.decode_steps);
+        self.decode_steps = decode_steps;
+    }
+
+    /// Whether the batch advances those who decode.
+    fn decodes(&self, kind: Option<Kind>) -> bool {
+        matches!(kind, Some(Kind::Decode | Kind::Mixed))
+    }
+
+    /// Does in the replica what the turn decided.
+    fn tell(&mut self, step: &mut Step<'_>, kind: Option<Kind>) {
+        let machine = &self.machine;
+        for &rid in machine.preempted.iter().chain(&machine.retracted) {
+            let req = machine.req(rid);
+            step.retract(req.handle, req.in_flight > 0);
+        }
+        let page = machine.set.page_size;
+        let batch = machine.in_flight.back().filter(|_| kind.is_some());
+        let mut all_at_once = false;
+        for entry in batch.iter().flat_map(|batch| &batch.entries) {
+            let handle = machine.handle(entry.req);
+            let done = match (entry.prefill, entry.fresh) {
+                (true, true) => {
+                    let hit = Hit { blocks: entry.before / page, ..Hit::default() };
+                    step.admit(handle, entry.tokens, 0, hit)
+                }
+                (false, _) if step.may_decode_all() => {
+                    if !all_at_once {
+                        step.decode_all();
+                    }
+                    all_at_once = true;
+                    true
+                }
+                _ => step.run(handle, entry.tokens),
+            };
+            assert!(done, "the machine has the memory");
+        }
+        let sorts = machine.set.schedule_policy == SgLangPolicy::Lpm
+            || machine.set.enable_priority_scheduling;
+        if sorts {
+            step.order_queue(machine.waiting.iter().map(|&rid| machine.handle(rid)));
+        }
+        let memory = &machine.memory;
+        let free = memory.available().max(0) as u64 / u64::from(page);
+        step.tell_memory(Told {
+            free: u32::try_from(free).unwrap_or(u32::MAX),
+            evicted: memory.tree.evicted() / u64::from(page),
+            overdrawn: memory.overdrawn,
+        });
+        if let Some(reason) = machine.held {
+            step.hold(reason);
+        }
+        if all_at_once && kind == Some(Kind::Decode) && machine.is_settled() {
+            step.repeats(0);
+        }
+        if !step.may_decode_all() {
+            machine.check();
+        }
+    }
+}
+
+fn arrival(step: &Step<'_>, handle: Handle, ignore_eos: bool) -> Arrival {
+    let view = step.view(handle);
+    let text = Text::of(step.content(handle), view.id);
+    let arrival = Arrival::new(handle, view.prompt_tokens, view.max_tokens, Arc::new(text));
+    // The larger number is the more urgent one there.
+    Arrival { priority: Some(-i64::from(view.priority)), ignore_eos, ..arrival }
+}
