@@ -484,6 +484,10 @@ fn same(fast: &Outcome, slow: &Outcome) {
         let both = fast.iter().zip(slow).zip(0..);
         both.for_each(|((fast, slow), at)| assert_eq!(fast, slow, "lane {lane}, iteration {at}"));
     }
+    assert_eq!(fast.iterations, slow.iterations);
+    assert_eq!(fast.kv, slow.kv);
+    assert_eq!(fast.gpu_busy, slow.gpu_busy);
+    assert_eq!(fast.rejections, slow.rejections);
     assert!(fast == slow, "both paths log the same");
 }
 

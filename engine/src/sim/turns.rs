@@ -244,7 +244,7 @@ impl<'a> Turns<'a> {
             };
             // The last stage samples, and drafts.
             if stage + 1 == self.free.len() {
-                time.gpu = time.gpu + drafting.gpu;
+                time.gpu += drafting.gpu;
             }
             self.gpu_busy += time.gpu;
             if stage > 0 {
