@@ -150,8 +150,10 @@ impl Case {
     }
 
     fn play(&self, planned_ahead: bool, reference: bool) -> Outcome {
-        self.try_play(planned_ahead, reference)
-            .unwrap_or_else(|error| panic!("{:?} on {:?}: {error}", self.config, self.engine))
+        self.try_play(planned_ahead, reference).unwrap_or_else(|error| {
+            let stages = self.cost.stages;
+            panic!("{stages} stages, {:?} on {:?}: {error}", self.config, self.engine)
+        })
     }
 
     /// Whether it comes to an end.
