@@ -150,8 +150,10 @@ impl Case {
     }
 
     fn play(&self, planned_ahead: bool, reference: bool) -> Outcome {
-        self.try_play(planned_ahead, reference)
-            .unwrap_or_else(|error| panic!("{:?} on {:?}: {error}", self.config, self.engine))
+        self.try_play(planned_ahead, reference).unwrap_or_else(|error| {
+            let stages = self.cost.stages;
+            panic!("{stages} stages, {:?} on {:?}: {error}", self.config, self.engine)
+        })
     }
 
     /// Whether it comes to an end.
@@ -489,6 +491,10 @@ fn same(fast: &Outcome, slow: &Outcome) {
         let both = fast.iter().zip(slow).zip(0..);
         both.for_each(|((fast, slow), at)| assert_eq!(fast, slow, "lane {lane}, iteration {at}"));
     }
+    assert_eq!(fast.iterations, slow.iterations);
+    assert_eq!(fast.kv, slow.kv);
+    assert_eq!(fast.gpu_busy, slow.gpu_busy);
+    assert_eq!(fast.rejections, slow.rejections);
     assert!(fast == slow, "both paths log the same");
 }
 

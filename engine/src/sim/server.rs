@@ -80,7 +80,7 @@ impl Server<'_> {
         match self {
             Server::Whole(lane) => lane.runs_nothing(),
             Server::Staged(pipeline) => pipeline.runs_nothing(),
-            Server::Turns(turns) => turns.runs_nothing(),
+            Server::Turns(turns) => turns.runs_nothing() && !turns.goes_on(),
         }
     }
 

@@ -48,6 +48,8 @@ pub(super) struct Turns<'a> {
     sleeps: Option<Time>,
     /// The turn that the calendar knows of.
     told: Time,
+    /// Whether that one is still to come.
+    pending: bool,
     /// Whether the oldest batch is waited for.
     waits: bool,
     turns: u64,
@@ -98,6 +100,7 @@ impl<'a> Turns<'a> {
             next_turn: Time::ZERO,
             sleeps: None,
             told: Time::ZERO,
+            pending: false,
             waits: false,
             turns: 0,
             gpu_busy: Span::ZERO,
@@ -127,6 +130,11 @@ impl<'a> Turns<'a> {
         self.out.iter().all(|batch| batch.plan.is_empty())
     }
 
+    /// Whether it will go on by itself: a turn is to come, whatever arrives.
+    pub(super) fn goes_on(&self) -> bool {
+        self.pending
+    }
+
     /// Takes the turns that are due.
     pub(super) fn decide(
         &mut self,
@@ -138,7 +146,8 @@ impl<'a> Turns<'a> {
             if self.waits {
                 return Next::default();
             }
-            if self.next_turn > now {
+            self.pending = self.next_turn > now;
+            if self.pending {
                 let told = std::mem::replace(&mut self.told, self.next_turn);
                 let turn = Some(self.next_turn).filter(|&at| at != told);
                 return Next { turn, end: None };
@@ -244,7 +253,7 @@ impl<'a> Turns<'a> {
             };
             // The last stage samples, and drafts.
             if stage + 1 == self.free.len() {
-                time.gpu = time.gpu + drafting.gpu;
+                time.gpu += drafting.gpu;
             }
             self.gpu_busy += time.gpu;
             if stage > 0 {

@@ -275,7 +275,7 @@ impl Log {
         if more > Span::ZERO {
             let last = self.len().checked_sub(1).expect("there is an iteration to follow");
             self.tails.resize(last + 1, Span::ZERO);
-            self.tails[last] = self.tails[last] + more;
+            self.tails[last] += more;
         }
     }
 
