@@ -461,7 +461,7 @@ impl Replay {
         let fills = planned && self.out.len() < most && (!nothing || self.alive());
         if !fills && let Some(batch) = self.out.pop_front() {
             record.processed = Some(batch.step);
-            self.process(batch, &mut record);
+            self.process(batch, repeats, &mut record);
         }
         self.replica.check();
         record.waiting = self.replica.waiting();
@@ -511,7 +511,8 @@ impl Replay {
     }
 
     /// Processes the oldest batch and tells its step what became of it.
-    fn process(&mut self, mut batch: Batch, record: &mut StepRecord) {
+    /// Where the decision `repeats` the policy is not told, as in a simulation: it counts decode steps.
+    fn process(&mut self, mut batch: Batch, repeats: bool, record: &mut StepRecord) {
         let mut finished: Vec<RequestId> = Vec::new();
         self.fail_loads(batch.step, record);
         if self.options.by_request {
@@ -525,7 +526,7 @@ impl Replay {
             let (over, revoked): (Vec<_>, Vec<_>) =
                 handles.into_iter().partition(|&handle| self.replica.has_ended(handle));
             self.revoked.extend(revoked.iter().map(|&handle| self.replica.request_of(handle)));
-            if !batch.plan.is_empty() {
+            if !batch.plan.is_empty() && !repeats {
                 self.scheduler.processed(&over, self.replica.decode_steps());
             }
             batch.plan.ending = over;
