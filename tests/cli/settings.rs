@@ -57,7 +57,8 @@ fn unwrapped(text: &str) -> String {
 fn no_ranking_across_a_feature_that_some_lack() {
     let Answer { stdout, stderr } = answer(UNFAIR, &["run", "s.yaml"]);
     let text = unwrapped(&stdout);
-    let why = "refix caching is on for vllm-v1 and sglang, and sarathi and splitfuse have none here";
+    let why =
+        "refix caching is on for vllm-v1 and sglang, and sarathi and splitfuse have none here";
     assert!(text.contains(why), "{text}");
     assert!(unwrapped(&stderr).contains(why), "{stderr}");
     assert!(!stdout.contains('*'), "a best of four that cannot be compared:\n{stdout}");
