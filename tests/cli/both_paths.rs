@@ -59,11 +59,11 @@ fn explanations_are_the_same_by_both_paths() {
     }
 }
 
-/// A preempted request that has outgrown the token budget waits for ever: vLLM V1 without chunks
-/// hangs on it too.
+/// A preempted request that has outgrown the token budget, and finds none of its blocks again, waits for
+/// ever: vLLM V1 without chunks hangs on it too.
 const STUCK: &str = "
 schedulers: [{vllm-v1: {enable_chunked_prefill: false, max_num_batched_tokens: 64}}]
-engine: {profile: {fixed: {iteration: 10ms}}, kv_blocks: 11, kv_block_tokens: 16, max_model_len: 128}
+engine: {profile: {fixed: {iteration: 10ms}}, kv_blocks: 11, kv_block_tokens: 16, max_model_len: 128, prefix_caching: false, async_scheduling: false}
 workload:
   requests: 40
   arrivals: {constant: {rate: 1}}

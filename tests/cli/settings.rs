@@ -19,7 +19,7 @@ model: qwen3-32b
 gpu: h100-sxm
 parallelism: {tensor: 4}
 engine: {dtype: fp8, kv_cache_dtype: fp8, prefix_caching: true, async_scheduling: false}
-schedulers: [vllm-v1, sglang, {tensorrt-llm: {enable_chunked_prefill: true}}, tgi]
+schedulers: [vllm-v1, sglang, sarathi, splitfuse]
 workload:
   requests: 60
   arrivals: {poisson: {rate: 1.8}}
@@ -57,7 +57,8 @@ fn unwrapped(text: &str) -> String {
 fn no_ranking_across_a_feature_that_some_lack() {
     let Answer { stdout, stderr } = answer(UNFAIR, &["run", "s.yaml"]);
     let text = unwrapped(&stdout);
-    let why = "refix caching is on for vllm-v1 and sglang, and tensorrt-llm and tgi have none here";
+    let why =
+        "refix caching is on for vllm-v1 and sglang, and sarathi and splitfuse have none here";
     assert!(text.contains(why), "{text}");
     assert!(unwrapped(&stderr).contains(why), "{stderr}");
     assert!(!stdout.contains('*'), "a best of four that cannot be compared:\n{stdout}");
@@ -68,7 +69,7 @@ fn no_ranking_across_a_feature_that_some_lack() {
     let verdict = text.split_once("keep the SLO;").expect("a verdict").1;
     let compared = verdict.split(". ").filter(|sentence| sentence.contains(" against "));
     for sentence in compared.filter(|sentence| !sentence.contains("not ranked against")) {
-        let (with, without) = (["vllm-v1", "sglang"], ["tensorrt-llm", "tgi"]);
+        let (with, without) = (["vllm-v1", "sglang"], ["sarathi", "splitfuse"]);
         assert!(!(names(sentence, with) && names(sentence, without)), "{sentence}: {text}");
     }
     assert!(text.contains("Among vllm-v1 and sglang:"), "{text}");

@@ -16,7 +16,7 @@ fn load(number: u32) -> Prepared {
         "sglang: {chunked_prefill_size: 256}",
         "sglang: {schedule_policy: lpm, max_running_requests: 12}",
     ][(number / 5 % 6) as usize];
-    let ahead = number / 30 % 2 == 0;
+    let ahead = (number / 30).is_multiple_of(2);
     let (replicas, pipeline) = [(1, 1), (2, 1), (1, 2)][(number / 60 % 3) as usize];
     let workload = match number % 7 {
         0 => {

@@ -5,6 +5,7 @@ use std::path::Path;
 use metron_sim::metrics::{Latency, Statistic};
 use metron_sim::promise::TtftDeadline;
 use metron_sim::scenario::{Document, Files, Resolved, ScenarioError, json_schema};
+use metron_sim::scheduler::{Feature, SchedulerConfig};
 use metron_sim::time::Span;
 use metron_sim::workload::{Arrivals, Dist, Lengths, MaxTokens, Shape, Source};
 use serde_json::{Value as Json, json};
@@ -193,7 +194,10 @@ fn a_resolved_scenario_is_a_scenario_that_resolves_to_itself() {
         assert_eq!(a.workload, b.workload, "{file}");
         // Switches that were left to the schedulers' versions are written out.
         let switched = |e: &metron_sim::scenario::EngineLimits| {
-            let on = |config| [e.prefix_caching(config), e.async_scheduling(config)];
+            let on = |config: &SchedulerConfig| {
+                let caches = config.has(Feature::PrefixCaching) && e.prefix_caching(config);
+                [caches, config.has(Feature::AsyncScheduling) && e.async_scheduling(config)]
+            };
             b.schedulers.iter().map(|run| on(&run.config)).collect::<Vec<_>>()
         };
         assert_eq!(switched(&a.engine), switched(&b.engine), "{file}");

@@ -236,6 +236,8 @@ impl Draw {
         self.perhaps(&mut profile, "kernel_factor", 0.7, json!(factor));
         let ahead = self.rng.random_bool(0.5);
         self.perhaps(&mut profile, "async_scheduling", 0.7, json!(ahead));
+        let caching = self.rng.random_bool(0.7);
+        self.perhaps(&mut profile, "prefix_caching", 0.5, json!(caching));
         let eager = self.rng.random_bool(0.5);
         self.perhaps(&mut profile, "enforce_eager", 0.2, json!(eager));
         let bytes = self.one_of(&[2_000_000_000_u64, 4_000_000_000]);
