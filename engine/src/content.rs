@@ -140,6 +140,11 @@ impl Content {
         self.stretches.iter().map(|s| (s.end, s.request, s.ids.as_ref(), s.covers))
     }
 
+    /// Whose it is; `None` where nothing was said of any tokens.
+    pub(crate) fn request(&self) -> Option<RequestId> {
+        (self.id_tokens > 0).then_some(self.request)
+    }
+
     /// Tokens that an id stands for.
     pub(crate) fn id_tokens(&self) -> u32 {
         self.id_tokens

@@ -11,6 +11,7 @@ use crate::runner::{Requests, memory};
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::scheduler::EngineInfo;
 use crate::sim::{self, Outcome, SimError};
+use crate::workload::Workload;
 
 /// How to simulate.
 #[derive(Clone, Copy, Debug, Default)]
@@ -96,9 +97,13 @@ fn finds_own_blocks_alone(
         let info = pool.engine_info(&scheduler.config);
         let needs = scheduler.config.build(&info).needs();
         let plain = needs.reuse.is_plain() && !needs.knows_contents && !needs.always_caches;
+        let plain = plain && needs.own_pages.is_none();
         plain && needs.caches_on(&info)
     };
-    let named = requests.known().is_some_and(|workload| !workload.block_ids.is_empty());
+    let goes_on = |workload: &Workload| workload.turns.iter().any(|turn| turn.parent.is_some());
+    let named = requests
+        .known()
+        .is_some_and(|workload| !workload.block_ids.is_empty() || goes_on(workload));
     fleet.iter().any(asked)
         && fleet.iter().all(|pool| pool.engine.kv_groups.states() == 0)
         && !named

@@ -32,6 +32,8 @@ fn load(number: u32) -> Prepared {
               {prompt: {lognormal: {mean: 300, sigma: 0.8}}, output: {lognormal: {mean: 120, sigma: 0.8}}}}"
         }
     };
+    // Its queue is not shared out to lanes.
+    let pipeline = if scheduler.starts_with("sglang") { 1 } else { pipeline };
     let text = format!(
         "engine: {{profile: {{fixed: {{iteration: 10ms}}}}, kv_blocks: {blocks}, max_model_len: 2048, \
          async_scheduling: {ahead}}}\nreplicas: {replicas}\nparallelism: {{pipeline: {pipeline}}}\n\

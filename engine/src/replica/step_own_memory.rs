@@ -49,6 +49,11 @@ impl Step<'_> {
 }
 
 impl Replica {
+    /// How the memory that a policy keeps itself stands.
+    pub(crate) fn tell(&mut self, told: Told) {
+        self.pool.tell(told);
+    }
+
     /// Throws away the token on its way of a request that was preempted just now while it decoded.
     fn recall(&mut self, request: Handle) {
         let slot = &mut self.slots[request.0.index()];

@@ -61,6 +61,12 @@ pub trait Scheduler: Send {
         Needs::default()
     }
 
+    /// How the memory that the policy keeps itself stands when observation ends after so many decode
+    /// steps; `None` where the engine's KV blocks are its memory.
+    fn memory_at_end(&mut self, _decode_steps: u32) -> Option<Told> {
+        None
+    }
+
     /// The most KV blocks (of each group of layers, where there are several) that the policy will
     /// ask for at once on behalf of this request, where that is more than its tokens take; a request that can never get them is rejected on arrival.
     fn reserves(&self, _request: &RequestView, _block_tokens: u32) -> u32 {

@@ -338,6 +338,10 @@ impl<'a> Lane<'a> {
 
     /// Closes what is still open when observation ends.
     pub(super) fn close(&mut self, tally: &mut Tally) -> Option<Log> {
+        let told = self.planner.scheduler.memory_at_end(self.replica.decode_steps());
+        if let Some(told) = told {
+            self.replica.tell(told);
+        }
         self.replica.close_all();
         self.planner.write_runs(&mut self.replica, tally);
         self.planner.take_log()

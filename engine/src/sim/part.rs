@@ -177,20 +177,19 @@ fn in_order_of_requests(trace: &mut TokenTrace) {
     let before = std::mem::take(&mut trace.more_runs);
     trace.more_runs.reserve(before.len());
     for row in &mut trace.requests {
-        let mut next = row.run.next;
-        if row.run.len == 0 && next == NO_RUN {
-            row.run = Run::EMPTY;
-        }
-        if next != NO_RUN {
-            row.run.next = trace.more_runs.len() as u32;
-        }
-        while next != NO_RUN {
-            let mut run = before[next as usize];
-            next = run.next;
-            if next != NO_RUN {
-                run.next = trace.more_runs.len() as u32 + 1;
+        let mut rest = std::iter::successors(Some(row.run), |run| {
+            (run.next != NO_RUN).then(|| before[run.next as usize])
+        })
+        // Of runs that observation cut off nothing is left.
+        .filter(|run| run.len > 0);
+        row.run = rest.next().map_or(Run::EMPTY, |first| Run { next: NO_RUN, ..first });
+        for run in rest {
+            let place = trace.more_runs.len() as u32;
+            match row.run.next {
+                NO_RUN => row.run.next = place,
+                _ => trace.more_runs[place as usize - 1].next = place,
             }
-            trace.more_runs.push(run);
+            trace.more_runs.push(Run { next: NO_RUN, ..run });
         }
     }
 }

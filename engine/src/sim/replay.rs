@@ -109,9 +109,6 @@ pub struct StepRecord {
     pub processed: Option<u64>,
     /// Requests that ended with that batch, in its order where it is listed.
     pub finished: Vec<RequestId>,
-    /// Requests that the step before was said to end and that go on: their last token was thrown
-    /// away.
-    pub revoked: Vec<RequestId>,
     /// Requests that the policy dropped.
     pub dropped: Vec<RequestId>,
     /// Requests turned away on arrival.
@@ -183,7 +180,6 @@ pub struct Replay {
     /// What decides who is turned away, where somebody is.
     capacity: Option<Capacity>,
     rejected: Vec<RequestId>,
-    revoked: Vec<RequestId>,
     /// Whether the last decision promised to repeat.
     promised: bool,
     spare: Vec<Plan>,
@@ -235,7 +231,6 @@ impl Replay {
             news: false,
             capacity: None,
             rejected: Vec::new(),
-            revoked: Vec::new(),
             promised: false,
             spare: Vec::new(),
             transfers: None,
@@ -522,14 +517,11 @@ impl Replay {
                 entry.emits = brought.emits > 0;
             }
         } else {
-            let handles = std::mem::take(&mut batch.plan.ending);
-            let (over, revoked): (Vec<_>, Vec<_>) =
-                handles.into_iter().partition(|&handle| self.replica.has_ended(handle));
-            self.revoked.extend(revoked.iter().map(|&handle| self.replica.request_of(handle)));
+            // Whose last token was thrown away goes on.
+            batch.plan.ending.retain(|&handle| self.replica.has_ended(handle));
             if !batch.plan.is_empty() && !repeats {
-                self.scheduler.processed(&over, self.replica.decode_steps());
+                self.scheduler.processed(&batch.plan.ending, self.replica.decode_steps());
             }
-            batch.plan.ending = over;
             let ending = batch.plan.ending.iter();
             finished.extend(ending.map(|&handle| self.replica.request_of(handle)));
             let place = |id: &RequestId| batch.scheduled.iter().position(|e| e.request == *id);
@@ -561,7 +553,6 @@ impl Replay {
             processed: None,
             finished: Vec::new(),
             dropped: Vec::new(),
-            revoked: std::mem::take(&mut self.revoked),
             rejected: std::mem::take(&mut self.rejected),
             free_blocks: 0,
             waiting: 0,

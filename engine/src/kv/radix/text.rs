@@ -46,8 +46,10 @@ impl Text {
         Text { stretches: head.into_iter().chain([own]).collect() }
     }
 
-    /// The tokens of `request`, as far as its content says whose they are.
+    /// The tokens of `request`, as far as its content says whose they are. A replica that is played
+    /// alone numbers its requests anew, and contents do not.
     pub fn of(content: &Content, request: RequestId) -> Text {
+        let request = content.request().unwrap_or(request);
         let mut stretches = Vec::new();
         let mut from = 0;
         for (end, owner, ids, covers) in content.stretches() {

@@ -72,6 +72,11 @@ impl Scheduler for SgLang {
         self.machine.process(|req| ended.contains(&req.handle));
     }
 
+    fn memory_at_end(&mut self, decode_steps: u32) -> Option<Told> {
+        self.catch_up(decode_steps);
+        Some(told(&self.machine, self.machine.set.page_size))
+    }
+
     fn schedule(&mut self, step: &mut Step<'_>) {
         self.catch_up(step.decode_steps());
         let machine = &mut self.machine;
@@ -148,13 +153,7 @@ impl SgLang {
         if sorts {
             step.order_queue(machine.waiting.iter().map(|&rid| machine.handle(rid)));
         }
-        let memory = &machine.memory;
-        let free = memory.available().max(0) as u64 / u64::from(page);
-        step.tell_memory(Told {
-            free: u32::try_from(free).unwrap_or(u32::MAX),
-            evicted: memory.tree.evicted() / u64::from(page),
-            overdrawn: memory.overdrawn,
-        });
+        step.tell_memory(told(machine, page));
         if let Some(reason) = machine.held {
             step.hold(reason);
         }
@@ -164,6 +163,17 @@ impl SgLang {
         if !step.may_decode_all() {
             machine.check();
         }
+    }
+}
+
+/// How its memory stands, in pages.
+fn told(machine: &Machine, page: u32) -> Told {
+    let memory = &machine.memory;
+    let free = memory.available().max(0) as u64 / u64::from(page);
+    Told {
+        free: u32::try_from(free).unwrap_or(u32::MAX),
+        evicted: memory.tree.evicted() / u64::from(page),
+        overdrawn: memory.overdrawn,
     }
 }
 
