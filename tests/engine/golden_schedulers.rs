@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::golden::{Case, Entry, GoldenStep, cases, cases_of, recorded_runs, small_cases};
+use crate::golden_sglang;
+use crate::golden::{folder_of, Case, Entry, GoldenStep, cases, cases_of, recorded_runs, small_cases};
 use crate::shared::say;
 use metron_sim::scheduler::{Capability, Proof, Recorded, SchedulerConfig};
 use metron_sim::sim::StepRecord;
@@ -113,6 +114,21 @@ fn the_counts_said_are_those_replayed() {
                 };
                 count("vllm-v1", "0.32".to_owned(), Recorded::Server, capability, steps);
             }
+        }
+    }
+    let Some(folder) = folder_of("sglang") else { return };
+    for path in golden_sglang::cases_in(&folder) {
+        let case = golden_sglang::Case::read(&path);
+        let on = |name: &str| case.config[name] == true;
+        let steps = case.recorded.steps.len();
+        let capabilities = [
+            (!on("overlap"), Capability::Synchronous),
+            (on("overlap"), Capability::Asynchronous),
+            (!on("disable_radix_cache"), Capability::PrefixCaching),
+            (on("enable_priority_scheduling"), Capability::Priorities),
+        ];
+        for (_, capability) in capabilities.into_iter().filter(|(on, _)| *on) {
+            count("sglang", "0.5.23".to_owned(), Recorded::Code, capability, steps);
         }
     }
     let replayed = |name: &str| found.keys().any(|key| key.0 == name);

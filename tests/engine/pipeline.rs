@@ -485,3 +485,24 @@ fn a_page_frames_the_iterations_of_the_lane_that_was_in_the_way() {
     }
     assert!(elsewhere > 0 && framed > elsewhere, "{elsewhere} of {framed} in another lane");
 }
+
+/// Seats are counted over all batches of a pipeline: 128 requests at once, of which 16 run.
+#[test]
+fn vllm_v1_counts_seats_over_all_batches() {
+    let text = "model: llama-2-7b\ngpu: a100-sxm-80gb\nparallelism: {pipeline: 4}\n\
+                engine: {profile: ideal}\nschedulers: [{vllm-v1: {max_num_seqs: 16}}]\n\
+                workload: {requests: 128, arrivals: {all_at_once: {}}, \
+                lengths: {prompt: {fixed: 26}, output: {fixed: 500}}}\n";
+    let document = Document::from_text("seats", text, Files::none()).expect("YAML");
+    let prepared = prepare(&document, Some(1), 1).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(prepared.experiment.warnings.len(), 0, "{:?}", prepared.experiment.warnings);
+    let options = PlayOptions { keep_log: true, ..PlayOptions::default() };
+    let run = &prepared.experiment.schedulers[0];
+    let outcome = Simulator.play(&prepared.experiment, run, &prepared.requests, options).unwrap();
+    let lanes = outcome.log.as_deref().expect("it was kept");
+    let most = lanes.iter().flat_map(|lane| lane.iter()).map(|iteration| iteration.running).max();
+    assert_eq!(most, Some(16));
+    // A burst that fits one budget makes one batch, and three turns are empty.
+    let decoding = lanes.iter().filter(|lane| lane.iter().any(|i| i.decodes > 0)).count();
+    assert_eq!(decoding, 1);
+}

@@ -41,6 +41,7 @@ use self::settings::most_running;
 use super::draws::Draws;
 use super::facts::{Bounds, Effect, Facts, Limit, Prefills, Seats, StepBudget, Switch};
 use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
+use super::proofs::{Capability, Proof};
 use super::{EngineInfo, Scheduler};
 
 /// The largest page taken; SGLang's kernels ask for 128 at most.
@@ -124,6 +125,12 @@ impl Parameters for SgLangParams {
     const SYSTEM: &'static str = "SGLang 0.5.23";
     const SUMMARY: &'static str = "prefill batches always before decode batches, in chunks";
     const EVIDENCE: Evidence = Evidence::Proven;
+    const PROOFS: &'static [Proof] = &[
+        Proof::code("0.5.23", Capability::Synchronous, 7, 1540),
+        Proof::code("0.5.23", Capability::Asynchronous, 36, 9890),
+        Proof::code("0.5.23", Capability::PrefixCaching, 40, 10379),
+        Proof::code("0.5.23", Capability::Priorities, 3, 820),
+    ];
     const FEATURES: &'static [Feature] = &[
         Feature::PrefixCaching,
         Feature::AsyncScheduling,

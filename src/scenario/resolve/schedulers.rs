@@ -162,7 +162,12 @@ pub(super) fn simplified_pipelines(check: &mut Check<'_>, runs: &[SchedulerRun],
     for pool in fleet.iter().filter(|pool| pool.engine.stages > 1) {
         for run in runs {
             let stages = pool.engine.stages;
-            let facts = run.config.facts(&pool.engine.info(&run.config));
+            let info = pool.engine.info(&run.config);
+            if run.config.build(&info).needs().by_request {
+                // Its batches are the system's own, turn by turn.
+                continue;
+            }
+            let facts = run.config.facts(&info);
             let most = facts.most_at_once().filter(|&most| most < u32::MAX);
             let all = most.map(|most| u64::from(most) * u64::from(stages));
             let how = match (facts.seats_over_pipeline, most.zip(all)) {
