@@ -112,6 +112,8 @@ pub(crate) struct Own {
     pub rounds: u32,
     /// How often it has sampled.
     pub samples: u32,
+    /// Computed tokens from which on a further block has its key; at most as many as that takes.
+    pub fills_at: u32,
     /// Whether its stale tokens are sampled again.
     pub drops: bool,
     /// Whether its KV was pulled: once in its life.

@@ -165,9 +165,21 @@ impl Tally {
         self.append(request, Run { column, first, len, next: NO_RUN });
     }
 
-    /// What a batch brought a request that is counted by itself: `step` is its decode step, and the
+    /// What a batch brought requests that are counted by themselves: `step` is its decode step, and the
     /// tokens came `at` that instant.
-    pub(super) fn bring(&mut self, lane: LaneId, brought: &Brought, step: u32, at: Time) {
+    pub(super) fn bring(&mut self, lane: LaneId, all: &[Brought], step: u32, at: Time) {
+        let own = self.columns_of[lane.index()].own.is_some();
+        for brought in all.iter().filter(|brought| brought.emits > 0) {
+            // Whose prompt is yet to be done does not decode.
+            if own && brought.decode {
+                self.keep(brought, at);
+            } else {
+                self.bring_one(lane, brought, step, at);
+            }
+        }
+    }
+
+    fn bring_one(&mut self, lane: LaneId, brought: &Brought, step: u32, at: Time) {
         let request = brought.request;
         let row = self.row(request);
         if row.first_token == Time::NEVER {
@@ -175,12 +187,22 @@ impl Tally {
             row.first_token = at;
             row.tokens = 1;
         } else if self.columns_of[lane.index()].own.is_some() {
-            let tokens = std::iter::repeat_n(at, brought.emits as usize);
-            self.own[request.index()].extend(tokens);
+            self.keep(brought, at);
         } else if brought.decode {
             self.go_on(lane, request, step);
         } else {
             self.emit(lane, Emission { request, first: false }, at);
+        }
+    }
+
+    /// Keeps the times of tokens that a request has for itself.
+    #[inline]
+    fn keep(&mut self, brought: &Brought, at: Time) {
+        debug_assert_ne!(self.trace.requests[brought.request.index()].first_token, Time::NEVER);
+        let times = &mut self.own[brought.request.index()];
+        times.reserve(brought.emits as usize);
+        for _ in 0..brought.emits {
+            times.push(at);
         }
     }
 
