@@ -158,7 +158,6 @@ impl Replica {
             }
             slot.stamp = stamp;
             slot.scheduled = tokens;
-            slot.chunk_from = context;
             let room = slot.length * block_tokens;
             let slots = self.with_lookahead(context + tokens);
             if trims {
@@ -275,7 +274,7 @@ impl Replica {
     }
 
     /// One request of a batch that is over; says whether it ends with it.
-    #[inline]
+    #[inline(always)]
     fn settle_one(&mut self, brought: &mut Brought) -> bool {
         let index = brought.slot;
         let slot = &mut self.slots[index.index()];

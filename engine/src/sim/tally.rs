@@ -200,10 +200,7 @@ impl Tally {
     fn keep(&mut self, brought: &Brought, at: Time) {
         debug_assert_ne!(self.trace.requests[brought.request.index()].first_token, Time::NEVER);
         let times = &mut self.own[brought.request.index()];
-        times.reserve(brought.emits as usize);
-        for _ in 0..brought.emits {
-            times.push(at);
-        }
+        times.resize(times.len() + brought.emits as usize, at);
     }
 
     /// Writes down the tokens of drafts, request by request: each has times of its own.

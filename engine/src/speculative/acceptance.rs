@@ -158,17 +158,17 @@ impl ByPlace {
         let takes = |(place, chance): (u32, &Chance)| {
             chance.takes(draws.at(For::Draft, from.wrapping_add(place)))
         };
-        match chances.len() {
+        let held = match chances {
+            [] => 0,
+            [one] => u32::from(takes((0, one))),
             // All are asked without a look at their answers, as in a longer row.
-            len @ 0..=8 => {
-                let answers = (0..)
-                    .zip(chances)
-                    .fold(0, |answers, one| answers | u32::from(takes(one)) << one.0);
-                debug_assert!(answers >> len == 0);
-                sure + answers.trailing_ones()
+            some if some.len() <= 8 => {
+                let ask = |answers, one: (u32, &Chance)| answers | u32::from(takes(one)) << one.0;
+                (0..).zip(some).fold(0_u32, ask).trailing_ones()
             }
-            len => sure + in_a_row(len as u32, |place| takes((place, &chances[place as usize]))),
-        }
+            all => in_a_row(all.len() as u32, |place| takes((place, &all[place as usize]))),
+        };
+        sure + held
     }
 }
 
