@@ -13,7 +13,7 @@ const INSTANT: u8 = u8::MAX;
 /// A step brings few, and mostly each step of a lane brings some: then a step is its count alone, and
 /// elsewhere its place comes before the count. The times themselves are those of the lanes' steps, so
 /// that memory grows by steps, not by tokens, until all is written down.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct OwnTokens {
     bytes: Vec<u8>,
     /// The step that would need no place.
@@ -24,6 +24,10 @@ pub(super) struct OwnTokens {
 impl OwnTokens {
     /// The most tokens of a step.
     const MOST: u32 = u8::MAX as u32 - 1;
+
+    /// None yet.
+    pub(super) const NONE: OwnTokens =
+        OwnTokens { bytes: Vec::new(), next: (LaneId(u32::MAX), 0), tokens: 0 };
 
     /// How many there are.
     pub(super) fn len(&self) -> u32 {
@@ -95,7 +99,7 @@ mod tests {
     fn steps_places_and_instants_come_back_in_their_order() {
         let at = Time::from_nanos;
         let lanes = [[at(10), at(20), at(30), at(40)], [at(11), at(21), at(31), at(41)]];
-        let mut own = OwnTokens::default();
+        let mut own = OwnTokens::NONE;
         own.step(LaneId(0), 0, 3);
         own.step(LaneId(0), 1, 1);
         own.instant(at(25));
@@ -111,7 +115,7 @@ mod tests {
 
     #[test]
     fn steps_in_a_row_take_a_byte_each() {
-        let mut own = OwnTokens::default();
+        let mut own = OwnTokens::NONE;
         (5..1005).for_each(|step| own.step(LaneId(2), step, 1 + step % 4));
         assert_eq!(own.bytes.len(), 1000 + 9);
         let times: Vec<Time> = (0..1005).map(Time::from_nanos).collect();

@@ -109,7 +109,7 @@ impl Tally {
         self.trace.requests.push(arrived(request, lane));
         self.last_run.push(NO_RUN);
         if self.columns_of.get(lane.index()).is_some_and(|columns| columns.own.is_some()) {
-            self.own.resize_with(id.index() + 1, OwnTokens::default);
+            self.own.resize(id.index() + 1, OwnTokens::NONE);
         }
         if let Some(wanted) = &mut self.wanted {
             wanted.push(request.output_tokens);
