@@ -47,7 +47,12 @@ impl DraftSlots {
 
     /// The most drafts that a request has at a time.
     pub fn most(&self) -> u32 {
-        self.rules.map_or(0, |rules| rules.tokens)
+        self.rules.as_ref().map_or(0, |rules| rules.tokens)
+    }
+
+    /// The same in a batch of so many requests.
+    pub(crate) fn most_at(&self, requests: u32) -> u32 {
+        self.rules.as_ref().map_or(0, |rules| rules.k_at(requests))
     }
 }
 
@@ -72,6 +77,7 @@ pub trait Accepts: Debug + Send + Sync {
 }
 
 impl Accepts for Luck {
+    #[inline]
     fn accepted(
         &self,
         request: RequestId,

@@ -210,6 +210,7 @@ impl Replica {
         let slot = &mut self.slots[index.index()];
         slot.length = 0;
         slot.trimmed_at = 0;
+        slot.own.fills_at = 0;
     }
 
     /// Takes the blocks that one token for every decoding request needs, and returns what they no

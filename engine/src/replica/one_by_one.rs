@@ -10,12 +10,12 @@
 use super::Replica;
 use super::plan::Plan;
 use super::reads::Reads;
-use super::slot::Phase;
+use super::slot::{Phase, Slot};
 use super::step::Entry;
 use crate::catalog::Reach;
 use crate::cost::Chunk;
 use crate::ids::SlotId;
-use crate::replica::Emission;
+use crate::replica::{Accepts, Emission};
 use crate::request::RequestId;
 
 /// What a batch computes of one request, and what becomes of it.
@@ -77,17 +77,7 @@ impl Replica {
     /// Tokens that a step can compute of a running request now.
     #[inline]
     pub(super) fn wanted_of_own(&self, index: SlotId) -> u32 {
-        let slot = &self.slots[index.index()];
-        let own = &slot.own;
-        if self.options.out.ahead {
-            let most = u64::from(slot.prompt) + u64::from(slot.max_tokens);
-            let sure = u64::from(slot.done) + 2 >= most + u64::from(own.placeholders);
-            // The token on its way surely ends it, or is yet to come.
-            if own.placeholders > 0 && sure || self.steps < own.next_call {
-                return 0;
-            }
-        }
-        (own.known + own.drafts + own.placeholders).saturating_sub(slot.done)
+        self.slots[index.index()].wanted_of_own(self.options.out.ahead, self.steps)
     }
 
     /// So many tokens of a request and the slots that its drafts may need.
@@ -98,25 +88,21 @@ impl Replica {
         }
     }
 
-    /// Drafts of a request among `tokens` that are scheduled of it now.
-    fn drafts_among(&self, index: SlotId, tokens: u32) -> u32 {
-        let slot = &self.slots[index.index()];
-        let own = &slot.own;
-        if own.drafts == 0 {
-            return 0;
-        }
-        let beyond = (slot.done + tokens).saturating_sub(own.known + own.placeholders);
-        beyond.min(own.drafts)
-    }
-
     /// Gives keys to the blocks that `tokens` of its tokens fill.
     pub(super) fn hash_own(&mut self, index: SlotId, tokens: u32) {
         if !self.pool.caching() {
             return;
         }
-        let known = self.slots[index.index()].own.known;
-        let again = self.options.drafts.prefill_lookahead.saturating_sub(1);
-        self.hash_blocks(index, tokens.min(known).saturating_sub(again), known);
+        let own = &mut self.slots[index.index()].own;
+        let drafts = &self.options.drafts;
+        let known = own.known;
+        let tokens = tokens.min(known).saturating_sub(drafts.prefill_lookahead.saturating_sub(1));
+        let sure = tokens.min(known.saturating_sub(drafts.hash_lookahead));
+        if sure < own.fills_at {
+            return;
+        }
+        own.fills_at = (sure / self.options.block_tokens + 1) * self.options.block_tokens;
+        self.hash_blocks(index, tokens, known);
     }
 
     /// A preempted request loses what it counted; tokens in flight will still come.
@@ -160,27 +146,30 @@ impl Replica {
         let running = std::mem::take(&mut self.members.running);
         let (longest, trims) = (self.options.max_model_len - 1, self.pool.trims());
         let (stamp, caching) = (self.members.batch.stamp, self.pool.caching());
+        let (ahead, block_tokens) = (self.options.out.ahead, self.options.block_tokens);
+        self.members.batch.entries.reserve(places);
         for &index in &running[..places] {
-            let done = self.slots[index.index()].done;
-            let tokens = self.wanted_of_own(index).min(longest.saturating_sub(done));
+            let slot = &mut self.slots[index.index()];
+            let context = slot.done;
+            let wanted = slot.wanted_of_own(ahead, self.steps);
+            let tokens = wanted.min(longest.saturating_sub(context));
             if tokens == 0 {
                 continue;
             }
-            let slots = self.with_lookahead(done + tokens);
+            slot.stamp = stamp;
+            slot.scheduled = tokens;
+            let room = slot.length * block_tokens;
+            let slots = self.with_lookahead(context + tokens);
             if trims {
                 self.trim(index);
             }
-            if slots > self.slots[index.index()].length * self.options.block_tokens || trims {
-                self.grow_with_slots(index, done + tokens, slots);
+            if slots > room || trims {
+                self.grow_with_slots(index, context + tokens, slots);
             }
-            let slot = &mut self.slots[index.index()];
-            slot.stamp = stamp;
-            slot.scheduled = tokens;
-            slot.chunk_from = done;
-            let entry = Entry { slot: index, tokens, context: done, decode: true, padded: false };
+            let entry = Entry { slot: index, tokens, context, decode: true, padded: false };
             self.members.batch.entries.push(entry);
             if caching {
-                self.hash_own(index, done + tokens);
+                self.hash_own(index, context + tokens);
             }
             leading.requests += 1;
             leading.tokens += tokens;
@@ -192,23 +181,27 @@ impl Replica {
     /// Advances every request of the batch.
     pub(super) fn commit_one_by_one(&mut self, plan: &mut Plan) {
         let entries = std::mem::take(&mut self.members.batch.entries);
-        (plan.decodes, plan.decode_kv_tokens, plan.sampled) = (0, 0, 0);
         plan.reads = self.own_reads(&entries);
-        plan.decode_tokens = 0;
-        let rules = self.options.drafts.rules;
-        plan.drafting = rules.map_or(0, |rules| rules.k_at(entries.len() as u32));
+        plan.drafting = self.options.drafts.most_at(entries.len() as u32);
+        let out = self.options.out;
+        let sampling = Sampling {
+            luck: self.luck.as_deref(),
+            drafting: plan.drafting,
+            next_call: out.ahead.then(|| self.steps + u64::from(out.stages)),
+        };
+        let (mut decodes, mut decode_tokens, mut kv_tokens, mut sampled) = (0, 0, 0, 0);
+        plan.brought.reserve(entries.len());
         for entry in &entries {
-            let index = entry.slot;
+            let slot = &mut self.slots[entry.slot.index()];
             let drafts = match entry.padded {
                 true => entry.tokens - 1,
-                false => self.drafts_among(index, entry.tokens),
+                false => slot.drafts_among(entry.tokens),
             };
-            let slot = &mut self.slots[index.index()];
             slot.scheduled = 0;
             if entry.decode {
-                plan.decodes += 1;
-                plan.decode_tokens += entry.tokens;
-                plan.decode_kv_tokens += u64::from(entry.context) + u64::from(entry.tokens);
+                decodes += 1;
+                decode_tokens += entry.tokens;
+                kv_tokens += u64::from(entry.context) + u64::from(entry.tokens);
             } else {
                 plan.chunks.push(Chunk { context: entry.context, tokens: entry.tokens });
                 plan.chunk_requests.push(slot.request);
@@ -218,32 +211,35 @@ impl Replica {
             slot.in_flight += entry.tokens;
             slot.own.drafts = 0;
             let samples = slot.done >= slot.own.known + slot.own.placeholders;
-            let mut brought = Brought {
+            let placeholders_before = slot.own.placeholders;
+            let mut accepted = 0;
+            if samples {
+                sampled += 1 + drafts;
+                accepted = sampling.sample(slot, drafts, entry.padded);
+                if !entry.decode {
+                    let first = slot.target == slot.prompt;
+                    plan.emissions.push(Emission { request: slot.request, first });
+                    slot.phase = Phase::Decode;
+                    self.members.partial.retain(|&s| s != entry.slot);
+                }
+            }
+            plan.brought.push(Brought {
                 request: slot.request,
-                slot: index,
+                slot: entry.slot,
                 tokens: entry.tokens,
                 context: entry.context,
                 decode: entry.decode,
                 samples,
                 drafts,
-                accepted: 0,
+                accepted,
                 padded: entry.padded,
-                placeholders_before: slot.own.placeholders,
+                placeholders_before,
                 emits: 0,
                 became: Became::Unknown,
-            };
-            if samples {
-                plan.sampled += 1 + drafts;
-                if !entry.decode {
-                    let first = slot.target == slot.prompt;
-                    plan.emissions.push(Emission { request: slot.request, first });
-                    slot.phase = Phase::Decode;
-                    self.members.partial.retain(|&s| s != index);
-                }
-                self.sample(index, plan.drafting, &mut brought);
-            }
-            plan.brought.push(brought);
+            });
         }
+        (plan.decodes, plan.decode_tokens) = (decodes, decode_tokens);
+        (plan.decode_kv_tokens, plan.sampled) = (kv_tokens, sampled);
         self.members.batch.entries = entries;
         if self.transfers.is_some() {
             self.settle_host(plan);
@@ -264,40 +260,21 @@ impl Replica {
         Some(reads)
     }
 
-    /// A request reaches the end of what is known of it.
-    fn sample(&mut self, index: SlotId, drafting: u32, brought: &mut Brought) {
-        let out = self.options.out;
-        let slot = &mut self.slots[index.index()];
-        let own = &mut slot.own;
-        if brought.drafts > 0 && !brought.padded {
-            let luck = self.luck.as_deref().expect("who drafts has luck");
-            brought.accepted = luck
-                .accepted(slot.request, slot.class, own.rounds, own.brought, brought.drafts)
-                .min(brought.drafts);
-            own.rounds += 1;
-        }
-        own.brought += 1 + brought.accepted;
-        if out.ahead {
-            own.placeholders += 1 + brought.drafts;
-            own.drafts = drafting;
-            own.next_call = self.steps + u64::from(out.stages);
-        }
-    }
-
     /// Processes a batch that is over: tokens are delivered, requests that have all of theirs leave.
     pub(crate) fn settle(&mut self, plan: &mut Plan, mut ended: impl FnMut(RequestId)) {
         self.begin_processing(plan);
+        let proposes = self.options.drafts.any() && !self.options.out.ahead;
         for brought in &mut plan.brought {
             if self.settle_one(brought) {
                 ended(brought.request);
+            } else if proposes && brought.became != Became::Ignored {
+                self.propose(brought, plan.drafting);
             }
-        }
-        if self.options.drafts.any() && !self.options.out.ahead {
-            self.propose(plan);
         }
     }
 
     /// One request of a batch that is over; says whether it ends with it.
+    #[inline(always)]
     fn settle_one(&mut self, brought: &mut Brought) -> bool {
         let index = brought.slot;
         let slot = &mut self.slots[index.index()];
@@ -346,6 +323,7 @@ impl Replica {
         ends
     }
 
+    #[cold]
     fn end_own(&mut self, index: SlotId) {
         match self.phase(index) {
             Phase::Waiting => {
@@ -367,21 +345,72 @@ impl Replica {
         self.vacant.push(index);
     }
 
-    /// Drafts for the next step of those who have sampled.
-    fn propose(&mut self, plan: &Plan) {
-        let most = plan.drafting;
-        for brought in &plan.brought {
-            let slot = &mut self.slots[brought.slot.index()];
-            if slot.request != brought.request || slot.phase == Phase::Gone {
-                continue;
-            }
-            slot.own.drafts = 0;
-            if brought.samples {
-                let luck = self.luck.as_deref().expect("who drafts has luck");
-                let own = &mut slot.own;
-                own.drafts = luck.found(slot.request, own.samples, most).min(most);
-                own.samples += 1;
+    /// Drafts for the next step of a request whose batch is over, where that has sampled.
+    #[inline]
+    fn propose(&mut self, brought: &Brought, most: u32) {
+        let slot = &mut self.slots[brought.slot.index()];
+        slot.own.drafts = 0;
+        if brought.samples {
+            let luck = self.luck.as_deref().expect("who drafts has luck");
+            slot.own.drafts = luck.found(slot.request, slot.own.samples, most).min(most);
+            slot.own.samples += 1;
+        }
+    }
+}
+
+/// What a batch's requests sample with.
+struct Sampling<'a> {
+    luck: Option<&'a dyn Accepts>,
+    /// Drafts for the next step.
+    drafting: u32,
+    /// The schedule call from which on who samples now may do so again, where batches are planned
+    /// ahead.
+    next_call: Option<u64>,
+}
+
+impl Sampling<'_> {
+    /// A request reaches the end of what is known of it; how many of its drafts are accepted.
+    #[inline]
+    fn sample(&self, slot: &mut Slot, drafts: u32, padded: bool) -> u32 {
+        let own = &mut slot.own;
+        let mut accepted = 0;
+        if drafts > 0 && !padded {
+            let luck = self.luck.expect("who drafts has luck");
+            accepted = luck.accepted(slot.request, slot.class, own.rounds, own.brought, drafts);
+            accepted = accepted.min(drafts);
+            own.rounds += 1;
+        }
+        own.brought += 1 + accepted;
+        if let Some(next_call) = self.next_call {
+            own.placeholders += 1 + drafts;
+            own.drafts = self.drafting;
+            own.next_call = next_call;
+        }
+        accepted
+    }
+}
+
+impl Slot {
+    /// Tokens that the step of this call can compute of a running request.
+    #[inline]
+    fn wanted_of_own(&self, ahead: bool, call: u64) -> u32 {
+        let own = &self.own;
+        if ahead {
+            let most = u64::from(self.prompt) + u64::from(self.max_tokens);
+            let sure = u64::from(self.done) + 2 >= most + u64::from(own.placeholders);
+            // The token on its way surely ends it, or is yet to come.
+            if own.placeholders > 0 && sure || call < own.next_call {
+                return 0;
             }
         }
+        (own.known + own.drafts + own.placeholders).saturating_sub(self.done)
+    }
+
+    /// Its drafts among `tokens` that are scheduled now.
+    #[inline]
+    fn drafts_among(&self, tokens: u32) -> u32 {
+        let own = &self.own;
+        let beyond = (self.done + tokens).saturating_sub(own.known + own.placeholders);
+        beyond.min(own.drafts)
     }
 }

@@ -34,22 +34,37 @@ pub(crate) enum Phase {
 pub(crate) const NO_LANE: LaneOfReplica = LaneOfReplica(u32::MAX);
 
 /// One request of a replica. The true output length is private to the engine.
+///
+/// In this order in memory: what every step of a request that is counted one by one looks at comes
+/// first, in two lines of a cache.
 #[derive(Clone, Debug)]
+#[repr(C)]
 pub(crate) struct Slot {
     pub request: RequestId,
-    pub arrival: Time,
-    pub prompt: u32,
-    pub max_tokens: u32,
-    pub priority: i32,
     pub class: ClassId,
-    pub phase: Phase,
-    /// Tokens to be computed before it decodes: the prompt, and after a preemption its output too.
-    pub target: u32,
     /// Tokens computed. While it decodes, the decode set knows better.
     pub done: u32,
+    /// Output tokens still to be emitted. While it decodes, as it was when it joined the set.
+    pub left: u32,
+    /// Tokens of batches that are out: of its chunks, or where requests are counted one by one of all
+    /// that it computes.
+    pub in_flight: u32,
     /// Blocks of its table, of each group's where there are several; those that a window group has
     /// given back count. While it decodes, at least this many.
     pub length: u32,
+    /// Tokens scheduled by the step that last scheduled it.
+    pub scheduled: u32,
+    pub phase: Phase,
+    /// What is counted of it where requests are counted one by one.
+    pub own: Own,
+    /// The step that last scheduled it.
+    pub stamp: u64,
+    pub prompt: u32,
+    pub max_tokens: u32,
+    pub arrival: Time,
+    pub priority: i32,
+    /// Tokens to be computed before it decodes: the prompt, and after a preemption its output too.
+    pub target: u32,
     /// Tokens computed when it last took memory: what lay behind a window then has been given back.
     /// While it decodes, at least this many.
     pub trimmed_at: u32,
@@ -63,17 +78,11 @@ pub(crate) struct Slot {
     pub junction: u32,
     /// Whether the decode set that it last left had advanced while it was a member.
     pub decoded: bool,
-    /// Output tokens still to be emitted. While it decodes, as it was when it joined the set.
-    pub left: u32,
     /// Whether it occupies one decode step more after its last token (it ends by EOS, which a step
     /// planned ahead cannot know).
     pub lingers: bool,
     /// How many requests were admitted before it: the order of the running list.
     pub order: u64,
-    /// The step that last scheduled it.
-    pub stamp: u64,
-    /// Tokens scheduled by that step.
-    pub scheduled: u32,
     /// The step that last admitted it.
     pub admitted_stamp: u64,
     pub admitted_once: bool,
@@ -82,13 +91,8 @@ pub(crate) struct Slot {
     pub recomputing: bool,
     /// The lane that it belongs to, or [`NO_LANE`]; unused where there is one lane.
     pub lane: LaneOfReplica,
-    /// Tokens of batches that are out: of its chunks, or where requests are counted one by one of all
-    /// that it computes.
-    pub in_flight: u32,
     /// What comes from elsewhere for it, or goes there.
     pub remote: Remote,
-    /// What is counted of it where requests are counted one by one.
-    pub own: Own,
     pub content: Content,
 }
 
@@ -112,6 +116,8 @@ pub(crate) struct Own {
     pub rounds: u32,
     /// How often it has sampled.
     pub samples: u32,
+    /// Computed tokens from which on a further block has its key; at most as many as that takes.
+    pub fills_at: u32,
     /// Whether its stale tokens are sampled again.
     pub drops: bool,
     /// Whether its KV was pulled: once in its life.

@@ -242,6 +242,7 @@ impl Replica {
         let slot = &mut self.slots[index.index()];
         slot.length = 0;
         slot.trimmed_at = 0;
+        slot.own.fills_at = 0;
     }
 
     /// A request needs no more blocks for its prompt, or not now.

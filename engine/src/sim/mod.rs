@@ -7,6 +7,7 @@ mod engine;
 mod lane;
 mod lockstep;
 mod outcome;
+mod own_tokens;
 mod part;
 mod pipeline;
 mod planner;

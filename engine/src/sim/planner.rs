@@ -214,9 +214,7 @@ impl Planner {
     ) {
         self.ended.clear();
         replica.settle(plan, |request| self.ended.push(request));
-        for brought in plan.brought.iter().filter(|brought| brought.emits > 0) {
-            tally.bring(self.lane, brought, plan.step, tokens_at);
-        }
+        tally.bring(self.lane, &plan.brought, plan.step, tokens_at);
         for &request in &self.ended {
             tally.complete(request);
             finished(request, tokens_at);

@@ -1,5 +1,6 @@
 //! What a run writes down as it goes: a row a request, the decode steps of each lane, and counts.
 
+use super::own_tokens::OwnTokens;
 use super::{IterationCounts, Rejection};
 use crate::ids::{ColumnId, LaneId, PoolId};
 use crate::replica::{Brought, Emission, Plan};
@@ -13,7 +14,7 @@ pub(super) struct Tally {
     /// By lane.
     columns_of: Vec<ColumnsOf>,
     /// By request: its tokens after the first, where drafts bring them.
-    own: Vec<Vec<Time>>,
+    own: Vec<OwnTokens>,
     /// Index of each request's last further run, or `NO_RUN`.
     last_run: Vec<u32>,
     pub counts: IterationCounts,
@@ -108,7 +109,7 @@ impl Tally {
         self.trace.requests.push(arrived(request, lane));
         self.last_run.push(NO_RUN);
         if self.columns_of.get(lane.index()).is_some_and(|columns| columns.own.is_some()) {
-            self.own.resize_with(id.index() + 1, Vec::new);
+            self.own.resize(id.index() + 1, OwnTokens::NONE);
         }
         if let Some(wanted) = &mut self.wanted {
             wanted.push(request.output_tokens);
@@ -197,9 +198,22 @@ impl Tally {
         self.append(request, Run { column, first, len, next: NO_RUN });
     }
 
-    /// What a batch brought a request that is counted by itself: `step` is its decode step, and the
+    /// What a batch brought requests that are counted by themselves: `step` is its decode step, and the
     /// tokens came `at` that instant.
-    pub(super) fn bring(&mut self, lane: LaneId, brought: &Brought, step: u32, at: Time) {
+    pub(super) fn bring(&mut self, lane: LaneId, all: &[Brought], step: u32, at: Time) {
+        let own = self.columns_of[lane.index()].own.is_some();
+        for brought in all.iter().filter(|brought| brought.emits > 0) {
+            // Whose prompt is yet to be done does not decode.
+            if own && brought.decode {
+                debug_assert_ne!(self.row(brought.request).first_token, Time::NEVER);
+                self.own[brought.request.index()].step(lane, step, brought.emits);
+            } else {
+                self.bring_one(lane, brought, step, at);
+            }
+        }
+    }
+
+    fn bring_one(&mut self, lane: LaneId, brought: &Brought, step: u32, at: Time) {
         let request = brought.request;
         let row = self.row(request);
         if row.first_token == Time::NEVER {
@@ -207,8 +221,8 @@ impl Tally {
             row.first_token = at;
             row.tokens = 1;
         } else if self.columns_of[lane.index()].own.is_some() {
-            let tokens = std::iter::repeat_n(at, brought.emits as usize);
-            self.own[request.index()].extend(tokens);
+            assert_eq!(brought.emits, 1, "a prompt ends with one token");
+            self.own[request.index()].instant(at);
         } else if brought.decode {
             self.go_on(lane, request, step);
         } else {
@@ -218,18 +232,27 @@ impl Tally {
 
     /// Writes down the tokens of drafts, request by request: each has times of its own.
     pub(super) fn write_own(&mut self) {
-        for (times, request) in
-            std::mem::take(&mut self.own).into_iter().zip(RequestId::FIRST.onwards())
-        {
-            let lane = self.trace.requests[request.index()].lane;
-            let Some(column) = self.columns_of[lane.index()].own else { continue };
-            if times.is_empty() {
-                continue;
+        let all = std::mem::take(&mut self.own);
+        let mut written: Vec<Vec<Time>> = vec![Vec::new(); self.trace.columns.len()];
+        let column_of = |tally: &Tally, request: RequestId| {
+            let lane = tally.trace.requests[request.index()].lane;
+            tally.columns_of[lane.index()].own
+        };
+        for (own, request) in all.iter().zip(RequestId::FIRST.onwards()) {
+            let Some(column) = column_of(self, request).filter(|_| own.len() > 0) else { continue };
+            let out = &mut written[column.index()];
+            let first = out.len() as u32;
+            let steps = |lane: LaneId| {
+                let steps = self.columns_of[lane.index()].steps;
+                self.trace.columns[steps.index()].times.as_slice()
+            };
+            own.write(steps, out);
+            self.append(request, Run { column, first, len: own.len(), next: NO_RUN });
+        }
+        for (column, times) in self.trace.columns.iter_mut().zip(written) {
+            if !times.is_empty() {
+                column.times = times;
             }
-            let all = &mut self.trace.columns[column.index()].times;
-            let (first, len) = (all.len() as u32, times.len() as u32);
-            all.extend(times);
-            self.append(request, Run { column, first, len, next: NO_RUN });
         }
     }
 

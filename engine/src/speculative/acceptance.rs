@@ -44,7 +44,7 @@ pub struct AcceptanceRule(Rule);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Rule {
     /// The chance of each draft of a step, given that those before it were accepted; none beyond.
-    ByPlace(Vec<Chance>),
+    ByPlace(ByPlace),
     /// Requests differ: each has one chance for all of its drafts.
     ByRequest(Spread),
     /// Stretches of an answer copy what was there before.
@@ -64,13 +64,13 @@ pub struct PresetError {
 impl AcceptanceRule {
     /// Every draft has the same chance, given that those before it in its step were accepted.
     pub fn rate(rate: f64, tokens: u32) -> AcceptanceRule {
-        AcceptanceRule(Rule::ByPlace(vec![Chance::of(rate); tokens as usize]))
+        AcceptanceRule::by_position(&vec![rate; tokens as usize])
     }
 
     /// The chance of each draft by its place in a step, given that those before it were accepted;
     /// drafts beyond the last are not.
     pub fn by_position(rates: &[f64]) -> AcceptanceRule {
-        AcceptanceRule(Rule::ByPlace(rates.iter().map(|&rate| Chance::of(rate)).collect()))
+        AcceptanceRule(Rule::ByPlace(ByPlace::new(rates)))
     }
 
     /// Of `tokens` drafts so many that a step gives `length` tokens in the mean, the model's own
@@ -120,10 +120,7 @@ impl AcceptanceRule {
             chance.takes(draws.at(For::Draft, position.wrapping_add(place)))
         };
         match &self.0 {
-            Rule::ByPlace(rates) => {
-                let drafts = drafts.min(rates.len() as u32);
-                in_a_row(drafts, |place| takes(rates[place as usize], place))
-            }
+            Rule::ByPlace(rates) => rates.accepted(draws, position, drafts),
             Rule::ByRequest(spread) => {
                 let rate = spread.of(draws);
                 in_a_row(drafts, |place| takes(rate, place))
@@ -131,6 +128,47 @@ impl AcceptanceRule {
             Rule::Copying(copying) => copying.accepted(draws, position, drafts),
             Rule::Rounds(rounds) => rounds.accepted(request, position, drafts),
         }
+    }
+}
+
+/// Chances by a draft's place in its step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct ByPlace {
+    /// Up to the last that can be accepted.
+    chances: Box<[Chance]>,
+    /// The first so many are surely accepted, and need no draw.
+    sure: u32,
+}
+
+impl ByPlace {
+    fn new(rates: &[f64]) -> ByPlace {
+        let possible = rates.iter().map(|&rate| Chance::of(rate));
+        let chances: Box<[Chance]> =
+            possible.take_while(|chance| *chance != Chance::NONE).collect();
+        let sure = chances.iter().take_while(|chance| **chance == Chance::SURE).count() as u32;
+        ByPlace { chances, sure }
+    }
+
+    #[inline]
+    fn accepted(&self, draws: OfRequest, position: u32, drafts: u32) -> u32 {
+        let sure = self.sure.min(drafts);
+        let Some(chances) = self.chances.get(sure as usize..) else { return sure };
+        let from = position.wrapping_add(sure);
+        let chances = &chances[..chances.len().min((drafts - sure) as usize)];
+        let takes = |(place, chance): (u32, &Chance)| {
+            chance.takes(draws.at(For::Draft, from.wrapping_add(place)))
+        };
+        let held = match chances {
+            [] => 0,
+            [one] => u32::from(takes((0, one))),
+            // All are asked without a look at their answers, as in a longer row.
+            some if some.len() <= 8 => {
+                let ask = |answers, one: (u32, &Chance)| answers | u32::from(takes(one)) << one.0;
+                (0..).zip(some).fold(0_u32, ask).trailing_ones()
+            }
+            all => in_a_row(all.len() as u32, |place| takes((place, &all[place as usize]))),
+        };
+        sure + held
     }
 }
 
@@ -203,9 +241,9 @@ mod tests {
         let AcceptanceRule(Rule::ByPlace(rates)) = AcceptanceRule::length(3.78, 7) else {
             panic!("chances by place");
         };
-        let shares: Vec<f64> = rates.iter().map(|rate| rate.share()).collect();
+        let shares: Vec<f64> = rates.chances.iter().map(|rate| rate.share()).collect();
         assert_eq!(shares[..2], [1.0, 1.0]);
         assert!((shares[2] - 0.78).abs() < 1e-12);
-        assert_eq!(shares[3..], [0.0; 4]);
+        assert_eq!((shares.len(), rates.sure), (3, 2), "what lies beyond is never accepted");
     }
 }

@@ -10,6 +10,12 @@ pub(super) struct Chance(u64);
 impl Chance {
     const ONE: f64 = (1_u64 << 53) as f64;
 
+    /// No draw falls below it.
+    pub(super) const NONE: Chance = Chance(0);
+
+    /// Every draw does.
+    pub(super) const SURE: Chance = Chance(1 << 53);
+
     /// Of a share; what lies outside of 0 to 1 is as the nearer end.
     pub(super) fn of(share: f64) -> Chance {
         Chance((share.clamp(0.0, 1.0) * Chance::ONE).round() as u64)
