@@ -54,7 +54,7 @@ fn simulate(case: Case, workload: &Workload) -> Outcome {
     let luck: Arc<dyn Accepts> = Arc::new(Arc::new(Speculative { rules, acceptance }).luck(42));
     let engine = EngineInfo {
         kv_block_tokens: 16,
-        kv_blocks: 200_000,
+        kv_blocks: 130_000,
         max_model_len: 16_384,
         prefix_caching: case.prefix_caching,
         kv_groups: KvGroups::ONE,

@@ -7,6 +7,7 @@ mod capacity_sweep;
 mod cures;
 mod custom;
 mod documents;
+mod drafts;
 mod explain;
 mod face;
 mod faults;

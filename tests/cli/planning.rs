@@ -1,4 +1,4 @@
-//! The worked examples of docs/planning.md print what the document says.
+//! The worked examples of docs/planning.md and docs/speculative.md print what the documents say.
 //!
 //! `UPDATE_PLANNING=1 cargo test --test cli planning` writes them anew.
 
@@ -27,7 +27,16 @@ fn printed(command: &str, more: &str) -> String {
 
 #[test]
 fn every_example_prints_what_the_document_says() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/planning.md");
+    check("docs/planning.md", 6);
+}
+
+#[test]
+fn a_sweep_shows_where_drafts_stop_paying() {
+    check("docs/speculative.md", 1);
+}
+
+fn check(file: &str, count: usize) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let text = std::fs::read_to_string(&file).expect("the document");
     let mut parts = text.split(BEGIN);
     let mut anew = parts.next().expect("a beginning").to_owned();
@@ -63,7 +72,7 @@ fn every_example_prints_what_the_document_says() {
         assert!(update || found.trim_end() == said.trim_end(), "{command} prints\n{found}");
         anew += &format!("{BEGIN}{command}\n{}{END}{after}", found.trim_end());
     }
-    assert_eq!(examples, 6);
+    assert_eq!(examples, count);
     if anew != text {
         std::fs::write(&file, anew).expect("writable");
     }

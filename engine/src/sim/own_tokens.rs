@@ -63,6 +63,9 @@ impl OwnTokens {
 
     /// Appends the times of all, where `times` are those of a lane's steps.
     pub(super) fn write<'t>(&self, times: impl Fn(LaneId) -> &'t [Time], out: &mut Vec<Time>) {
+        let before = out.len();
+        out.resize(before + self.tokens as usize, Time::ZERO);
+        let mut out = &mut out[before..];
         let mut bytes = self.bytes.as_slice();
         let mut steps: &[Time] = &[];
         while let Some((&head, rest)) = bytes.split_first() {
@@ -73,15 +76,29 @@ impl OwnTokens {
                     let step = u32::from_le_bytes(taken(&mut bytes));
                     steps = &times(lane)[step as usize..];
                 }
-                INSTANT => out.push(Time::from_nanos(u64::from_le_bytes(taken(&mut bytes)))),
+                INSTANT => {
+                    let at = Time::from_nanos(u64::from_le_bytes(taken(&mut bytes)));
+                    out = filled(out, 1, at);
+                }
                 count => {
                     let (&at, later) = steps.split_first().expect("the step has begun");
                     steps = later;
-                    out.resize(out.len() + usize::from(count), at);
+                    out = filled(out, usize::from(count), at);
                 }
             }
         }
     }
+}
+
+/// What is left once `count` times are `at`.
+#[inline]
+fn filled(out: &mut [Time], count: usize, at: Time) -> &mut [Time] {
+    // Four in one go, though fewer may be meant: those after them are written later.
+    match out.first_chunk_mut::<4>() {
+        Some(four) if count <= 4 => *four = [at; 4],
+        _ => out[..count].fill(at),
+    }
+    &mut out[count..]
 }
 
 /// The next bytes, of which there are enough.

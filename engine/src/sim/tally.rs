@@ -238,6 +238,15 @@ impl Tally {
             let lane = tally.trace.requests[request.index()].lane;
             tally.columns_of[lane.index()].own
         };
+        let mut tokens = vec![0; written.len()];
+        for (own, request) in all.iter().zip(RequestId::FIRST.onwards()) {
+            if let Some(column) = column_of(self, request) {
+                tokens[column.index()] += own.len() as usize;
+            }
+        }
+        for (times, tokens) in written.iter_mut().zip(tokens) {
+            times.reserve_exact(tokens);
+        }
         for (own, request) in all.iter().zip(RequestId::FIRST.onwards()) {
             let Some(column) = column_of(self, request).filter(|_| own.len() > 0) else { continue };
             let out = &mut written[column.index()];
