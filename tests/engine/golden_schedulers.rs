@@ -4,8 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::golden::{
+    Case, Entry, GoldenStep, cases, cases_of, folder_of, recorded_runs, small_cases,
+};
 use crate::golden_sglang;
-use crate::golden::{folder_of, Case, Entry, GoldenStep, cases, cases_of, recorded_runs, small_cases};
 use crate::shared::say;
 use metron_sim::scheduler::{Capability, Proof, Recorded, SchedulerConfig};
 use metron_sim::sim::StepRecord;

@@ -61,7 +61,7 @@ pub struct SgLangParams {
     /// Most prompt tokens in a prefill batch; the first prompt of a batch may exceed it. Where
     /// prompts are cut it refuses nobody: a batch only stops once it is used up.
     pub max_prefill_tokens: u32,
-    /// Most requests in a prefill batch; no limit unless given.
+    /// Most requests in a prefill batch. Default: no limit.
     pub prefill_max_requests: Option<u32>,
     /// Most requests that run at once. Default: KV tokens / max_model_len * 512, from 2048 to 4096
     /// and no more than half the KV tokens.
