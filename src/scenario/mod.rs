@@ -20,9 +20,9 @@ pub use error::{Report, ScenarioError};
 pub use experiment::*;
 pub use files::Files;
 pub use load::Document;
-pub use proof_table::{
-    CELLS, ProofRow, Standing, proof_table, proof_table_markdown, proof_table_text,
-};
+#[cfg(any(test, feature = "internals"))]
+pub use proof_table::proof_table_markdown;
+pub use proof_table::{CELLS, ProofRow, Standing, proof_table, proof_table_text};
 pub use resolve::Resolved;
 pub use resolved::*;
 pub use scheduler_details::{Parameter, SchedulerDetails};

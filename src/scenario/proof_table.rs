@@ -105,6 +105,7 @@ pub const CELLS: &str = "Cases / steps of the real system, all equal (a case cou
     -: none here.";
 
 /// The table in Markdown, as docs/proofs.md has it.
+#[cfg(any(test, feature = "internals"))]
 pub fn proof_table_markdown() -> String {
     let heads = Capability::ALL.map(|capability| capability.name().to_owned());
     let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
@@ -158,6 +159,7 @@ fn proofs_of_several_versions(scheduler: &str) -> bool {
 }
 
 /// `16311` as `16,311`.
+#[cfg(any(test, feature = "internals"))]
 fn thousands(number: u32) -> String {
     match number {
         0..1000 => number.to_string(),

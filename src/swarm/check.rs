@@ -65,7 +65,19 @@ fn equal(fast: &SchedulerOutput, slow: &SchedulerOutput) {
     for (place, (left, right)) in logs.flat_map(|(l, r)| l.iter().zip(r)).enumerate() {
         assert!(left == right, "fast = reference: iteration {place}:\n{left:?}\n{right:?}");
     }
-    assert!(left == right, "fast = reference: memory, counts, routes");
+    if left != right {
+        let [left, right] = [left, right].map(|outcome| format!("{outcome:?}"));
+        let same = left.bytes().zip(right.bytes()).take_while(|(a, b)| a == b).count();
+        let around = |text: &str| {
+            let from = same.saturating_sub(120);
+            text.chars().skip(from).take(240).collect::<String>()
+        };
+        panic!(
+            "fast = reference: memory, counts, routes\n  fast: ... {} ...\n  reference: ... {} ...",
+            around(&left),
+            around(&right)
+        );
+    }
     let json = |output: &SchedulerOutput| serde_json::to_value(&output.result).expect("plain");
     assert_eq!(json(fast), json(slow), "fast = reference: figures");
 }

@@ -386,7 +386,7 @@ impl Case {
             refused: host.map_or(Vec::new(), |host| host.store_refused.clone()),
             chunks: host.map_or(0, |host| host.cpu_chunks_used),
         };
-        let number = |job: &JobId| u64::from(job.0);
+        let number = |job: &JobId| job.0;
         let tokens = |tokens: u32| host.is_none().then_some(tokens);
         let ours = TransfersSaid {
             begun: ours

@@ -95,7 +95,7 @@ const CASES: &[Case] = &[
     parameter!("llama-cpp"."cache_prompt": "true", "false"; SIZED, PREFIXES),
     parameter!("llama-cpp"."slot_prompt_similarity": "0", "0.1"; SIZED, PREFIXES, SLOW; "n_parallel: 4, cache_ram_tokens: 0"),
     parameter!("llama-cpp"."cache_ram_tokens": "0", "100000"; WHOLE, PREFIXES; "n_parallel: 1"),
-    parameter!("llama-cpp"."cache_idle_slots": "true", "false"; WHOLE, PREFIXES; "n_parallel: 2"),
+    parameter!("llama-cpp"."cache_idle_slots": "true", "false"; WHOLE, PREFIXES, "engine.kv_blocks=60"; "n_parallel: 4, kv_unified: true"),
     parameter!("tgi"."prefix_caching": "true", "false"; SIZED, PREFIXES),
     parameter!("llama-cpp"."n_batch": "256", "2048"; BURST, SIZED),
     parameter!("llama-cpp"."n_parallel": "2", "8"; BURST, SIZED),

@@ -250,7 +250,8 @@ impl Replica {
     /// What the decodes of a batch read within the model's reaches, where it has some.
     fn own_reads(&self, entries: &[Entry]) -> Option<Reads> {
         let reaches = &self.options.reaches;
-        if reaches.iter().all(|reach| *reach == Reach::All) {
+        let decodes = entries.iter().any(|entry| entry.decode);
+        if !decodes || reaches.iter().all(|reach| *reach == Reach::All) {
             return None;
         }
         let mut reads = Reads::default();

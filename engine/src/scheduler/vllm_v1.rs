@@ -114,7 +114,20 @@ impl Parameters for VllmV1Params {
 
     fn problems(&self, engine: &EngineInfo) -> Vec<Problem> {
         let budget = self.budget(engine);
+        // Several modules of multi-token prediction read ahead: a shorter chunk would never end.
+        let DraftSlots { prefill_lookahead: ahead, input, .. } = DraftSlots::of(engine);
+        let threshold = self.long_prefill_token_threshold;
         [
+            Problem::when(
+                threshold > 0 && threshold < ahead,
+                "long_prefill_token_threshold",
+                "0, or at least as many tokens as are drafted",
+            ),
+            Problem::when(
+                budget > 0 && (budget < ahead || budget <= input),
+                "max_num_batched_tokens",
+                "more than what drafts are charged, and as many tokens as are drafted",
+            ),
             Problem::when(self.max_num_seqs == Some(0), "max_num_seqs", "at least 1"),
             Problem::when(budget == 0, "max_num_batched_tokens", "at least 1"),
             Problem::when(!(0.0..1.0).contains(&self.watermark), "watermark", "from 0 to below 1"),

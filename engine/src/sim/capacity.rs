@@ -32,7 +32,13 @@ impl Capacity {
             return Some(Rejection::PromptOverBudget);
         }
         let tokens = u64::from(request.prompt_tokens) + u64::from(request.output_tokens) - 1;
+        // Drafts are computed beyond the answer's end, and room is made for those after them.
+        let drafts = info.speculative.filter(|_| needs.drafts);
+        let beyond = drafts.map_or(0, |rules| rules.tokens + rules.lookahead_slots());
+        let tokens = tokens + u64::from(beyond);
         let tokens = tokens.min(u64::from(info.max_model_len));
+        // States have scratch blocks beside them for drafts.
+        let scratch = drafts.map_or(0, |rules| info.kv_groups.states() * rules.tokens);
         let step_tokens = needs.step_tokens_max.map_or(u64::MAX, u64::from);
         let groups = &info.kv_groups;
         // Of states kept for others to go on from, those that the steps in flight went on from too.
@@ -41,6 +47,7 @@ impl Capacity {
             (false, _) => 0,
             (true, ahead) => u64::from(groups.states()) * (1 + u64::from(ahead)),
         };
+        let kept = kept + u64::from(scratch);
         let blocks = |tokens: u64| groups.most_blocks(tokens, step_tokens, block_tokens) + kept;
         // Before its last token, and at least with its prompt alone.
         let held = blocks(tokens.saturating_sub(1).max(u64::from(request.prompt_tokens)));

@@ -205,8 +205,8 @@ impl<'a> Lane<'a> {
         let mut time = self.cost.time(&plan.shape());
         if let Some(draft) = plan.draft_shape() {
             let drafting = self.cost.draft_time(&draft);
-            time.gpu = time.gpu + drafting.gpu;
-            time.host = time.host + drafting.host;
+            time.gpu += drafting.gpu;
+            time.host += drafting.host;
         }
         time
     }
