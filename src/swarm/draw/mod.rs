@@ -99,8 +99,14 @@ impl Draw {
         scenario.insert("workload".to_owned(), self.workload(&label));
         if self.has("drafts") && self.drafts(&limits) {
             // Of the models that are drawn none predicts; those of a fixed time are only named.
-            let predicts = !self.has("priced");
-            let llama = scenario.get("model").is_none_or(|model| *model == "llama-3.1-8b");
+            // Budgets and chunks of a few tokens hold no drafts that need some beside them.
+            let set = scenario["schedulers"][0].as_object().and_then(|entry| entry.values().next());
+            let few = |key: &str| {
+                set.and_then(|set| set[key].as_u64()).is_some_and(|tokens| (1..=8).contains(&tokens))
+            };
+            let few = few("max_num_batched_tokens") || few("long_prefill_token_threshold");
+            let predicts = !self.has("priced") && !few;
+            let llama = !few && scenario.get("model").is_none_or(|model| *model == "llama-3.1-8b");
             scenario["engine"]["speculative"] =
                 self.speculative(predicts, llama.then_some("llama-3.2-1b"));
         }
