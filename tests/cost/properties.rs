@@ -81,16 +81,27 @@ fn any_batch(chunks: RangeInclusive<usize>, decodes: RangeInclusive<u32>) -> Box
         .boxed()
 }
 
+/// Whether decode-only batches are padded to captured CUDA graphs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Padding {
+    AsProfiles,
+    None,
+}
+
 /// Checks batches under every profile on every GPU, `cases` times with models drawn anew.
 fn everywhere(
     cases: u32,
+    padding: Padding,
     batch: impl Fn() -> BoxedStrategy<Batch>,
     check: impl Fn(&Gpu, &Served, &Roofline, &Batch) -> Result<(), TestCaseError>,
 ) {
     for gpu in catalog::names(Kind::Gpu) {
         let gpu = catalog::gpu(&gpu).unwrap();
         for profile in catalog::names(Kind::Profile) {
-            let profile = catalog::profile(&profile).unwrap();
+            let mut profile = catalog::profile(&profile).unwrap();
+            if padding == Padding::None {
+                profile.cuda_graph_sizes.clear();
+            }
             let config = ProptestConfig {
                 cases,
                 // Models that do not fit the GPU's constants, or the split.
@@ -124,6 +135,7 @@ fn price(cost: &Roofline, chunks: &[Chunk], decodes: Decodes, sampled: u32) -> I
 fn more_work_is_never_cheaper() {
     everywhere(
         6,
+        Padding::AsProfiles,
         || any_batch(0..=3, 0..=700),
         |_, _, cost, batch| {
             let Batch { chunks, completing, .. } = batch;
@@ -196,6 +208,7 @@ fn most(gpu: &Gpu, model: &Model) -> f64 {
 fn a_batch_is_never_dearer_than_its_chunks_and_then_its_decodes() {
     everywhere(
         6,
+        Padding::AsProfiles,
         || any_batch(1..=3, 1..=256),
         |gpu, served, cost, batch| {
             let Batch { chunks, completing, .. } = batch;
@@ -237,11 +250,14 @@ fn a_batch_is_never_dearer_than_its_chunks_and_then_its_decodes() {
     );
 }
 
-/// To verify drafts is never dearer than to decode as many tokens one after the other.
+/// To verify drafts is never dearer than to decode as many tokens one after the other, but for what
+/// tables are off between their knots, 1 part in 10,000. Without padding, which a batch may need where
+/// smaller ones do not: 6 tokens run as 8, and each may reach experts of its own.
 #[test]
 fn a_query_of_several_tokens_is_never_dearer_than_as_many_steps() {
     everywhere(
-        4,
+        6,
+        Padding::None,
         || any_batch(0..=0, 1..=256),
         |_, served, cost, batch| {
             let together = cost.time(&BatchShape::of_decodes(batch.decodes(batch.decodes, 0)));
@@ -252,7 +268,7 @@ fn a_query_of_several_tokens_is_never_dearer_than_as_many_steps() {
             }
             let rounded = u64::from(served.parallelism.pipeline) * u64::from(batch.drafts + 2);
             prop_assert!(
-                together.gpu.as_nanos() <= in_turn + rounded,
+                together.gpu.as_nanos() <= in_turn + in_turn / 10_000 + rounded,
                 "{:?} together, {in_turn} ns in turn",
                 together.gpu
             );
