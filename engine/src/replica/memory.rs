@@ -200,6 +200,9 @@ impl Replica {
             let tokens = slot.done + if in_batch { slot.scheduled } else { 0 };
             let unknown = self.options.out.ahead && in_flight && slot.decoded;
             let tokens = tokens - u32::from(unknown);
+            // Its last chunk is out, and with it the token that a step planned since would compute.
+            let joined_ahead = self.options.out.ahead && !slot.decoded && slot.in_flight > 0;
+            let tokens = if joined_ahead { tokens.min(slot.done) } else { tokens };
             // Of an answer one token more is known than is computed.
             let known = slot.target.max(tokens + 1);
             self.hash_blocks(index, tokens, known);

@@ -102,7 +102,8 @@ impl Draw {
             // Budgets and chunks of a few tokens hold no drafts that need some beside them.
             let set = scenario["schedulers"][0].as_object().and_then(|entry| entry.values().next());
             let few = |key: &str| {
-                set.and_then(|set| set[key].as_u64()).is_some_and(|tokens| (1..=8).contains(&tokens))
+                set.and_then(|set| set[key].as_u64())
+                    .is_some_and(|tokens| (1..=8).contains(&tokens))
             };
             let few = few("max_num_batched_tokens") || few("long_prefill_token_threshold");
             let predicts = !self.has("priced") && !few;
