@@ -4,7 +4,7 @@
 //! A router is asked once for each request, when it arrives. It sees how many requests and tokens
 //! are outstanding at each replica, as a front end that counts what it has sent and what has come
 //! back does; it sees neither queues nor KV memory. One router hears, besides, what engines say of
-//! themselves before and after each of their steps ([`Fleet::report`]).
+//! themselves before and after each of their steps (`Fleet::report`).
 
 mod controller;
 mod member;

@@ -2,7 +2,7 @@
 //!
 //! Equal to SGLang 0.5.23's own event loops in every recorded turn: what it schedules, whom it
 //! retracts, its flags, its ratio and its memory (`tests/engine/golden_sglang.rs`). The rules stand in
-//! [`machine`] and beside it, as turns of a loop without time; [`policy`] plays them in a replica.
+//! `machine` and beside it, as turns of a loop without time; `policy` plays them in a replica.
 //! SGLang keeps its memory in tokens (pages of one token, unless told otherwise) and its prefix cache
 //! as a radix tree ([`kv::radix`](crate::kv::radix)), so the engine's KV blocks are only how much
 //! memory there is.

@@ -74,7 +74,7 @@ impl Rules {
     }
 }
 
-/// What one [`Machine`](super::machine::Machine) is built for, by SGLang's own names.
+/// What one `Machine` is built for, by SGLang's own names.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SgLangSettings {
