@@ -31,5 +31,4 @@ mod small;
 mod swarm;
 mod threads;
 mod timing;
-mod transfers;
 mod unshared;

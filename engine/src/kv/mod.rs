@@ -5,7 +5,6 @@
 //! [`PrefixCache`]. Where a model has several groups of layers ([`KvGroups`]) they share the pool, and a
 //! request's blocks are the sum over them.
 
-pub mod ends;
 mod free_list;
 mod grouped;
 mod grouping;
