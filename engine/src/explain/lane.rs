@@ -413,6 +413,17 @@ impl<'a> LaneColumns<'a> {
         (self.log.chunk(row), chain)
     }
 
+    /// Adds an iteration that computed a chunk to a gap, by causes: the chunk's own work under `own`.
+    pub(super) fn add_prefill(&self, chain: PrefillChain, own: Cause, split: &mut Split) {
+        split.add(own, chain.own);
+        split.add(Cause::PrefillInterference, chain.others);
+        split.add(Cause::DecodesAlongside, chain.decodes);
+        split.add(Cause::Communication, chain.communication);
+        split.add(Cause::Host, chain.host);
+        split.add(self.waits_for().unwrap_or(Cause::PipelineBubble), chain.bubble);
+        split.add(Cause::DraftRejected, chain.rejected);
+    }
+
     /// An iteration as those who decode in it see it.
     pub(super) fn decode_chain(&self, number: IterationNo) -> DecodeChain {
         self.parts.decodes(number, self.lasted(number))

@@ -191,14 +191,8 @@ impl<'w> TurnWalk<'w> {
         let seen = self.seen(lane, at.iteration);
         let (chunk, chain) = lane.prefill(at);
         let chain = chain.seen(seen);
-        let split = &mut self.gap.split;
-        split.add(if chunk.context < self.had { Cause::Recompute } else { Cause::Own }, chain.own);
-        split.add(Cause::PrefillInterference, chain.others);
-        split.add(Cause::DecodesAlongside, chain.decodes);
-        split.add(Cause::Communication, chain.communication);
-        split.add(Cause::Host, chain.host);
-        split.add(Cause::PipelineBubble, chain.bubble);
-        split.add(Cause::DraftRejected, chain.rejected);
+        let own = if chunk.context < self.had { Cause::Recompute } else { Cause::Own };
+        lane.add_prefill(chain, own, &mut self.gap.split);
         visit.chunk(at, seen);
         self.is_in(batch, lane.log.end(at.iteration), !chunk.samples);
     }

@@ -565,19 +565,11 @@ impl<'w> Walk<'w> {
 
     fn chunk(&mut self, at: ChunkAt, visit: &mut impl Visit) {
         let (chunk, chain) = self.lane.prefill(at);
-        if chunk.context < self.had {
-            self.gap.split.add(Cause::Recompute, chain.own);
+        let own = if chunk.context < self.had { Cause::Recompute } else { Cause::Own };
+        if own == Cause::Recompute {
             visit.recomputed(self.lost_at, chain.own);
-        } else {
-            self.gap.split.add(Cause::Own, chain.own);
         }
-        self.gap.split.add(Cause::PrefillInterference, chain.others);
-        self.gap.split.add(Cause::DecodesAlongside, chain.decodes);
-        self.gap.split.add(Cause::Communication, chain.communication);
-        self.gap.split.add(Cause::Host, chain.host);
-        let waits_for = self.lane.waits_for().unwrap_or(Cause::PipelineBubble);
-        self.gap.split.add(waits_for, chain.bubble);
-        self.gap.split.add(Cause::DraftRejected, chain.rejected);
+        self.lane.add_prefill(chain, own, &mut self.gap.split);
         visit.chunk(at, self.lane.whole(at.iteration));
     }
 
