@@ -18,7 +18,7 @@
 //! | a copy is done, told with the output of a step, in the order of their numbers | [`done`](HostTier::done); the request of a load may be scheduled from the next step on |
 //!
 //! A request that loads holds its blocks and no seat, as one does whose KV comes from another replica
-//! ([`ends`](super::ends)); when the load is done, all but the last token of what it has counts.
+//! (`replica/transfers.rs`); when the load is done, all but the last token of what it has counts.
 //!
 //! The least recently used chunks go first. A request has one rank, taken when it first loads or
 //! offers a chunk; among its own, later chunks are older. When it ends, its chunks become the most
