@@ -50,6 +50,8 @@ mod rooms {
     #[cfg(not(target_arch = "wasm32"))]
     pub mod cli;
     pub mod inert;
+    #[cfg(all(feature = "live", not(target_arch = "wasm32")))]
+    pub mod live;
     pub mod playground;
     pub mod report;
     pub mod runner;

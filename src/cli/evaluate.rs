@@ -24,6 +24,18 @@ pub(super) fn evaluate(
     global: &GlobalFlags,
     console: &Console,
 ) -> Result<Exit, Error> {
+    evaluated(args, global, console).map(|(exit, _)| exit)
+}
+
+/// The same, with what it found.
+///
+/// # Errors
+/// As for [`evaluate`].
+pub(super) fn evaluated(
+    args: &EvaluateArgs,
+    global: &GlobalFlags,
+    console: &Console,
+) -> Result<(Exit, ResultFile), Error> {
     if global.format == Format::Quiet && global.output.is_some() {
         return Err(Error::Usage("--format quiet has nothing to write: leave out -o".to_owned()));
     }
@@ -82,5 +94,6 @@ pub(super) fn evaluate(
     for line in &broken {
         console.note(line);
     }
-    Ok(if broken.is_empty() { Exit::Fine } else { Exit::NotMet })
+    let exit = if broken.is_empty() { Exit::Fine } else { Exit::NotMet };
+    Ok((exit, result))
 }

@@ -5,6 +5,8 @@
 
 mod args;
 mod backend;
+#[cfg(feature = "live")]
+mod bench;
 mod calibrate;
 mod capacity;
 mod compare;
@@ -15,12 +17,17 @@ mod evaluate;
 mod explain;
 mod explanation;
 mod figures;
+mod interrupt;
 mod judging;
 mod kept;
 mod library;
 mod list;
+#[cfg(feature = "live")]
+mod measured_tokens;
 mod memory;
 mod merge;
+#[cfg(feature = "live")]
+mod mock;
 mod outputs;
 mod progress;
 mod report_file;
@@ -49,11 +56,7 @@ use outputs::Outputs;
 /// The whole program: does what the process's arguments ask for, and tells the exit code. A program
 /// with policies of its own makes them known first ([`register`](crate::scheduler::register)).
 pub fn program() -> ExitCode {
-    // Without a handler an interrupt still ends the program, but leaves temporary files behind.
-    let _ = ctrlc::set_handler(|| {
-        crate::report::remove_unfinished();
-        std::process::exit(Exit::Interrupted.code().into());
-    });
+    interrupt::handle();
     // A panic is a bug; its message is on stderr already, and it ends as an internal error.
     let ended = std::panic::catch_unwind(|| main(std::env::args_os(), &Library));
     ExitCode::from(ended.unwrap_or(Exit::Failure).code())
@@ -100,6 +103,10 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
         (Some(args::Command::Capacity(args)), _) => capacity::run(&args, &global, console, backend),
         (Some(args::Command::Sweep(args)), _) => sweep::run(&args, &global, console, backend),
         (Some(args::Command::Merge(args)), _) => merge::run(&args, &global, console),
+        #[cfg(feature = "live")]
+        (Some(args::Command::Bench(args)), _) => bench::run(&args, &global, console, backend),
+        #[cfg(feature = "live")]
+        (Some(args::Command::Mock(args)), _) => mock::run(&args, &global, console, backend),
         (Some(args::Command::Serve(args)), _) => serve::run(&args, &global, console),
         (Some(args::Command::Swarm(args)), _) => swarm::run(&args, &global, console),
         (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),

@@ -22,6 +22,20 @@ impl Outputs {
         };
         let of_run = match &cli.command {
             Some(Command::Run(args)) => run(&args.flags),
+            #[cfg(feature = "live")]
+            Some(Command::Bench(args)) => [
+                ("--requests", args.requests.clone()),
+                ("--tokens", args.tokens.clone()),
+                ("--prefill-curve", args.prefill_curve.clone()),
+                ("--report", args.report.clone()),
+            ],
+            #[cfg(feature = "live")]
+            Some(Command::Mock(args)) => [
+                ("--trace", args.trace.clone()),
+                ("--tokens", args.tokens.clone()),
+                ("--timeline", None),
+                ("--report", None),
+            ],
             _ => run(&cli.run),
         };
         named.extend(of_run.iter().map(|(flag, path)| (*flag, path.as_ref())));
@@ -56,6 +70,20 @@ impl Outputs {
         inputs(cli).iter().try_for_each(|input| self.spare(input))
     }
 
+    /// Refuses flags that name a file which is written without one.
+    ///
+    /// # Errors
+    /// When there is one.
+    #[cfg(feature = "live")]
+    pub(super) fn spare_all<'p>(
+        &self,
+        inputs: impl IntoIterator<Item = &'p Path>,
+    ) -> Result<(), Error> {
+        let named =
+            |path: &Path| self.0.iter().any(|(flag, own)| *flag == "--tokens" && own == path);
+        inputs.into_iter().filter(|path| !named(path)).try_for_each(|path| self.spare(path))
+    }
+
     /// Refuses a flag that names a file that is read.
     ///
     /// # Errors
@@ -79,6 +107,10 @@ fn inputs(cli: &Cli) -> Vec<PathBuf> {
     };
     match &cli.command {
         Some(Command::Run(args)) => scenario(&args.scenario),
+        #[cfg(feature = "live")]
+        Some(Command::Bench(args)) => scenario(&args.scenario),
+        #[cfg(feature = "live")]
+        Some(Command::Mock(args)) => scenario(&args.scenario),
         Some(Command::Explain(args)) => scenario(&args.scenario),
         Some(Command::Capacity(args)) => scenario(&args.scenario),
         Some(Command::Sweep(args)) => scenario(&args.scenario),

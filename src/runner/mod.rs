@@ -28,7 +28,7 @@ pub use recording::recording;
 #[cfg(any(test, feature = "internals"))]
 pub use recording::recording_of_alike;
 pub use requests::Requests;
-pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath};
+pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath, with_fleet};
 pub use stated::stated;
 pub use what_if::{Advice, Effect, Figures, Patient, WhatIf, WorstStall, what_if, worth_a_cure};
 
@@ -197,6 +197,20 @@ pub fn on_threads<T: Send>(
         return Ok(work());
     }
     threads::on(jobs, work)
+}
+
+/// What the requests of an outcome are judged by, however it came to be: the deadlines of a scenario's
+/// promises, for prompts as long as theirs.
+///
+/// # Errors
+/// When the scenario's figures make no deadlines, or a scheduler's own curve cannot be played.
+pub fn judged_by(
+    experiment: &Experiment,
+    requests: &Requests,
+    outcome: &Outcome,
+) -> Result<Options, RunError> {
+    let input = RunInput { experiment, requests };
+    deadlines::judged_by(input, std::slice::from_ref(outcome), &Simulator)
 }
 
 /// Plays one scheduler of an experiment on the calling thread, for searches that run many

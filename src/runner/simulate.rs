@@ -115,13 +115,21 @@ fn was_stopped(error: &(dyn StdError + 'static)) -> bool {
     !matches!(error.downcast_ref(), Some(SimError::Stuck { .. } | SimError::Thrashing { .. }))
 }
 
-fn play(
+/// Hands the fleet of an experiment, with this scheduler on each replica, to `act`.
+pub fn with_fleet<T>(
     experiment: &Experiment,
     scheduler: &SchedulerRun,
-    requests: &Requests,
-    options: PlayOptions<'_>,
+    act: impl FnOnce(&FleetSetup<'_>) -> T,
+) -> T {
+    with_setup(experiment, scheduler, Blocks::Named, act)
+}
+
+fn with_setup<T>(
+    experiment: &Experiment,
+    scheduler: &SchedulerRun,
     blocks: Blocks,
-) -> Result<Outcome, PlayError> {
+    act: impl FnOnce(&FleetSetup<'_>) -> T,
+) -> T {
     let fleet = experiment.fleet();
     let info = |pool: &PoolView<'_>| {
         let info = pool.engine_info(&scheduler.config);
@@ -158,6 +166,16 @@ fn play(
         controllers: &Vec::new,
         horizon: experiment.horizon,
     };
+    act(&setup)
+}
+
+fn play(
+    experiment: &Experiment,
+    scheduler: &SchedulerRun,
+    requests: &Requests,
+    options: PlayOptions<'_>,
+    blocks: Blocks,
+) -> Result<Outcome, PlayError> {
     let total = requests.count(experiment);
     let unbounded = matches!(requests, Requests::Closed(source) if !source.is_bounded());
     let watch = unbounded.then(memory::Watch::new);
@@ -179,7 +197,9 @@ fn play(
         progress: Some(&report),
     };
     let mut arriving = requests.arriving();
-    let outcome = sim::play_fleet(&setup, arriving.as_mut(), sim_options);
+    let outcome = with_setup(experiment, scheduler, blocks, |setup| {
+        sim::play_fleet(setup, arriving.as_mut(), sim_options)
+    });
     let outcome = match full.into_inner() {
         u64::MAX => outcome?,
         done => return Err(out_of_memory(done)),

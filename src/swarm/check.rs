@@ -35,6 +35,7 @@ pub(super) fn check(experiment: &Experiment, scheduler: &SchedulerRun) -> u64 {
         }
     };
     equal(&fast, &slow);
+    super::live::check(experiment, scheduler, &requests, &fast.outcome);
     let run = Run::new(experiment, scheduler, &fast.outcome);
     run.requests();
     let logs = fast.outcome.log.as_deref().expect("it was kept");

@@ -7,6 +7,7 @@
 mod attribution;
 mod check;
 mod draw;
+mod live;
 mod text;
 
 use std::collections::BTreeMap;

@@ -78,6 +78,10 @@ pub struct Replica {
     newcomers: Vec<SlotId>,
     /// Whose last token is written down and was thrown away since the last batch.
     recalled: Vec<RequestId>,
+    /// Whether batches name who decodes in them, and whose token on its way they throw away.
+    names_decodes: bool,
+    /// Whose token on its way was thrown away since the last batch, where that is named.
+    thrown_away: Vec<RequestId>,
     scratch: Vec<SlotId>,
     /// Whose drafts are accepted; needed where somebody drafts.
     luck: Option<Arc<dyn Accepts>>,
@@ -115,10 +119,17 @@ impl Replica {
             admitted: Vec::new(),
             newcomers: Vec::new(),
             recalled: Vec::new(),
+            names_decodes: false,
+            thrown_away: Vec::new(),
             scratch: Vec::new(),
             luck: None,
             transfers: None,
         }
+    }
+
+    /// Lets batches name who decodes in them, which takes a look at each.
+    pub(crate) fn name_decodes(&mut self) {
+        self.names_decodes = true;
     }
 
     /// Whose drafts are accepted.

@@ -274,6 +274,16 @@ impl Replica {
         }
     }
 
+    /// Tokens that processing a batch which is over would bring one of its requests.
+    pub(crate) fn foreseen(&self, brought: &Brought) -> u32 {
+        let slot = &self.slots[brought.slot.index()];
+        let gone = slot.request != brought.request || slot.phase == Phase::Gone;
+        if gone || !brought.samples || slot.own.stale > 0 && slot.own.drops {
+            return 0;
+        }
+        (1 + brought.accepted).min(slot.left)
+    }
+
     /// One request of a batch that is over; says whether it ends with it.
     #[inline(always)]
     fn settle_one(&mut self, brought: &mut Brought) -> bool {

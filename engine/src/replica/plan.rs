@@ -54,6 +54,12 @@ pub struct Plan {
     pub preempted: Vec<RequestId>,
     /// Those of them whose last token is written down and thrown away.
     pub recalled: Vec<RequestId>,
+    /// Those whose token in the step in flight is thrown away, where decodes are named.
+    pub(crate) thrown_away: Vec<RequestId>,
+    /// Those who decode, where they are named and counted together.
+    pub(crate) decoding: Vec<RequestId>,
+    /// Whether what it brings was told.
+    pub(crate) told: bool,
     /// Why the queue's head was left waiting.
     pub held: Option<Held>,
     /// The request at the queue's head, where it was left waiting for a reason.
@@ -158,6 +164,9 @@ impl Plan {
         self.dropped.clear();
         self.preempted.clear();
         self.recalled.clear();
+        self.thrown_away.clear();
+        self.decoding.clear();
+        self.told = false;
         self.admitted.clear();
     }
 }
@@ -182,6 +191,7 @@ impl Replica {
         plan.repeats = self.members.batch.repeats;
         plan.again = self.members.batch.again;
         plan.recalled.append(&mut self.recalled);
+        plan.thrown_away.append(&mut self.thrown_away);
         for &index in &self.members.batch.dropped {
             plan.dropped.push(self.slots[index.index()].request);
             self.vacant.push(index);
@@ -346,6 +356,12 @@ impl Replica {
             plan.decodes,
             "a decode_step advances those scheduled"
         );
+        if self.names_decodes {
+            let decodes = |s: &&SlotId| self.phase(**s) == Phase::Decode && !missing.contains(s);
+            let decoding = self.members.running.iter().filter(decodes);
+            plan.decoding.extend(decoding.map(|s| self.slots[s.index()].request));
+            debug_assert_eq!(plan.decoding.len(), plan.decodes as usize, "all who decode");
+        }
         plan.decode_kv_tokens = self.members.decodes.kv_tokens() + u64::from(plan.decodes);
         plan.reads = self.members.decodes.reads();
         if !self.pool.hashes_at_schedule() {

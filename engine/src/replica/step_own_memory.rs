@@ -61,6 +61,9 @@ impl Replica {
         slot.target -= 1;
         slot.left += 1;
         let id = slot.request;
+        if self.names_decodes {
+            self.thrown_away.push(id);
+        }
         // It left the decode set with the steps at which it emitted since it joined, the one in
         // flight the last; none where its prefill is what is in flight.
         match self.closed_runs.last_mut() {
@@ -88,6 +91,9 @@ impl Replica {
         slot.recomputing = true;
         let rank = rank_of(slot);
         self.recalled.push(slot.request);
+        if self.names_decodes {
+            self.thrown_away.push(slot.request);
+        }
         self.waiting.return_preempted(index, rank);
         self.preemptions += 1;
         self.members.batch.preempted.push(index);

@@ -72,6 +72,11 @@ impl Calendar {
         }
     }
 
+    /// What can touch a server from now on.
+    pub(super) fn touch(&mut self, touch: Touch) {
+        self.touch = touch;
+    }
+
     pub(super) fn now(&self) -> Time {
         self.now
     }

@@ -163,7 +163,7 @@ pub(super) struct Engine<'a> {
     pub(super) tally: Tally,
     pub(super) fleet: Fleet,
     /// Where each request went, when there is a choice or the log is kept.
-    routes: Option<Vec<RouteDecision>>,
+    pub(super) routes: Option<Vec<RouteDecision>>,
     pools: Vec<PoolLimits>,
     horizon: Time,
     ends_by_horizon: bool,
@@ -181,7 +181,11 @@ struct PoolLimits {
 }
 
 impl<'a> Engine<'a> {
-    fn new(setup: &FleetSetup<'a>, arriving: &dyn Arriving, options: SimOptions<'a>) -> Engine<'a> {
+    pub(super) fn new(
+        setup: &FleetSetup<'a>,
+        arriving: &dyn Arriving,
+        options: SimOptions<'a>,
+    ) -> Engine<'a> {
         let replicas = setup.replicas();
         let mut lanes = 0;
         let (mut servers, mut pools) = (Vec::new(), Vec::new());
@@ -223,25 +227,41 @@ impl<'a> Engine<'a> {
             if now > self.horizon {
                 break;
             }
-            self.calendar.turn_to(now);
-            while let Some(what) = self.calendar.due(arriving.next_arrival()) {
-                match what {
-                    What::StepEnds(server) => self.end_step(server, arriving),
-                    What::StageFree(server) => self.calendar.wake(server),
-                    What::Arrives => self.let_in(arriving),
-                    What::Tick(controller) => self.ask(controller),
-                }
-            }
-            self.calendar.order_awake();
-            while let Some(server) = self.calendar.decides() {
-                self.decide(server, arriving);
-                if self.servers[server.index()].thrashes() {
-                    return Err(self.thrashing(server));
-                }
-            }
+            self.play_instant(now, arriving)?;
             self.report_progress()?;
         }
         self.nobody_is_stuck()
+    }
+
+    /// Plays all that is due at `now`, which is the next instant at which anything is.
+    #[inline]
+    pub(super) fn play_instant(
+        &mut self,
+        now: Time,
+        arriving: &mut dyn Arriving,
+    ) -> Result<(), SimError> {
+        self.calendar.turn_to(now);
+        while let Some(what) = self.calendar.due(arriving.next_arrival()) {
+            match what {
+                What::StepEnds(server) => self.end_step(server, arriving),
+                What::StageFree(server) => self.calendar.wake(server),
+                What::Arrives => self.let_in(arriving),
+                What::Tick(controller) => self.ask(controller),
+            }
+        }
+        self.calendar.order_awake();
+        while let Some(server) = self.calendar.decides() {
+            self.decide(server, arriving);
+            if self.servers[server.index()].thrashes() {
+                return Err(self.thrashing(server));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the tokens of a replica's step in flight, which are there before it is over.
+    pub(super) fn tell_early(&mut self, index: ReplicaId) {
+        self.servers[index.index()].tell_early(&mut self.tally);
     }
 
     fn end_step(&mut self, index: ReplicaId, arriving: &mut dyn Arriving) {
@@ -284,7 +304,7 @@ impl<'a> Engine<'a> {
             routes.push(route);
         }
         if let Some(why) = self.rejects(id, &request, index) {
-            self.tally.reject(id, why);
+            self.tally.reject(id, request.arrival, why);
             self.fleet.leave(id);
             arriving.finished(id, request.arrival);
             return;
@@ -352,7 +372,7 @@ impl<'a> Engine<'a> {
         SimError::Thrashing { at: self.calendar.now(), replica, count: present.len(), first }
     }
 
-    fn nobody_is_stuck(&self) -> Result<(), SimError> {
+    pub(super) fn nobody_is_stuck(&self) -> Result<(), SimError> {
         let since = self.stands_since.iter().zip((0..).map(ReplicaId));
         let Some((&at, replica)) = since.min().filter(|(since, _)| **since != Time::NEVER) else {
             return Ok(());
@@ -374,24 +394,33 @@ impl<'a> Engine<'a> {
         if progress(done, iterations) { Ok(()) } else { Err(SimError::Stopped) }
     }
 
-    fn close(mut self) -> Part {
-        let mut log = self.options.keep_log.then(Vec::new);
-        let mut replicas = Vec::with_capacity(self.servers.len());
-        for (server, id) in self.servers.iter_mut().zip((0..).map(ReplicaId)) {
+    /// What each replica has used of its KV memory so far.
+    pub(super) fn kv_uses(&self) -> impl Iterator<Item = KvUse> {
+        let servers = self.servers.iter().zip((0..).map(ReplicaId));
+        servers.map(|(server, id)| {
             let pool = self.fleet.member(id).pool;
-            let logs = server.close(self.horizon, &mut self.tally);
-            if let Some(log) = &mut log {
-                log.extend(logs.into_iter().flatten());
-            }
             let replica = server.replica();
-            let kv = KvUse {
+            KvUse {
                 blocks: self.pools[pool.index()].capacity.usable_blocks,
                 peak_used: replica.pool().peak_used(),
                 preemptions: replica.preemptions(),
                 prefix_hit_tokens: replica.hit_tokens(),
                 evicted_blocks: replica.pool().evicted(),
                 overdrawn: replica.pool().overdrawn(),
-            };
+            }
+        })
+    }
+
+    pub(super) fn close(mut self) -> Part {
+        let mut log = self.options.keep_log.then(Vec::new);
+        let mut replicas = Vec::with_capacity(self.servers.len());
+        for server in &mut self.servers {
+            let logs = server.close(self.horizon, &mut self.tally);
+            if let Some(log) = &mut log {
+                log.extend(logs.into_iter().flatten());
+            }
+        }
+        for (kv, server) in self.kv_uses().zip(&self.servers) {
             replicas.push(ReplicaUse { kv, gpu_busy: server.gpu_busy() });
         }
         self.tally.write_own();

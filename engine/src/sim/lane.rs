@@ -121,6 +121,20 @@ impl<'a> Lane<'a> {
         self.running.as_ref().map(|step| step.tokens_at)
     }
 
+    /// When the tokens of the step in flight are there, where that is before the step is over and they
+    /// were not told yet.
+    pub(super) fn early_tokens_at(&self) -> Option<Time> {
+        let step = self.running.as_ref()?;
+        (step.tokens_at < step.end && !step.plan.told).then_some(step.tokens_at)
+    }
+
+    /// Tells these tokens.
+    pub(super) fn tell_early(&mut self, tally: &mut Tally) {
+        if let Some(step) = &mut self.running {
+            tally.tell(&mut step.plan, step.tokens_at, &self.replica);
+        }
+    }
+
     /// Whether a decision now could start or plan something.
     pub(super) fn can_decide(&self) -> bool {
         self.running.is_none() || (self.planned_ahead && !self.asked)

@@ -98,8 +98,11 @@ impl Planner {
         for &request in &plan.recalled {
             tally.recall(request);
         }
+        if let Some(telling) = &mut tally.telling {
+            plan.thrown_away.iter().for_each(|&request| telling.throw_away(request));
+        }
         for &request in &plan.dropped {
-            tally.reject(request, super::Rejection::DroppedByPolicy);
+            tally.reject(request, now, super::Rejection::DroppedByPolicy);
             dropped(request, now);
         }
         plan
@@ -185,6 +188,7 @@ impl Planner {
         tally: &mut Tally,
         mut finished: impl FnMut(RequestId, Time),
     ) {
+        tally.tell(&mut plan, tokens_at, replica);
         if !plan.brought.is_empty() {
             self.settle(&mut plan, tokens_at, replica, tally, finished);
             self.spare.push(plan);

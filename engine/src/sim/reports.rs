@@ -34,7 +34,8 @@ impl Engine<'_> {
     }
 }
 
-fn load(server: &Server<'_>) -> EngineLoad {
+/// What a replica holds now.
+pub(super) fn load(server: &Server<'_>) -> EngineLoad {
     let replica = server.replica();
     let pool = replica.pool();
     // As vLLM's block pool counts: blocks that are kept for others alone are free.

@@ -94,6 +94,22 @@ impl Server<'_> {
         }
     }
 
+    /// When the tokens of a step in flight are there, where that is before the step is over and they
+    /// were not told yet.
+    pub(super) fn early_tokens_at(&self) -> Option<Time> {
+        match self {
+            Server::Whole(lane) => lane.early_tokens_at(),
+            Server::Staged(_) | Server::Turns(_) => None,
+        }
+    }
+
+    /// Tells these tokens.
+    pub(super) fn tell_early(&mut self, tally: &mut Tally) {
+        if let Server::Whole(lane) = self {
+            lane.tell_early(tally);
+        }
+    }
+
     /// Ends the step that is over at `now`.
     #[inline]
     pub(super) fn end_step(

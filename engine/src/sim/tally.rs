@@ -1,9 +1,10 @@
 //! What a run writes down as it goes: a row a request, the decode steps of each lane, and counts.
 
 use super::own_tokens::OwnTokens;
+use super::told::Telling;
 use super::{IterationCounts, Rejection};
 use crate::ids::{ColumnId, LaneId, PoolId};
-use crate::replica::{Brought, Emission, Plan};
+use crate::replica::{Brought, Emission, Plan, Replica};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 use crate::trace::{Column, ColumnKind, Lane, NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
@@ -23,6 +24,8 @@ pub(super) struct Tally {
     pub done: u64,
     /// Output tokens of each request's whole answer, where observation may end before it does.
     wanted: Option<Vec<u32>>,
+    /// What is told as it comes, where anybody listens.
+    pub telling: Option<Telling>,
 }
 
 /// The times of a lane's decode steps.
@@ -99,6 +102,7 @@ impl Tally {
             rejections: Vec::new(),
             done: 0,
             wanted: ends.then(Vec::new),
+            telling: None,
         }
     }
 
@@ -114,10 +118,16 @@ impl Tally {
         if let Some(wanted) = &mut self.wanted {
             wanted.push(request.output_tokens);
         }
+        if let Some(telling) = &mut self.telling {
+            telling.arrive(request.output_tokens);
+        }
         id
     }
 
-    pub(super) fn reject(&mut self, request: RequestId, why: Rejection) {
+    pub(super) fn reject(&mut self, request: RequestId, at: Time, why: Rejection) {
+        if let Some(telling) = &mut self.telling {
+            telling.reject(request, at, why);
+        }
         self.row(request).status = Status::Rejected;
         self.rejections.push((request, why));
         self.done += 1;
@@ -196,6 +206,23 @@ impl Tally {
     pub(super) fn run(&mut self, lane: LaneId, request: RequestId, first: u32, len: u32) {
         let column = self.columns_of[lane.index()].steps;
         self.append(request, Run { column, first, len, next: NO_RUN });
+    }
+
+    /// Tells what a batch brings whom `at` that instant, once, where anybody listens.
+    #[inline]
+    pub(super) fn tell(&mut self, plan: &mut Plan, at: Time, replica: &Replica) {
+        if let Some(telling) = &mut self.telling
+            && !std::mem::replace(&mut plan.told, true)
+        {
+            for brought in &plan.brought {
+                telling.bring(brought.request, at, replica.foreseen(brought));
+            }
+            if plan.brought.is_empty() {
+                let completed = plan.emissions.iter().map(|emission| emission.request);
+                let all = plan.decoding.iter().copied().chain(completed);
+                all.for_each(|request| telling.bring(request, at, 1));
+            }
+        }
     }
 
     /// What a batch brought requests that are counted by themselves: `step` is its decode step, and the

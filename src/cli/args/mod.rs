@@ -1,5 +1,7 @@
 //! The command line as it is typed.
 
+#[cfg(feature = "live")]
+mod live;
 mod measured;
 mod parse;
 mod search;
@@ -10,6 +12,8 @@ use std::path::PathBuf;
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+#[cfg(feature = "live")]
+pub(super) use live::{BenchArgs, Endpoint, MockArgs, PromptForm};
 pub(super) use measured::{
     CalibrateArgs, CompareArgs, EvaluateArgs, Fit, JudgeFlags, ValidateArgs,
 };
@@ -136,6 +140,12 @@ pub(super) enum Command {
     Sweep(SweepArgs),
     /// Put the shards of a sweep together
     Merge(MergeArgs),
+    /// Send a scenario's requests to a live server, OpenAI-compatible, and judge the tokens that come
+    #[cfg(feature = "live")]
+    Bench(BenchArgs),
+    /// Pose as a server, OpenAI-compatible, whose tokens appear when the simulated engine emits them
+    #[cfg(feature = "live")]
+    Mock(MockArgs),
     /// Serve the playground: a page on this machine where every setting can be turned
     Serve(ServeArgs),
     /// Play random scenarios and check every invariant; --seed picks the first
