@@ -40,6 +40,8 @@
 #![cfg_attr(not(feature = "internals"), allow(unreachable_pub, unused_imports))]
 // A page in a browser has neither commands nor files, and so no use for half of it.
 #![cfg_attr(all(target_arch = "wasm32", not(feature = "internals")), allow(dead_code))]
+// Some of what stands elsewhere is for live servers alone.
+#![cfg_attr(not(any(feature = "live", feature = "internals")), allow(dead_code))]
 
 /// The rooms from which the facade is picked: those of the engine, which is a crate of its own, and a
 /// folder of `src/` each.
@@ -57,7 +59,7 @@ mod rooms {
     pub mod runner;
     pub mod scenario;
     pub mod search;
-    #[cfg(not(target_arch = "wasm32"))]
+    #[cfg(all(feature = "live", not(target_arch = "wasm32")))]
     pub mod server;
     pub mod swarm;
     pub mod validation;

@@ -1,6 +1,7 @@
 //! `metron-sim serve`: the playground.
 
 use std::io::Write;
+#[cfg(feature = "live")]
 use std::net::{TcpListener, ToSocketAddrs};
 use std::path::Path;
 
@@ -9,7 +10,10 @@ use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::playground::page::{Engine, base64, page};
 use crate::report::OutputFile;
-use crate::scenario::{Document, Files};
+use crate::scenario::Document;
+#[cfg(feature = "live")]
+use crate::scenario::Files;
+#[cfg(feature = "live")]
 use crate::server::{Served, is_loopback, serve};
 
 /// Runs the command.
@@ -34,7 +38,24 @@ pub(super) fn run(
     if let Some(folder) = &args.export {
         return export(folder, args.wasm.as_deref(), text.as_deref());
     }
-    let files = match (&document, &args.scenario) {
+    #[cfg(feature = "live")]
+    return listen(args, document.as_ref(), text, console);
+    #[cfg(not(feature = "live"))]
+    return Err(Error::Usage(
+        "this program was built without its feature `live`, which serves pages; --export writes one"
+            .to_owned(),
+    ));
+}
+
+/// Serves until it is interrupted.
+#[cfg(feature = "live")]
+fn listen(
+    args: &ServeArgs,
+    document: Option<&Document>,
+    text: Option<String>,
+    console: &Console,
+) -> Result<Exit, Error> {
+    let files = match (document, &args.scenario) {
         (Some(document), Some(path)) => {
             let folder = Path::new(path).parent().unwrap_or(Path::new(""));
             Files::only(folder, &document.named_files())
@@ -61,7 +82,7 @@ pub(super) fn run(
     // A closed pipe is no reason not to serve.
     let _ = writeln!(stdout, "http://{address}/").and_then(|()| stdout.flush());
     console.note("the playground is at the address above; Ctrl-C ends it");
-    serve(&listener, Served { scenario: text, files, listen: args.listen.clone() })
+    serve(listener, Served { scenario: text, files, listen: args.listen.clone() })
         .map_err(|error| Error::Usage(format!("the server ended: {error}")))?;
     Ok(Exit::Fine)
 }

@@ -2,7 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::http::{Head, Refused, Status};
+use hyper::header::HeaderMap;
+use hyper::{Method, StatusCode};
+
+use super::http::{Refused, all};
 
 /// The hosts that a request may name.
 #[derive(Clone, Debug)]
@@ -27,23 +30,23 @@ impl Guard {
     }
 
     /// The `Host`, and the `Origin` where there is one, must be this server's own.
-    pub(super) fn check(&self, head: &Head) -> Result<(), Refused> {
-        let refused = |what: &str| Err(Refused::new(Status::FORBIDDEN, what));
-        let hosts: Vec<&str> = head.all("host").collect();
+    pub(super) fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Refused> {
+        let refused = |what: &str| Err(Refused::new(StatusCode::FORBIDDEN, what));
+        let hosts: Vec<&str> = all(headers, "host").collect();
         let [host] = hosts.as_slice() else {
-            return Err(Refused::new(Status::BAD, "expected one Host header"));
+            return Err(Refused::new(StatusCode::BAD_REQUEST, "expected one Host header"));
         };
         if !self.knows(host) {
             return refused("this server answers to its own address only");
         }
-        for origin in head.all("origin") {
+        for origin in all(headers, "origin") {
             let own = origin.strip_prefix("http://").is_some_and(|o| o.eq_ignore_ascii_case(host));
             if !own {
                 return refused("questions come from this server's own page only");
             }
         }
         let foreign = |site: &str| !matches!(site, "same-origin" | "none");
-        if head.method != "GET" && head.all("sec-fetch-site").any(foreign) {
+        if method != Method::GET && all(headers, "sec-fetch-site").any(foreign) {
             return refused("questions come from this server's own page only");
         }
         Ok(())

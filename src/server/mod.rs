@@ -9,18 +9,26 @@ mod guard;
 mod http;
 mod room;
 
-use std::io::Write;
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, TcpListener};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Handle};
 
 use crate::playground::page::{Engine, page};
 use crate::playground::{Allowance, Weight, answer_within};
 use crate::scenario::Files;
 use guard::Guard;
-use http::{Refused, Request, Status};
-use room::{Room, Turn};
+use http::{Answer, Refused};
+use room::Room;
 
 /// Connections at once; more are told to come again.
 pub const CONNECTIONS_MAX: usize = 128;
@@ -30,8 +38,6 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 const QUEUE_PATIENCE: Duration = Duration::from_secs(20);
 /// How long the work on one question may take.
 const WORK_MAX: Duration = Duration::from_secs(20);
-/// How often a question that is worked on is looked after.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// What is served.
 #[derive(Clone, Debug)]
@@ -45,7 +51,7 @@ pub struct Served {
 }
 
 struct Shared {
-    html: String,
+    html: Bytes,
     policy: String,
     files: Files,
     guard: Guard,
@@ -56,22 +62,33 @@ struct Shared {
 /// Serves until the program ends.
 ///
 /// # Errors
-/// When connections cannot be accepted any more.
-pub fn serve(listener: &TcpListener, served: Served) -> std::io::Result<()> {
+/// When the system gives no threads, or connections cannot be accepted any more.
+pub fn serve(listener: TcpListener, served: Served) -> std::io::Result<()> {
+    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
     let page = page(served.scenario.as_deref(), Engine::Server);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let shared = Arc::new(Shared {
-        html: page.html,
+        html: page.html.into(),
         policy: page.policy,
         files: served.files,
         guard: Guard::new(&served.listen, address),
         open: AtomicUsize::new(0),
         room: Room::new(cores),
     });
+    // What takes time is done on threads of its own, one for each open question.
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(CONNECTIONS_MAX)
+        .enable_all()
+        .build()?;
+    runtime.block_on(accept(tokio::net::TcpListener::from_std(listener)?, shared))
+}
+
+async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) -> std::io::Result<()> {
     let mut failed = 0;
     loop {
-        let stream = match listener.accept() {
+        let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             // A client that went away is no reason to end; a broken socket is.
             Err(error) => {
@@ -79,26 +96,17 @@ pub fn serve(listener: &TcpListener, served: Served) -> std::io::Result<()> {
                 if failed > 100 {
                     return Err(error);
                 }
-                std::thread::sleep(Duration::from_millis(20));
+                tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             }
         };
         failed = 0;
-        if shared.open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS_MAX {
-            shared.open.fetch_sub(1, Ordering::SeqCst);
-            let _ = stream.set_nonblocking(true);
-            let busy = busy("too many connections");
-            let _ = write!(&stream, "{}", busy.response());
-            continue;
-        }
+        let turned_away = shared.open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS_MAX;
         let own = Arc::clone(&shared);
-        let started = std::thread::Builder::new().name("connection".to_owned()).spawn(move || {
-            connection(&stream, &own);
+        tokio::spawn(async move {
+            connection(stream, &own, turned_away).await;
             own.open.fetch_sub(1, Ordering::SeqCst);
         });
-        if started.is_err() {
-            shared.open.fetch_sub(1, Ordering::SeqCst);
-        }
     }
 }
 
@@ -107,136 +115,123 @@ pub fn is_loopback(address: IpAddr) -> bool {
     address.is_loopback()
 }
 
-fn connection(stream: &TcpStream, shared: &Shared) {
+/// One connection, which has one request.
+async fn connection(stream: TcpStream, shared: &Arc<Shared>, turned_away: bool) {
     let _ = stream.set_nodelay(true);
-    let _ = stream.set_write_timeout(Some(PATIENCE));
-    let request = Request::read(stream, Instant::now() + PATIENCE, |head| {
-        shared.guard.check(head)?;
-        route(head)
-    });
-    let sent = match request {
-        Ok(request) => respond(stream, shared, &request),
-        Err(None) => return,
-        Err(Some(refused)) => {
-            (&*stream).write_all(refused.response().as_bytes()).map(|()| refused.unread)
+    let service = service_fn(async |request: Request<Incoming>| {
+        if turned_away {
+            return http::sent(Refused::busy("too many connections").answer());
         }
-    };
-    if let Ok(true) = sent {
-        http::linger(stream);
+        http::sent(answered(request, shared).await)
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        .keep_alive(false)
+        .title_case_headers(true)
+        .max_buf_size(http::HEAD_BYTES_MAX)
+        .max_headers(http::HEADERS_MAX)
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE);
+    // A client that goes away is no error of ours; one that reads nothing is left.
+    let served = builder.serve_connection(TokioIo::new(stream), service);
+    let longest = 2 * PATIENCE + QUEUE_PATIENCE * 2 + WORK_MAX;
+    let _ = tokio::time::timeout(longest, served).await;
+}
+
+async fn answered(request: Request<Incoming>, shared: &Arc<Shared>) -> Answer {
+    let checked = shared.guard.check(request.method(), request.headers());
+    if let Err(refused) = checked.and_then(|()| route(&request)) {
+        http::linger(request).await;
+        return refused.answer();
+    }
+    if request.uri().path() == "/" {
+        // Of a HEAD only the head is sent.
+        let html = shared.html.clone();
+        return http::answer(
+            StatusCode::OK,
+            "text/html; charset=utf-8",
+            html,
+            Some(&shared.policy),
+        );
+    }
+    match question(request, shared).await {
+        Ok(answer) => answer,
+        Err(refused) => refused.answer(),
     }
 }
 
 /// Whether the server knows what is asked for, before any body is read.
-fn route(head: &http::Head) -> Result<(), Refused> {
-    let allowed = match head.path() {
-        "/" => ["GET", "HEAD"].as_slice(),
-        "/answer" => &["POST"],
-        _ => return Err(Refused::new(Status::NOT_FOUND, "there is / and /answer")),
-    };
-    if !allowed.contains(&head.method.as_str()) {
-        let refused = Refused::new(Status::WRONG_METHOD, "not with this method");
-        return Err(refused.header("Allow", &allowed.join(", ")));
+fn route(request: &Request<Incoming>) -> Result<(), Refused> {
+    // An address of another server has no place here.
+    if request.uri().authority().is_some() || !request.uri().path().starts_with('/') {
+        return Err(Refused::new(StatusCode::BAD_REQUEST, "expected a path"));
     }
-    if head.path() == "/answer" && !head.is_json() {
+    let method = request.method();
+    match request.uri().path() {
+        "/" if [Method::GET, Method::HEAD].contains(method) => {}
+        "/" => return Err(Refused::method("GET, HEAD")),
+        "/answer" if method == Method::POST => {}
+        "/answer" => return Err(Refused::method("POST")),
+        _ => return Err(Refused::new(StatusCode::NOT_FOUND, "there is / and /answer")),
+    }
+    if request.uri().path() == "/answer" && !http::is_json(request.headers()) {
         let message = "questions are application/json";
-        return Err(Refused::new(Status::WRONG_TYPE, message));
+        return Err(Refused::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
-    Ok(())
+    http::check_length(method, request.headers())
 }
 
-/// Sends the answer; whether something was left unread.
-fn respond(stream: &TcpStream, shared: &Shared, request: &Request) -> std::io::Result<bool> {
-    let mut stream = stream;
-    if request.head.path() == "/" {
-        let head = http::response_head(
-            Status::OK,
-            "text/html; charset=utf-8",
-            shared.html.len(),
-            &[("Content-Security-Policy", &shared.policy)],
-        );
-        stream.write_all(head.as_bytes())?;
-        if request.head.method == "GET" {
-            stream.write_all(shared.html.as_bytes())?;
-        }
-        return Ok(false);
+/// Ends the work on a question when nobody waits for it any more.
+struct Wanted(Arc<AtomicBool>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
-    let Ok(question) = std::str::from_utf8(&request.body) else {
-        let refused = Refused::new(Status::BAD, "the question is not UTF-8");
-        return stream.write_all(refused.response().as_bytes()).map(|()| false);
+}
+
+async fn question(request: Request<Incoming>, shared: &Arc<Shared>) -> Result<Answer, Refused> {
+    let body = http::body(request).await?;
+    let Ok(question) = String::from_utf8(body.into()) else {
+        return Err(Refused::new(StatusCode::BAD_REQUEST, "the question is not UTF-8"));
     };
-    let Some(turn) = shared.room.enter(QUEUE_PATIENCE) else {
-        let busy = busy("too many questions at once");
-        return stream.write_all(busy.response().as_bytes()).map(|()| false);
-    };
-    let answered = answered(stream, shared, question, &turn);
-    let refused = turn.refused.get();
-    drop(turn);
-    match answered {
-        Ok(None) => Ok(false),
-        Ok(Some(_)) if refused => {
-            let busy = busy("other questions take all of the room");
-            stream.write_all(busy.response().as_bytes()).map(|()| false)
-        }
-        Ok(Some(text)) => {
-            let head = http::response_head(Status::OK, "application/json", text.len(), &[]);
-            stream.write_all(head.as_bytes())?;
-            stream.write_all(text.as_bytes()).map(|()| false)
+    let stop = Arc::new(AtomicBool::new(false));
+    let _wanted = Wanted(Arc::clone(&stop));
+    let (own, handle) = (Arc::clone(shared), Handle::current());
+    let worked = tokio::task::spawn_blocking(move || work(&question, &own, &stop, &handle));
+    match worked.await {
+        Ok(answered) => {
+            answered.map(|text| http::answer(StatusCode::OK, "application/json", text, None))
         }
         Err(_) => {
-            let refused = Refused::new(Status::FAILED, "an internal error; see the terminal");
-            stream.write_all(refused.response().as_bytes()).map(|()| false)
+            let message = "an internal error; see the terminal";
+            Err(Refused::new(StatusCode::INTERNAL_SERVER_ERROR, message))
         }
     }
 }
 
-/// Everything is taken; seconds after which to ask again.
-fn busy(why: &str) -> Refused {
-    Refused::new(Status::BUSY, why).header("Retry-After", "2")
-}
-
-/// Works on a question, until it is answered, takes too long, or its page has moved on: then there is
-/// no answer.
-fn answered(
-    stream: &TcpStream,
-    shared: &Shared,
+/// Works on a question until it is answered, takes too long, or nobody wants to know any more.
+fn work(
     question: &str,
-    turn: &Turn<'_>,
-) -> std::thread::Result<Option<String>> {
-    if http::gone(stream) {
-        return Ok(None);
-    }
-    let stop = Arc::new(AtomicBool::new(false));
-    let (done, gone) = (AtomicBool::new(false), AtomicBool::new(false));
-    let began: Mutex<Option<Instant>> = Mutex::default();
-    let began = || began.lock().unwrap_or_else(PoisonError::into_inner);
+    shared: &Shared,
+    stop: &Arc<AtomicBool>,
+    handle: &Handle,
+) -> Result<String, Refused> {
+    let turn = shared.room.enter(QUEUE_PATIENCE);
+    let turn = turn.ok_or_else(|| Refused::busy("too many questions at once"))?;
     let admit = |weight: Weight| {
-        let admitted = turn.weigh(weight, QUEUE_PATIENCE, &stop);
-        *began() = Some(Instant::now());
+        let admitted = turn.weigh(weight, QUEUE_PATIENCE, stop);
+        let stop = Arc::clone(stop);
+        handle.spawn(async move {
+            tokio::time::sleep(WORK_MAX).await;
+            stop.store(true, Ordering::Relaxed);
+        });
         admitted
     };
-    let look_after = || {
-        while !done.load(Ordering::Relaxed) {
-            std::thread::park_timeout(LOOK);
-            let late = began().is_some_and(|began| began.elapsed() > WORK_MAX);
-            if !done.load(Ordering::Relaxed) && http::gone(stream) {
-                gone.store(true, Ordering::Relaxed);
-            }
-            if late || gone.load(Ordering::Relaxed) {
-                stop.store(true, Ordering::Relaxed);
-            }
-        }
-    };
-    let answered = std::thread::scope(|scope| {
-        let watch = std::thread::Builder::new().name("watch".to_owned());
-        let watching = watch.spawn_scoped(scope, look_after);
-        let allowance = Allowance { stop: Arc::clone(&stop), admit: &admit };
-        let work = || answer_within(question, &shared.files, &allowance);
-        let answered = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        done.store(true, Ordering::Relaxed);
-        if let Ok(watching) = watching {
-            watching.thread().unpark();
-        }
-        answered
-    });
-    if gone.load(Ordering::Relaxed) { Ok(None) } else { answered.map(Some) }
+    let allowance = Allowance { stop: Arc::clone(stop), admit: &admit };
+    let text = answer_within(question, &shared.files, &allowance);
+    match turn.refused.get() {
+        true => Err(Refused::busy("other questions take all of the room")),
+        false => Ok(text),
+    }
 }

@@ -60,7 +60,7 @@ impl<'a> Live<'a> {
         let soonest = self.engine.calendar.now() + Span::from_nanos(u64::from(self.inbox.began));
         coming.request.arrival = coming.request.arrival.max(soonest).max(self.inbox.latest);
         self.inbox.latest = coming.request.arrival;
-        let id = RequestId::at(self.inbox.taken + self.inbox.coming.len());
+        let id = RequestId::at(self.inbox.origins.len() + self.inbox.coming.len());
         let arrival = coming.request.arrival;
         self.inbox.coming.push_back(coming);
         (id, arrival)
@@ -154,12 +154,12 @@ impl<'a> Live<'a> {
 #[derive(Debug, Default)]
 struct Inbox {
     coming: VecDeque<Coming>,
-    taken: usize,
     latest: Time,
     /// Whether an instant was played.
     began: bool,
+    /// By request: a turn asks for those before it.
+    origins: Vec<Origin>,
     /// Of the request that was taken last.
-    origin: Origin,
     session: Option<u32>,
     classes: Vec<String>,
     id_tokens: u32,
@@ -172,8 +172,8 @@ impl Arriving for Inbox {
 
     fn take(&mut self) -> Request {
         let Coming { request, origin, session } = self.coming.pop_front().expect("one has come");
-        self.taken += 1;
-        (self.origin, self.session) = (origin, session);
+        self.origins.push(origin);
+        self.session = session;
         request
     }
 
@@ -183,9 +183,8 @@ impl Arriving for Inbox {
         self.session
     }
 
-    /// Asked for once, of the request that was taken last.
     fn content(&self, request: RequestId) -> Content {
-        Content::of(request, self.id_tokens, |_| self.origin.clone())
+        Content::of(request, self.id_tokens, |id| self.origins[id.index()].clone())
     }
 
     fn classes(&self) -> &[String] {

@@ -1,6 +1,7 @@
 //! Connections to a server, kept open between requests and opened ahead of them.
 
 use std::future::{Future, poll_fn};
+use std::io::ErrorKind;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -239,6 +240,12 @@ pub(super) fn transport(error: hyper::Error) -> Failure {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);
     while let Some(inner) = source {
+        let kind = inner.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if let Some(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) = kind {
+            return Failure::Transport(
+                "the connection closed in the middle of the answer".to_owned(),
+            );
+        }
         text = format!("{text}: {inner}");
         source = inner.source();
     }

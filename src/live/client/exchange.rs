@@ -424,20 +424,21 @@ fn spread(tokens: &mut [u32], pieces: &[Piece], stated: u32) {
         tokens[stated as usize..].fill(0);
         return;
     }
-    let more = stated - count;
-    if more == 1 {
+    if stated == count + 1 {
         tokens[last] += 1;
         return;
     }
-    let bytes: usize = pieces.iter().map(|piece| piece.bytes).sum();
-    let (mut given, mut seen) = (0, 0);
+    let bytes: u64 = pieces.iter().map(|piece| piece.bytes as u64).sum();
+    let (mut given, mut seen, mut rest) = (0, 0, count);
     for (tokens, piece) in tokens.iter_mut().zip(pieces) {
-        seen += piece.bytes;
-        let due = (u64::from(more) * seen as u64).checked_div(bytes as u64).unwrap_or(0) as u32;
-        *tokens += due - given;
-        given = due;
+        seen += piece.bytes as u64;
+        rest -= 1;
+        // All so far, by their text; each has one, and leaves one for each that follows.
+        let due = (2 * u64::from(stated) * seen + bytes).checked_div(2 * bytes).unwrap_or(0) as u32;
+        let due = due.clamp(given + 1, stated - rest);
+        (*tokens, given) = (due - given, due);
     }
-    tokens[last] += more - given;
+    tokens[last] += stated - given;
 }
 
 #[cfg(test)]
