@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::net::{TcpListener, ToSocketAddrs};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ pub(super) fn run(
 }
 
 /// A file whose extension says its form, open.
-pub(super) fn row_file(flag: &str, path: &PathBuf) -> Result<(OutputFile, RowFormat), Error> {
+pub(super) fn row_file(flag: &str, path: &Path) -> Result<(OutputFile, RowFormat), Error> {
     let format = RowFormat::from_path(path).ok_or_else(|| {
         let path = path.display();
         Error::Usage(format!("{flag}: {path} must end in .csv or .jsonl, which picks its format"))

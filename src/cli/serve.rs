@@ -39,12 +39,18 @@ pub(super) fn run(
         return export(folder, args.wasm.as_deref(), text.as_deref());
     }
     #[cfg(feature = "live")]
-    return listen(args, document.as_ref(), text, console);
+    {
+        listen(args, document.as_ref(), text, console)
+    }
     #[cfg(not(feature = "live"))]
-    return Err(Error::Usage(
-        "this program was built without its feature `live`, which serves pages; --export writes one"
-            .to_owned(),
-    ));
+    {
+        let _ = console;
+        Err(Error::Usage(
+            "this program was built without its feature `live`, which serves pages; --export writes \
+             one"
+                .to_owned(),
+        ))
+    }
 }
 
 /// Serves until it is interrupted.

@@ -7,9 +7,9 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap,
-    HeaderName, HeaderValue, REFERRER_POLICY, RETRY_AFTER, TRANSFER_ENCODING,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, REFERRER_POLICY, RETRY_AFTER, TRANSFER_ENCODING, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 
@@ -98,7 +98,7 @@ pub(super) fn all<'h>(headers: &'h HeaderMap, name: &str) -> impl Iterator<Item 
 
 /// Whether a request says once that its body is JSON.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    let mut types = all(headers, CONTENT_TYPE.as_str());
+    let mut types = all(headers, "content-type");
     let essence = |value: &str| value.split(';').next().unwrap_or_default().trim().to_owned();
     let first = types.next().map(essence);
     types.next().is_none() && first.is_some_and(|t| t.eq_ignore_ascii_case("application/json"))
@@ -113,7 +113,7 @@ pub(super) fn check_length(method: &Method, headers: &HeaderMap) -> Result<(), R
     if headers.contains_key(TRANSFER_ENCODING) {
         return Err(none());
     }
-    let mut given = all(headers, CONTENT_LENGTH.as_str());
+    let mut given = all(headers, "content-length");
     match (given.next(), given.next()) {
         (None, _) if method == Method::POST => Err(none()),
         (None, _) => Ok(()),

@@ -82,7 +82,7 @@ pub fn serve(listener: TcpListener, served: Served) -> std::io::Result<()> {
         .max_blocking_threads(CONNECTIONS_MAX)
         .enable_all()
         .build()?;
-    runtime.block_on(accept(tokio::net::TcpListener::from_std(listener)?, shared))
+    runtime.block_on(async { accept(tokio::net::TcpListener::from_std(listener)?, shared).await })
 }
 
 async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) -> std::io::Result<()> {
@@ -104,7 +104,7 @@ async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>) -> std::
         let turned_away = shared.open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS_MAX;
         let own = Arc::clone(&shared);
         tokio::spawn(async move {
-            connection(stream, &own, turned_away).await;
+            connection(stream, Arc::clone(&own), turned_away).await;
             own.open.fetch_sub(1, Ordering::SeqCst);
         });
     }
@@ -116,13 +116,16 @@ pub fn is_loopback(address: IpAddr) -> bool {
 }
 
 /// One connection, which has one request.
-async fn connection(stream: TcpStream, shared: &Arc<Shared>, turned_away: bool) {
+async fn connection(stream: TcpStream, shared: Arc<Shared>, turned_away: bool) {
     let _ = stream.set_nodelay(true);
-    let service = service_fn(async |request: Request<Incoming>| {
-        if turned_away {
-            return http::sent(Refused::busy("too many connections").answer());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let shared = Arc::clone(&shared);
+        async move {
+            http::sent(match turned_away {
+                true => Refused::busy("too many connections").answer(),
+                false => answered(request, &shared).await,
+            })
         }
-        http::sent(answered(request, shared).await)
     });
     let mut builder = http1::Builder::new();
     builder

@@ -100,7 +100,8 @@ fn longest(loaded: &Loaded, server: &Server) -> u32 {
 }
 
 fn lengths(longest: u32) -> Vec<u32> {
-    let all = (0_i32..).map(|step| (f64::from(SHORTEST) * libm::pow(STEP, f64::from(step))).round() as u32);
+    let all = (0_i32..)
+        .map(|step| (f64::from(SHORTEST) * libm::pow(STEP, f64::from(step))).round() as u32);
     let mut lengths: Vec<u32> = all.take_while(|&tokens| tokens < longest).collect();
     lengths.push(longest);
     lengths

@@ -30,8 +30,10 @@ const HEAD_START: Duration = Duration::from_millis(100);
 const LOOK: Duration = Duration::from_millis(100);
 /// How often it is measured whether tasks get their turn.
 const BEAT: Duration = Duration::from_millis(5);
-/// Connections that are opened before a run.
-const CONNECTIONS: usize = 32;
+/// Connections that are opened before a run, at least and at most.
+const CONNECTIONS: (usize, usize) = (32, 1024);
+/// Requests that are due so soon after the beginning find a connection of their own.
+const AT_ONCE: Time = Time::from_nanos(100_000_000);
 /// Bodies that are made ahead of their time.
 const AHEAD: usize = 16;
 /// How long answers may still take once a run was interrupted.
@@ -194,8 +196,13 @@ pub fn drive(
         tokens: 0,
         cut: None,
     };
-    runtime.block_on(http.open_ahead(CONNECTIONS.min(of.unwrap_or(1) as usize)));
     driver.make_ahead(requests.classes());
+    let at_once = match requests {
+        Requests::Open(workload) => workload.requests.partition_point(|r| r.arrival <= AT_ONCE),
+        Requests::Closed(_) => driver.ready.len(),
+    };
+    let all = of.map_or(usize::MAX, |of| usize::try_from(of).unwrap_or(usize::MAX));
+    runtime.block_on(http.open_ahead(at_once.clamp(CONNECTIONS.0, CONNECTIONS.1).min(all)));
     let beats = Arc::new(Lateness::default());
     let beating = runtime.spawn(beat(Arc::clone(&beats)));
     let began = Instant::now() + HEAD_START;
@@ -313,8 +320,15 @@ impl Driver<'_> {
         self.source.arriving().next_arrival().is_none_or(|at| due <= at)
     }
 
-    /// Makes bodies of requests that are known beforehand.
+    /// Makes bodies of requests that are known beforehand: of users those with which they begin.
     fn make_ahead(&mut self, classes: &[String]) {
+        while !self.source.is_open()
+            && self.source.arriving().next_arrival() == Some(Time::ZERO)
+            && self.cut.is_none()
+        {
+            let ready = self.take(classes);
+            self.ready.extend(ready);
+        }
         while self.source.is_open() && self.ready.len() < AHEAD {
             if self.cut.is_some() || self.source.arriving().next_arrival().is_none() {
                 break;

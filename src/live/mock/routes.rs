@@ -149,7 +149,8 @@ pub(super) async fn accept(listener: TcpListener, shop: Arc<Shop>, lateness: Arc
         tokio::spawn(async move {
             let service = service_fn(|request| serve(request, Arc::clone(&shop), Arc::clone(&due)));
             let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEADERS_PATIENCE);
+            // Chunks are small: one buffer is less work than a list of them.
+            http.writev(false).timer(TokioTimer::new()).header_read_timeout(HEADERS_PATIENCE);
             // A client that goes away is no error of ours.
             let _ = http.serve_connection(TokioIo::new(timed), service).await;
         });
