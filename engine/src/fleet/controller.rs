@@ -8,7 +8,7 @@ use super::view::FleetView;
 use crate::time::Time;
 
 /// A controller at work.
-pub trait Controller {
+pub trait Controller: Send {
     /// When it wants to be asked next, later than when it was asked last; `None` for never again.
     fn next(&self) -> Option<Time>;
 

@@ -7,6 +7,7 @@
 //! themselves before and after each of their steps (`Fleet::report`).
 
 mod controller;
+mod loads;
 mod member;
 mod router;
 mod setup;

@@ -1,7 +1,6 @@
 //! What drafting asks of memory, and whose drafts are accepted.
 
 use std::fmt::Debug;
-use std::sync::Arc;
 
 use super::EngineInfo;
 use crate::ids::ClassId;
@@ -87,30 +86,5 @@ impl Accepts for Luck {
         drafts: u32,
     ) -> u32 {
         Luck::accepted(self, request, class, position, drafts)
-    }
-}
-
-/// The luck of a replica that is played alone and numbers its requests anew.
-#[derive(Debug)]
-pub(crate) struct Renumbered {
-    pub luck: Arc<dyn Accepts>,
-    /// Each request's number in its fleet.
-    pub ids: Vec<RequestId>,
-}
-
-impl Accepts for Renumbered {
-    fn accepted(
-        &self,
-        request: RequestId,
-        class: ClassId,
-        round: u32,
-        position: u32,
-        drafts: u32,
-    ) -> u32 {
-        self.luck.accepted(self.ids[request.index()], class, round, position, drafts)
-    }
-
-    fn found(&self, request: RequestId, round: u32, most: u32) -> u32 {
-        self.luck.found(self.ids[request.index()], round, most)
     }
 }

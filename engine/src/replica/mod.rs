@@ -25,7 +25,6 @@ mod transfers;
 mod trims;
 mod waiting;
 
-pub(crate) use drafts::Renumbered;
 pub use drafts::{Accepts, DraftSlots};
 pub use one_by_one::{Became, Brought, Leading};
 pub use options::{BatchesOut, EngineInfo, Needs, ReplicaOptions};
@@ -137,8 +136,14 @@ impl Replica {
         self.luck = Some(luck);
     }
 
-    /// Puts an arrived request into the waiting queue.
-    pub(crate) fn arrive(&mut self, id: RequestId, request: &Request, content: Content) -> Handle {
+    /// Puts an arrived request into the waiting queue. Its luck goes by its number in the whole run.
+    pub(crate) fn arrive(
+        &mut self,
+        id: RequestId,
+        number: RequestId,
+        request: &Request,
+        content: Content,
+    ) -> Handle {
         // An answer cut short by max_tokens or the context's length is known to end; only EOS comes
         // as a surprise.
         let tokens = u64::from(request.prompt_tokens) + u64::from(request.output_tokens);
@@ -147,7 +152,7 @@ impl Replica {
         let surprises = by_eos || self.options.ends_unforeseen;
         let lingers = self.options.out.ahead && surprises;
         self.answers_are_met |= content.answer_is_met();
-        let slot = Slot::new(id, request, lingers, content);
+        let slot = Slot { number, ..Slot::new(id, request, lingers, content) };
         let rank = rank_of(&slot);
         let index = match self.vacant.pop() {
             Some(index) => {

@@ -363,7 +363,7 @@ impl Replica {
         slot.own.drafts = 0;
         if brought.samples {
             let luck = self.luck.as_deref().expect("who drafts has luck");
-            slot.own.drafts = luck.found(slot.request, slot.own.samples, most).min(most);
+            slot.own.drafts = luck.found(slot.number, slot.own.samples, most).min(most);
             slot.own.samples += 1;
         }
     }
@@ -387,7 +387,7 @@ impl Sampling<'_> {
         let mut accepted = 0;
         if drafts > 0 && !padded {
             let luck = self.luck.expect("who drafts has luck");
-            accepted = luck.accepted(slot.request, slot.class, own.rounds, own.brought, drafts);
+            accepted = luck.accepted(slot.number, slot.class, own.rounds, own.brought, drafts);
             accepted = accepted.min(drafts);
             own.rounds += 1;
         }

@@ -42,6 +42,8 @@ pub(crate) const NO_LANE: LaneOfReplica = LaneOfReplica(u32::MAX);
 pub(crate) struct Slot {
     pub request: RequestId,
     pub class: ClassId,
+    /// Its number in the whole run: the same wherever it is served.
+    pub number: RequestId,
     /// Tokens computed. While it decodes, the decode set knows better.
     pub done: u32,
     /// Output tokens still to be emitted. While it decodes, as it was when it joined the set.
@@ -130,6 +132,7 @@ impl Slot {
     pub(super) fn new(request: RequestId, r: &Request, lingers: bool, content: Content) -> Slot {
         Slot {
             request,
+            number: request,
             arrival: r.arrival,
             prompt: r.prompt_tokens,
             max_tokens: r.max_tokens,

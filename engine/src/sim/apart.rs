@@ -2,23 +2,30 @@
 //! and no answer brings an arrival. Requests are routed first; each replica then has a clock of its
 //! own, and the parts are put together in the order of the replicas.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use super::Outcome;
 use super::engine::{SimError, SimOptions, part};
 use super::part::Part;
+use super::progress::Done;
 use crate::content::Content;
 use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision, Routing};
 use crate::ids::ReplicaId;
-use crate::replica::{Accepts, Renumbered};
 use crate::request::{Request, RequestId};
 use crate::threads;
 use crate::time::Time;
 use crate::workload::Arriving;
 
-/// Whether replicas can be played apart. The slow path keeps them together, to be compared with.
+/// Whether replicas can be played apart.
 pub(super) fn can_be(
+    setup: &FleetSetup<'_>,
+    arriving: &dyn Arriving,
+    options: &SimOptions<'_>,
+) -> bool {
+    independent(setup, arriving, options) && !setup.routing.router.sees_load()
+}
+
+/// Whether replicas touch each other through their router alone. The slow path keeps them together, to
+/// be compared with.
+pub(super) fn independent(
     setup: &FleetSetup<'_>,
     arriving: &dyn Arriving,
     options: &SimOptions<'_>,
@@ -27,7 +34,6 @@ pub(super) fn can_be(
         && !options.reference
         && arriving.known().is_some()
         && !arriving.answers_bring_arrivals()
-        && !setup.routing.router.sees_load()
         && setup.pools.iter().all(|pool| pool.lockstep <= 1)
         && (setup.controllers)().is_empty()
 }
@@ -44,53 +50,48 @@ pub(super) fn play(
     let all = &*arriving;
     let requests = all.known().unwrap_or_default();
     let routed = Routed::of(requests, all, setup);
-    let (done, run) = (AtomicU64::new(0), AtomicU64::new(0));
-    let pools: Vec<PoolSetup<'_>> = setup
-        .pools
-        .iter()
-        .flat_map(|pool| (0..pool.replicas).map(|_| PoolSetup { replicas: 1, ..*pool }))
-        .collect();
+    let done = Done::default();
+    let pools = setup.pools.iter().flat_map(|pool| (0..pool.replicas).map(move |_| pool));
     let alone = |(ids, pool): (&Vec<RequestId>, &PoolSetup<'_>)| {
-        let (done_here, run_here) = (AtomicU64::new(0), AtomicU64::new(0));
-        let sum = |of_all: &AtomicU64, before: &AtomicU64, here: u64| {
-            let more = here - before.swap(here, Ordering::Relaxed);
-            of_all.fetch_add(more, Ordering::Relaxed) + more
-        };
-        let report = |done_now: u64, run_now: u64| {
-            let all = (sum(&done, &done_here, done_now), sum(&run, &run_here, run_now));
-            options.progress.is_none_or(|progress| progress(all.0, all.1))
-        };
-        let routing = Routing::default();
-        // Luck goes by a request's number in the fleet.
-        let renumbered = |luck: &Arc<dyn Accepts>| -> Arc<dyn Accepts> {
-            Arc::new(Renumbered { luck: luck.clone(), ids: ids.clone() })
-        };
-        let luck = pool.luck.map(renumbered);
-        let pool = PoolSetup { luck: luck.as_ref(), ..*pool };
-        let setup = FleetSetup { pools: vec![pool], routing, ..*setup };
+        let report = done.reporter(&options);
+        let pool = PoolSetup { replicas: 1, ..*pool };
+        let setup = FleetSetup { pools: vec![pool], routing: Routing::default(), ..*setup };
         let options = SimOptions { progress: Some(&report), ..options };
-        let mut part = part(&setup, &mut Listed { all, requests, ids, next: 0 }, options)?;
-        part.rename(ids);
-        Ok(part)
+        let mut part = part(&setup, &mut Listed { all, requests, ids, next: 0 }, options);
+        part.iter_mut().for_each(|part| part.rename(ids));
+        part
     };
-    let played: Vec<Result<Part, SimError>> =
-        threads::spread_map(routed.ids_of.iter().zip(&pools).collect(), alone);
-    let mut parts = Vec::with_capacity(played.len());
-    let mut stuck = None;
-    for ((played, ids), replica) in played.into_iter().zip(&routed.ids_of).zip((0..).map(ReplicaId))
-    {
+    let played = threads::spread_map(routed.ids_of.iter().zip(pools).collect(), alone);
+    let parts = all_or_error(played.into_iter().zip(&routed.ids_of))?;
+    let Routed { routes, places, .. } = routed;
+    Ok(whole(setup, parts, routes, &places))
+}
+
+/// The parts of all replicas, each with the numbers of its requests, or the error that their fleet ends
+/// with.
+pub(super) fn all_or_error<I: AsRef<[RequestId]>>(
+    played: impl Iterator<Item = (Result<Part, SimError>, I)>,
+) -> Result<Vec<Part>, SimError> {
+    let (mut parts, mut first) = (Vec::new(), None);
+    for ((played, ids), replica) in played.zip((0..).map(ReplicaId)) {
         match played {
             Ok(part) => parts.push(part),
-            Err(SimError::Stopped) => return Err(SimError::Stopped),
-            Err(error) => stuck = SimError::first(stuck, error.on(replica, ids)),
+            Err(error) => first = SimError::first(first, error.on(replica, ids.as_ref())),
         }
     }
-    if let Some(stuck) = stuck {
-        return Err(stuck);
-    }
-    let Routed { routes, places, .. } = routed;
+    first.map_or(Ok(parts), Err)
+}
+
+/// The outcome of a fleet of these parts, where each request was sent to one of them and so many were
+/// sent there before it.
+pub(super) fn whole(
+    setup: &FleetSetup<'_>,
+    parts: Vec<Part>,
+    routes: Vec<RouteDecision>,
+    places: &[u32],
+) -> Outcome {
     let whole = Part::put_together(parts, |id| (routes[id].replica, places[id]), places.len());
-    Ok(whole.into_outcome(setup, Some(routes)))
+    whole.into_outcome(setup, Some(routes))
 }
 
 /// Where requests go that arrive up to the horizon.
@@ -151,6 +152,10 @@ impl Arriving for Listed<'_> {
     /// By the numbers of the whole run, in which requests follow each other.
     fn content(&self, request: RequestId) -> Content {
         self.all.content(self.ids[request.index()])
+    }
+
+    fn number(&self, request: RequestId) -> RequestId {
+        self.ids[request.index()]
     }
 
     fn classes(&self) -> &[String] {

@@ -141,6 +141,11 @@ impl Calendar {
         self.awake.push(server);
     }
 
+    /// Whether somebody has something to decide now.
+    pub(super) fn is_anybody_awake(&self) -> bool {
+        !self.awake.is_empty()
+    }
+
     /// Nothing more is due: puts those that were woken in the order in which they decide.
     #[inline]
     pub(super) fn order_awake(&mut self) {

@@ -12,13 +12,13 @@ use super::planner::Planner;
 use super::server::Server;
 use super::tally::Tally;
 use super::turns::{Next, Turns};
-use super::{KvUse, Outcome, Rejection, apart};
+use super::{KvUse, Outcome, Rejection, apart, watched};
 use crate::content::Content;
 use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision};
 use crate::ids::{ControllerId, LaneId, PoolId, ReplicaId};
 use crate::replica::{BatchesOut, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::units::Duration;
 use crate::workload::Arriving;
 
@@ -111,9 +111,10 @@ impl SimError {
     }
 }
 
-/// Plays `arriving` on a fleet. Where neither the router looks at the replicas nor an answer brings
-/// an arrival, replicas are played in parallel on the threads of whoever calls; the outcome is the
-/// same.
+/// Plays `arriving` on a fleet. Where no answer brings an arrival, each replica has a clock of its own:
+/// those that the router does not look at are played in parallel on the threads of whoever calls, and
+/// those whose outstanding requests it counts are brought up to date when it has to know. The outcome
+/// is the same.
 ///
 /// # Errors
 /// When a policy gets stuck.
@@ -124,6 +125,9 @@ pub fn play_fleet(
 ) -> Result<Outcome, SimError> {
     if apart::can_be(setup, arriving, &options) {
         return apart::play(setup, arriving, options);
+    }
+    if watched::can_be(setup, arriving, &options) {
+        return watched::play(setup, arriving, options);
     }
     together(setup, arriving, options)
 }
@@ -249,6 +253,12 @@ impl<'a> Engine<'a> {
                 What::Tick(controller) => self.ask(controller),
             }
         }
+        self.let_decide(arriving)
+    }
+
+    /// Lets all decide who were woken.
+    #[inline]
+    fn let_decide(&mut self, arriving: &mut dyn Arriving) -> Result<(), SimError> {
         self.calendar.order_awake();
         while let Some(server) = self.calendar.decides() {
             self.decide(server, arriving);
@@ -259,9 +269,62 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
+    /// Does all that happens before `until`, and ends what is over then: what is to be decided at that
+    /// instant waits for its arrivals. Nobody arrives before.
+    ///
+    /// # Errors
+    /// When a policy preempts without end.
+    pub(super) fn bring_to(
+        &mut self,
+        until: Time,
+        arriving: &mut dyn Arriving,
+    ) -> Result<(), SimError> {
+        while self.calendar.now() < until {
+            self.let_decide(arriving)?;
+            self.report_progress()?;
+            let Some(next) = self.calendar.next(None).filter(|&at| at <= until.min(self.horizon))
+            else {
+                break;
+            };
+            self.calendar.turn_to(next);
+            while let Some(what) = self.calendar.due(None) {
+                match what {
+                    What::StepEnds(server) => self.end_step(server, arriving),
+                    What::StageFree(server) => self.calendar.wake(server),
+                    What::Arrives | What::Tick(_) => unreachable!("neither is in the calendar"),
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Tells the tokens of a replica's step in flight, which are there before it is over.
     pub(super) fn tell_early(&mut self, index: ReplicaId) {
         self.servers[index.index()].tell_early(&mut self.tally);
+    }
+
+    /// Lets the next request in, `now`: all that happened before has been [done](Engine::bring_to).
+    pub(super) fn let_in_at(&mut self, now: Time, arriving: &mut dyn Arriving) {
+        self.calendar.turn_to(now);
+        self.let_in(arriving);
+    }
+
+    /// When something happens next, if nobody arrives: until then no request leaves. `NEVER` where
+    /// nothing is left to do.
+    pub(super) fn next_event(&self) -> Time {
+        match self.calendar.is_anybody_awake() {
+            true => self.calendar.now() + Span::from_nanos(1),
+            false => self.calendar.next(None).unwrap_or(Time::NEVER),
+        }
+    }
+
+    /// Until when surely no request leaves, if nobody arrives, and nobody has since the last decision.
+    pub(super) fn nobody_leaves_before(&mut self) -> Time {
+        match &mut self.servers[..] {
+            [Server::Whole(lane)] if !self.calendar.is_anybody_awake() => lane.repeats_until(),
+            _ => None,
+        }
+        .unwrap_or_else(|| self.next_event())
     }
 
     fn end_step(&mut self, index: ReplicaId, arriving: &mut dyn Arriving) {
@@ -315,7 +378,7 @@ impl<'a> Engine<'a> {
         } else {
             Content::default()
         };
-        server.replica_mut().arrive(id, &request, content);
+        server.replica_mut().arrive(id, arriving.number(id), &request, content);
         if server.can_decide() {
             self.calendar.wake(index);
         }
@@ -372,6 +435,8 @@ impl<'a> Engine<'a> {
         SimError::Thrashing { at: self.calendar.now(), replica, count: present.len(), first }
     }
 
+    /// # Errors
+    /// Where replicas stand still although requests are there: the one that did so first.
     pub(super) fn nobody_is_stuck(&self) -> Result<(), SimError> {
         let since = self.stands_since.iter().zip((0..).map(ReplicaId));
         let Some((&at, replica)) = since.min().filter(|(since, _)| **since != Time::NEVER) else {

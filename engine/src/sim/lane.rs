@@ -261,19 +261,52 @@ impl<'a> Lane<'a> {
         }
     }
 
+    /// Until when the policy's decision surely repeats, where it does, if nobody arrives: nobody ends
+    /// before. No further than it looks ahead at a time.
+    pub(super) fn repeats_until(&mut self) -> Option<Time> {
+        let keep_free = self.repeats_with()?;
+        let most = PRICED_TOGETHER as u32;
+        let decode_steps = self.replica.quiet_decode_steps(keep_free, most);
+        let step = self.running.as_ref()?;
+        let (reads, requests, kv) = self.repeated(step);
+        let mut times = std::mem::take(&mut self.times);
+        let ahead = &mut times[..decode_steps as usize];
+        reads.price(self.cost, requests, kv, ahead);
+        let end = ahead.iter().fold(step.end, |end, &time| self.ends(end, time).1);
+        self.times = times;
+        Some(end)
+    }
+
+    /// Free blocks with which the decision of the step in flight, and of the one planned, repeats.
+    fn repeats_with(&self) -> Option<u32> {
+        let quiet = |plan: &Plan| plan.repeats.filter(|_| plan.ending.is_empty());
+        let in_flight = quiet(&self.running.as_ref()?.plan)?;
+        match self.planned_ahead {
+            true => self.planned.as_deref().and_then(quiet),
+            false => Some(in_flight),
+        }
+    }
+
+    /// What the steps read that repeat the one in flight, by how many requests, and the KV entries of
+    /// the first.
+    fn repeated(&self, step: &InFlight) -> (Repeated, u32, u64) {
+        // What was planned ahead is the first of them; the replica has it behind it.
+        let first = self.planned.as_deref().unwrap_or(&step.plan);
+        let behind = u32::from(self.planned_ahead);
+        let reads = Repeated {
+            planned: first.reads.filter(|_| behind > 0),
+            next: self.replica.next_reads(),
+            behind,
+        };
+        let kv = first.decode_kv_tokens + u64::from(first.decodes) * u64::from(1 - behind);
+        (reads, first.decodes, kv)
+    }
+
     /// Advances decode step after decode step while the policy's decision repeats, nothing ends,
     /// memory suffices and nobody arrives. The same as ending and deciding each step, without
     /// asking.
     fn run_ahead(&mut self, limit: Limit, tally: &mut Tally) {
-        let Some(step) = &self.running else { return };
-        let quiet = |plan: &Plan| plan.repeats.filter(|_| plan.ending.is_empty());
-        let Some(mut keep_free) = quiet(&step.plan) else { return };
-        if self.planned_ahead {
-            match self.planned.as_deref().and_then(quiet) {
-                Some(keep) => keep_free = keep,
-                None => return,
-            }
-        }
+        let Some(keep_free) = self.repeats_with() else { return };
         let mut step = self.running.take().expect("a step is in flight");
         while step.end < limit.before && step.end <= limit.horizon {
             // About as many as there is time for, so that few are priced for nothing.
@@ -290,16 +323,9 @@ impl<'a> Lane<'a> {
 
     /// `most` further decode steps, or as many as begin within the limit, at least one.
     fn repeat(&mut self, step: &mut InFlight, most: u32, limit: Limit, tally: &mut Tally) {
-        // What was planned ahead is the first of them; the replica has it behind it.
-        let first = self.planned.as_deref().unwrap_or(&step.plan);
-        let (requests, behind) = (first.decodes, u32::from(self.planned_ahead));
+        let (reads, requests, kv) = self.repeated(step);
+        let behind = reads.behind;
         let more = |decode_steps: u32| u64::from(requests) * u64::from(decode_steps);
-        let kv = first.decode_kv_tokens + more(1 - behind);
-        let reads = Repeated {
-            planned: first.reads.filter(|_| behind > 0),
-            next: self.replica.next_reads(),
-            behind,
-        };
         let mut times = std::mem::take(&mut self.times);
         reads.price(self.cost, requests, kv, &mut times[..most as usize]);
         if let Some(planned) = &mut self.planned {

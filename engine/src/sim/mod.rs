@@ -12,12 +12,14 @@ mod own_tokens;
 mod part;
 mod pipeline;
 mod planner;
+mod progress;
 mod replay;
 mod reports;
 mod server;
 mod tally;
 mod told;
 mod turns;
+mod watched;
 
 pub use crate::replica::Scheduled;
 pub use engine::{SimError, SimOptions, play_fleet};

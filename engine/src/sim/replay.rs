@@ -335,7 +335,7 @@ impl Replay {
             }
             let origin = |id: RequestId| self.origins[id.index()].clone();
             let content = Content::of(id, self.block_tokens, origin);
-            let handle = self.replica.arrive(id, &request, content);
+            let handle = self.replica.arrive(id, id, &request, content);
             let transfer = next.transfer;
             self.replica.is_remote(
                 handle,

@@ -53,6 +53,11 @@ pub trait Arriving: Sync {
     /// What the tokens of a taken request are, as far as others can have the same ones.
     fn content(&self, request: RequestId) -> Content;
 
+    /// The number of a taken request in the whole run, by which its luck is drawn.
+    fn number(&self, request: RequestId) -> RequestId {
+        request
+    }
+
     /// Class names; at least one.
     fn classes(&self) -> &[String];
 }

@@ -7,7 +7,7 @@ pub(super) struct LeastRequests;
 
 impl Router for LeastRequests {
     fn choose(&mut self, _: &Asked, fleet: &FleetView<'_>) -> RouteDecision {
-        let (replica, requests) = fleet.least(|replica| fleet.requests(replica));
-        RouteDecision::new(replica, RouteReason::FewestRequests(requests))
+        let replica = fleet.with_fewest_requests();
+        RouteDecision::new(replica, RouteReason::FewestRequests(fleet.requests(replica)))
     }
 }

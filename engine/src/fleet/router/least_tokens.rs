@@ -7,7 +7,7 @@ pub(super) struct LeastTokens;
 
 impl Router for LeastTokens {
     fn choose(&mut self, _: &Asked, fleet: &FleetView<'_>) -> RouteDecision {
-        let (replica, tokens) = fleet.least(|replica| fleet.tokens(replica));
-        RouteDecision::new(replica, RouteReason::FewestTokens(tokens))
+        let replica = fleet.with_fewest_tokens();
+        RouteDecision::new(replica, RouteReason::FewestTokens(fleet.tokens(replica)))
     }
 }

@@ -130,7 +130,7 @@ impl RouterKind {
 }
 
 /// A router at work: one implementation a file.
-pub(super) trait Router: std::fmt::Debug {
+pub(super) trait Router: std::fmt::Debug + Send {
     /// Chooses a replica of the fleet for the next request in order of arrival.
     fn choose(&mut self, asked: &Asked, fleet: &FleetView<'_>) -> RouteDecision;
 

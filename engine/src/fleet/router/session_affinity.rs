@@ -20,8 +20,8 @@ impl Router for SessionAffinity {
         if let Some(&home) = self.homes.get(&session) {
             return RouteDecision::new(home, RouteReason::SameSession);
         }
-        let (replica, requests) = fleet.least(|replica| fleet.requests(replica));
+        let replica = fleet.with_fewest_requests();
         self.homes.insert(session, replica);
-        RouteDecision::new(replica, RouteReason::NewSession(requests))
+        RouteDecision::new(replica, RouteReason::NewSession(fleet.requests(replica)))
     }
 }

@@ -1,0 +1,253 @@
+//! Replicas whose router counts what is outstanding at each, every one on a clock of its own.
+//!
+//! What the router sees of a replica changes only when a request is sent there or comes to its end
+//! there. So a replica need not be played along with the others: it is brought up to date when a
+//! request is sent to it, and before the router chooses at an instant at which a request may have left
+//! it. Until when none can is known where its policy's decision repeats, step after step, and nobody
+//! ends; else it is the end of the step in flight.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::Outcome;
+use super::apart::{all_or_error, independent, whole};
+use super::engine::{Engine, SimError, SimOptions};
+use super::progress::Done;
+use crate::content::Content;
+use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision, Routing};
+use crate::ids::ReplicaId;
+use crate::request::{Request, RequestId};
+use crate::threads;
+use crate::time::{Span, Time};
+use crate::workload::Arriving;
+
+/// Whether replicas can be played so.
+pub(super) fn can_be(
+    setup: &FleetSetup<'_>,
+    arriving: &dyn Arriving,
+    options: &SimOptions<'_>,
+) -> bool {
+    let router = &setup.routing.router;
+    independent(setup, arriving, options) && router.sees_load() && !router.hears_engines()
+}
+
+/// Plays them.
+///
+/// # Errors
+/// When a policy gets stuck.
+pub(super) fn play(
+    setup: &FleetSetup<'_>,
+    arriving: &mut dyn Arriving,
+    options: SimOptions<'_>,
+) -> Result<Outcome, SimError> {
+    let all = &*arriving;
+    let requests = all.known().unwrap_or_default();
+    let done = Done::default();
+    let reports: Vec<_> = (0..setup.replicas()).map(|_| done.reporter(&options)).collect();
+    let pools = setup.pools.iter().flat_map(|pool| (0..pool.replicas).map(move |_| pool));
+    let replicas = pools
+        .zip(&reports)
+        .map(|(pool, report)| {
+            let pool = PoolSetup { replicas: 1, ..*pool };
+            let alone = FleetSetup { pools: vec![pool], routing: Routing::default(), ..*setup };
+            let sent = Sent {
+                all,
+                requests,
+                ids: Vec::new(),
+                taken: 0,
+                until: Time::ZERO,
+                left: Vec::new(),
+            };
+            let engine =
+                Engine::new(&alone, &sent, SimOptions { progress: Some(report), ..options });
+            Watched { engine, sent }
+        })
+        .collect();
+    let members = setup.members();
+    let mut fleet = Fleet::new(&setup.routing, members, all.classes(), Vec::new());
+    let mut watch = Watch { due: Due::of(setup.replicas()), replicas };
+    let horizon = setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span);
+    let (mut routes, mut places) = (Vec::new(), Vec::new());
+    for (request, id) in requests.iter().zip((0..).map(RequestId)) {
+        let now = request.arrival;
+        if now > horizon {
+            break;
+        }
+        watch.bring_to(now, &mut fleet)?;
+        let route = fleet.route(id, request, all.session(id));
+        routes.push(route);
+        places.push(watch.send(id, route.replica, now, &mut fleet)?);
+    }
+    finish(setup, watch, (routes, &places))
+}
+
+/// Plays all to their end, where nobody has to know of the others any more.
+fn finish(
+    setup: &FleetSetup<'_>,
+    watch: Watch<'_>,
+    (routes, places): (Vec<RouteDecision>, &[u32]),
+) -> Result<Outcome, SimError> {
+    let played = threads::spread_map(watch.replicas, |mut replica| {
+        let ended = replica.bring_to(Time::NEVER).and_then(|()| replica.engine.nobody_is_stuck());
+        let ids = replica.sent.ids;
+        let part = ended.map(|()| {
+            let mut part = replica.engine.close();
+            part.rename(&ids);
+            part
+        });
+        (part, ids)
+    });
+    Ok(whole(setup, all_or_error(played.into_iter())?, routes, places))
+}
+
+/// The replicas, and when to look at each.
+struct Watch<'a> {
+    replicas: Vec<Watched<'a>>,
+    due: Due,
+}
+
+impl Watch<'_> {
+    /// Brings those up to date that a request may have left by `now`.
+    fn bring_to(&mut self, now: Time, fleet: &mut Fleet) -> Result<(), SimError> {
+        while let Some(id) = self.due.take(now) {
+            self.bring_one(id, now, fleet)?;
+            let next = self.replicas[id.index()].engine.nobody_leaves_before();
+            debug_assert!(next > now, "it has been brought up to date");
+            self.due.set(id, next);
+        }
+        Ok(())
+    }
+
+    fn bring_one(&mut self, id: ReplicaId, now: Time, fleet: &mut Fleet) -> Result<(), SimError> {
+        let replica = &mut self.replicas[id.index()];
+        if let Err(error) = replica.bring_to(now) {
+            return Err(self.first_of_all(id, error));
+        }
+        replica.sent.left.drain(..).for_each(|request| fleet.leave(request));
+        Ok(())
+    }
+
+    /// Sends a request to a replica, `now`; tells how many went there before.
+    fn send(
+        &mut self,
+        request: RequestId,
+        id: ReplicaId,
+        now: Time,
+        fleet: &mut Fleet,
+    ) -> Result<u32, SimError> {
+        self.bring_one(id, now, fleet)?;
+        let replica = &mut self.replicas[id.index()];
+        replica.sent.ids.push(request);
+        replica.engine.let_in_at(now, &mut replica.sent);
+        replica.sent.left.drain(..).for_each(|rejected| fleet.leave(rejected));
+        // What was about to repeat may not any more.
+        self.due.set(id, replica.engine.next_event());
+        Ok(replica.sent.taken as u32 - 1)
+    }
+
+    /// A replica has come to an error: the others, which may be behind it in time, may have come to one
+    /// before.
+    fn first_of_all(&mut self, of: ReplicaId, error: SimError) -> SimError {
+        let until = match error {
+            SimError::Thrashing { at, .. } | SimError::Stuck { at, .. } => at,
+            SimError::Stopped => return error,
+        };
+        let mut first = error.on(of, &self.replicas[of.index()].sent.ids);
+        let others = self.replicas.iter_mut().zip((0..).map(ReplicaId));
+        for (replica, id) in others.filter(|&(_, id)| id != of) {
+            if let Err(error) = replica.bring_to(until + Span::from_nanos(1)) {
+                let error = error.on(id, &replica.sent.ids);
+                first = SimError::first(Some(first), error).expect("one of two");
+            }
+        }
+        first
+    }
+}
+
+/// A replica that is played alone.
+struct Watched<'a> {
+    engine: Engine<'a>,
+    sent: Sent<'a>,
+}
+
+impl Watched<'_> {
+    fn bring_to(&mut self, until: Time) -> Result<(), SimError> {
+        self.sent.until = until;
+        self.engine.bring_to(until, &mut self.sent)
+    }
+}
+
+/// When the router has to look at each replica again.
+struct Due {
+    at: Vec<Time>,
+    /// Entries that are no longer their replica's are skipped.
+    order: BinaryHeap<Reverse<(Time, ReplicaId)>>,
+}
+
+impl Due {
+    fn of(replicas: u32) -> Due {
+        Due { at: vec![Time::NEVER; replicas as usize], order: BinaryHeap::new() }
+    }
+
+    fn set(&mut self, replica: ReplicaId, at: Time) {
+        if std::mem::replace(&mut self.at[replica.index()], at) != at && at != Time::NEVER {
+            self.order.push(Reverse((at, replica)));
+        }
+    }
+
+    /// One that is due by `now`.
+    fn take(&mut self, now: Time) -> Option<ReplicaId> {
+        while let Some(&Reverse((at, replica))) = self.order.peek()
+            && at <= now
+        {
+            self.order.pop();
+            if self.at[replica.index()] == at {
+                self.at[replica.index()] = Time::NEVER;
+                return Some(replica);
+            }
+        }
+        None
+    }
+}
+
+/// The requests that were sent to one replica, which count anew from 0.
+struct Sent<'a> {
+    all: &'a dyn Arriving,
+    requests: &'a [Request],
+    /// By their numbers in the fleet.
+    ids: Vec<RequestId>,
+    taken: usize,
+    /// Until when nobody arrives.
+    until: Time,
+    /// Those that have come to their end, and nobody has heard of it.
+    left: Vec<RequestId>,
+}
+
+impl Arriving for Sent<'_> {
+    fn next_arrival(&self) -> Option<Time> {
+        Some(self.until)
+    }
+
+    fn take(&mut self) -> Request {
+        let id = self.ids[self.taken];
+        self.taken += 1;
+        self.requests[id.index()]
+    }
+
+    fn finished(&mut self, request: RequestId, _at: Time) {
+        self.left.push(self.ids[request.index()]);
+    }
+
+    /// By the numbers of the whole run, in which requests follow each other.
+    fn content(&self, request: RequestId) -> Content {
+        self.all.content(self.ids[request.index()])
+    }
+
+    fn number(&self, request: RequestId) -> RequestId {
+        self.ids[request.index()]
+    }
+
+    fn classes(&self) -> &[String] {
+        self.all.classes()
+    }
+}
