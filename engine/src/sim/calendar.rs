@@ -108,6 +108,12 @@ impl Calendar {
         }
     }
 
+    /// The only event to come is later.
+    pub(super) fn put_off(&mut self, what: What, at: Time) {
+        debug_assert!(self.first.what == what && self.first.at < at && self.rest.is_empty());
+        self.first = Event { at, what };
+    }
+
     /// A controller is to be asked then. That alone is nothing to come: a run ends when nothing else
     /// is.
     pub(super) fn ask(&mut self, controller: ControllerId, at: Time) {

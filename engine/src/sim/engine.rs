@@ -270,7 +270,7 @@ impl<'a> Engine<'a> {
     }
 
     /// Does all that happens before `until`, and ends what is over then: what is to be decided at that
-    /// instant waits for its arrivals. Nobody arrives before.
+    /// instant waits for its arrivals. Nobody arrives before. Tells whether something was decided.
     ///
     /// # Errors
     /// When a policy preempts without end.
@@ -278,8 +278,10 @@ impl<'a> Engine<'a> {
         &mut self,
         until: Time,
         arriving: &mut dyn Arriving,
-    ) -> Result<(), SimError> {
+    ) -> Result<bool, SimError> {
+        let mut decides = false;
         while self.calendar.now() < until {
+            decides |= self.calendar.is_anybody_awake();
             self.let_decide(arriving)?;
             self.report_progress()?;
             let Some(next) = self.calendar.next(None).filter(|&at| at <= until.min(self.horizon))
@@ -295,7 +297,22 @@ impl<'a> Engine<'a> {
                 }
             }
         }
-        Ok(())
+        Ok(decides)
+    }
+
+    /// Goes on with a decision that repeats, up to `until`: nobody has arrived since it was made.
+    pub(super) fn go_on_to(&mut self, until: Time) {
+        let limit = Limit { before: until, horizon: self.horizon };
+        if let [Server::Whole(lane)] = &mut self.servers[..]
+            && !self.calendar.is_anybody_awake()
+            && let Some(before) = lane.end()
+        {
+            lane.run_ahead(limit, &mut self.tally);
+            let end = lane.end().expect("a step is in flight");
+            if end != before {
+                self.calendar.put_off(What::StepEnds(ReplicaId(0)), end);
+            }
+        }
     }
 
     /// Tells the tokens of a replica's step in flight, which are there before it is over.

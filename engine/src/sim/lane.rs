@@ -5,6 +5,8 @@
 //! Asynchronous: a step lasts the longer of the two; step k + 1 is planned when step k starts, with
 //! the arrivals up to then, and tokens appear at the end of the GPU part.
 
+use std::ops::Range;
+
 use super::planner::{Instants, Planner};
 use super::tally::Tally;
 use crate::cost::{BatchShape, CostModel, IterationTime};
@@ -32,6 +34,8 @@ pub(super) struct Lane<'a> {
     asked: bool,
     /// Kept for the decode steps of a stretch.
     times: Box<[IterationTime]>,
+    /// Which of them are those of the steps that repeat the one in flight.
+    priced: Range<usize>,
     /// GPU time of all steps so far.
     pub gpu_busy: Span,
 }
@@ -107,6 +111,7 @@ impl<'a> Lane<'a> {
             planned_at: Time::ZERO,
             asked: false,
             times: vec![IterationTime::default(); PRICED_TOGETHER].into(),
+            priced: 0..0,
             gpu_busy: Span::ZERO,
         }
     }
@@ -149,6 +154,7 @@ impl<'a> Lane<'a> {
     pub(super) fn end_step(&mut self, tally: &mut Tally, finished: impl FnMut(RequestId, Time)) {
         let Some(step) = self.running.take() else { return };
         self.asked = false;
+        self.priced = 0..0;
         self.planner.end(step.plan, step.tokens_at, &mut self.replica, tally, finished);
     }
 
@@ -265,16 +271,26 @@ impl<'a> Lane<'a> {
     /// before. No further than it looks ahead at a time.
     pub(super) fn repeats_until(&mut self) -> Option<Time> {
         let keep_free = self.repeats_with()?;
-        let most = PRICED_TOGETHER as u32;
-        let decode_steps = self.replica.quiet_decode_steps(keep_free, most);
-        let step = self.running.as_ref()?;
-        let (reads, requests, kv) = self.repeated(step);
-        let mut times = std::mem::take(&mut self.times);
-        let ahead = &mut times[..decode_steps as usize];
-        reads.price(self.cost, requests, kv, ahead);
+        let step = self.running.take()?;
+        self.price_ahead(&step, keep_free, PRICED_TOGETHER as u32);
+        let ahead = &self.times[self.priced.clone()];
         let end = ahead.iter().fold(step.end, |end, &time| self.ends(end, time).1);
-        self.times = times;
+        self.running = Some(step);
         Some(end)
+    }
+
+    /// Prices the steps that repeat the one in flight, about as many as are asked for, where those to
+    /// come are not priced yet.
+    fn price_ahead(&mut self, step: &InFlight, keep_free: u32, most: u32) {
+        if self.priced.is_empty() {
+            let decode_steps = self.replica.quiet_decode_steps(keep_free, most) as usize;
+            if decode_steps == 0 {
+                return;
+            }
+            let (reads, requests, kv) = self.repeated(step);
+            reads.price(self.cost, requests, kv, &mut self.times[..decode_steps]);
+            self.priced = 0..decode_steps;
+        }
     }
 
     /// Free blocks with which the decision of the step in flight, and of the one planned, repeats.
@@ -305,29 +321,28 @@ impl<'a> Lane<'a> {
     /// Advances decode step after decode step while the policy's decision repeats, nothing ends,
     /// memory suffices and nobody arrives. The same as ending and deciding each step, without
     /// asking.
-    fn run_ahead(&mut self, limit: Limit, tally: &mut Tally) {
+    pub(super) fn run_ahead(&mut self, limit: Limit, tally: &mut Tally) {
         let Some(keep_free) = self.repeats_with() else { return };
         let mut step = self.running.take().expect("a step is in flight");
         while step.end < limit.before && step.end <= limit.horizon {
             // About as many as there is time for, so that few are priced for nothing.
             let pace = step.end.since(step.began).as_nanos().max(1);
             let room = limit.before.since(step.end).as_nanos() / pace + 1;
-            let most = room.min(PRICED_TOGETHER as u64) as u32;
-            match self.replica.quiet_decode_steps(keep_free, most) {
-                0 => break,
-                decode_steps => self.repeat(&mut step, decode_steps, limit, tally),
+            self.price_ahead(&step, keep_free, room.min(PRICED_TOGETHER as u64) as u32);
+            if self.priced.is_empty() {
+                break;
             }
+            self.repeat(&mut step, limit, tally);
         }
         self.running = Some(step);
     }
 
-    /// `most` further decode steps, or as many as begin within the limit, at least one.
-    fn repeat(&mut self, step: &mut InFlight, most: u32, limit: Limit, tally: &mut Tally) {
+    /// Further decode steps, those that are priced or as many as begin within the limit, at least one.
+    fn repeat(&mut self, step: &mut InFlight, limit: Limit, tally: &mut Tally) {
         let (reads, requests, kv) = self.repeated(step);
         let behind = reads.behind;
         let more = |decode_steps: u32| u64::from(requests) * u64::from(decode_steps);
-        let mut times = std::mem::take(&mut self.times);
-        reads.price(self.cost, requests, kv, &mut times[..most as usize]);
+        let times = std::mem::take(&mut self.times);
         if let Some(planned) = &mut self.planned {
             std::mem::swap(planned, &mut step.plan);
             planned.clone_decision(&step.plan);
@@ -336,7 +351,7 @@ impl<'a> Lane<'a> {
         let mut steps = tally.steps(self.planner.lane);
         let mut used = self.replica.used_after(0);
         let mut decode_steps = 0;
-        for &time in &times[..most as usize] {
+        for &time in &times[self.priced.clone()] {
             if step.end >= limit.before || step.end > limit.horizon {
                 break;
             }
@@ -373,6 +388,7 @@ impl<'a> Lane<'a> {
             planned.kv_used = self.replica.used_after(0);
         }
         self.times = times;
+        self.priced.start += decode_steps as usize;
         tally.count_repeats(&step.plan, decode_steps.into());
     }
 

@@ -60,7 +60,7 @@ pub(super) fn play(
             };
             let engine =
                 Engine::new(&alone, &sent, SimOptions { progress: Some(report), ..options });
-            Watched { engine, sent }
+            Watched { engine, sent, as_decided: false }
         })
         .collect();
     let members = setup.members();
@@ -111,7 +111,7 @@ impl Watch<'_> {
     fn bring_to(&mut self, now: Time, fleet: &mut Fleet) -> Result<(), SimError> {
         while let Some(id) = self.due.take(now) {
             self.bring_one(id, now, fleet)?;
-            let next = self.replicas[id.index()].engine.nobody_leaves_before();
+            let next = self.replicas[id.index()].nobody_leaves_before();
             debug_assert!(next > now, "it has been brought up to date");
             self.due.set(id, next);
         }
@@ -139,9 +139,9 @@ impl Watch<'_> {
         let replica = &mut self.replicas[id.index()];
         replica.sent.ids.push(request);
         replica.engine.let_in_at(now, &mut replica.sent);
+        replica.as_decided = false;
         replica.sent.left.drain(..).for_each(|rejected| fleet.leave(rejected));
-        // What was about to repeat may not any more.
-        self.due.set(id, replica.engine.next_event());
+        self.due.set(id, replica.nobody_leaves_before());
         Ok(replica.sent.taken as u32 - 1)
     }
 
@@ -168,12 +168,26 @@ impl Watch<'_> {
 struct Watched<'a> {
     engine: Engine<'a>,
     sent: Sent<'a>,
+    /// Whether nobody has been sent there since something was decided.
+    as_decided: bool,
 }
 
 impl Watched<'_> {
     fn bring_to(&mut self, until: Time) -> Result<(), SimError> {
+        if self.as_decided {
+            self.engine.go_on_to(until);
+        }
         self.sent.until = until;
-        self.engine.bring_to(until, &mut self.sent)
+        self.as_decided |= self.engine.bring_to(until, &mut self.sent)?;
+        Ok(())
+    }
+
+    /// Until when surely no request leaves, if nobody arrives.
+    fn nobody_leaves_before(&mut self) -> Time {
+        match self.as_decided {
+            true => self.engine.nobody_leaves_before(),
+            false => self.engine.next_event(),
+        }
     }
 }
 
