@@ -8,7 +8,8 @@
 
 use std::sync::Arc;
 
-use crate::kv::BlockKey;
+use crate::kv::chain::{Ids as BlockIdsOf, Names, Run, Widths};
+use crate::kv::{BlockKey, Chain};
 use crate::request::{BlockIds, RequestId};
 
 /// A stretch of a table of content ids, shared with all who have it.
@@ -134,6 +135,12 @@ impl Content {
         self.answer_is_met
     }
 
+    /// Whether ids say what tokens behind its first `prompt` are, so that others may have the same
+    /// by name.
+    pub(crate) fn names_beyond(&self, prompt: u32) -> bool {
+        self.stretches.iter().any(|stretch| stretch.ids.is_some() && stretch.covers > prompt)
+    }
+
     /// Its tokens from the first on, as stretches: where each ends, whose it is, its ids and the
     /// tokens that these cover. Nothing where all tokens are its own.
     pub(crate) fn stretches(&self) -> impl Iterator<Item = (u32, RequestId, Option<&Ids>, u32)> {
@@ -181,6 +188,47 @@ impl Content {
             Some((id, end)) => Piece { what: (id, true), end: end.min(stretch.end) },
             None => Piece { what: (stretch.request.0.into(), false), end: stretch.end },
         }
+    }
+
+    /// What its blocks of `block_tokens` tokens contain, where `ahead` tokens behind a block belong to what
+    /// it is, too: the same as [`key`](Self::key) says of each.
+    pub(crate) fn chain(&self, block_tokens: u32, ahead: u32) -> Chain {
+        let own = self.request.0.into();
+        if self.stretches.is_empty() {
+            return Chain::own(own, self.answer_is_met);
+        }
+        let widths = Widths { block_tokens, ahead, id_tokens: self.id_tokens };
+        let mut runs: Vec<Run> = Vec::with_capacity(2 * self.stretches.len() + 1);
+        let mut push = |end: u32, names| {
+            if runs.last().is_none_or(|last| last.end < end) {
+                runs.push(Run { end, names });
+            }
+        };
+        for stretch in &self.stretches {
+            let end = match stretch.end {
+                u32::MAX => Run::NO_END,
+                tokens => widths.blocks_within(tokens),
+            };
+            if let Some(ids) = stretch.ids.as_ref().filter(|_| self.id_tokens > 0) {
+                let named = ids.place.len.saturating_mul(self.id_tokens).min(stretch.covers);
+                let (table, start) = (Arc::clone(&ids.table), ids.place.start);
+                let names = Names::Ids(BlockIdsOf { table, start, widths });
+                push(widths.blocks_within(named).min(end), names);
+            }
+            push(end, Names::Own(stretch.request.0.into()));
+        }
+        push(Run::NO_END, Names::Own(own));
+        // A run of no blocks in front is none.
+        runs.retain(|run| run.end > 0);
+        let alone = match self.answer_is_met {
+            true => u32::MAX,
+            false => match &runs[..] {
+                [.., before, Run { names: Names::Own(last), .. }] if *last == own => before.end,
+                [Run { names: Names::Own(last), .. }] if *last == own => 0,
+                _ => u32::MAX,
+            },
+        };
+        Chain::of(runs, alone)
     }
 
     /// The key of the request's block `index`, where all tokens before `end` make up what it is.
@@ -263,6 +311,31 @@ mod tests {
         assert_eq!(keys(&content(1, &origins), 6, 0), second);
         let third = [&second[..], &[own(1, 6), own(1, 7), own(2, 8)]].concat();
         assert_eq!(keys(&content(2, &origins), 9, 0), third);
+    }
+
+    #[test]
+    fn a_chain_says_of_every_block_what_its_key_is() {
+        let system = Origin { ids: Ids::all(vec![7, 8, 9]), covers: 40, ..Origin::default() };
+        let second = Origin { parent: follows(0, 70), ..Origin::default() };
+        let third = Origin { parent: follows(1, 130), answer_is_met: true, ..Origin::default() };
+        let ids = (0..9).collect();
+        let other = Origin { ids: Ids::all(ids), covers: 1000, ..Origin::default() };
+        let tail = Origin { parent: follows(3, 10), ..Origin::default() };
+        let origins = [system, second, third, other, tail, Origin::default()];
+        for (request, block_tokens, ahead) in
+            (0..6).flat_map(|r| [(r, 16, 0), (r, 16, 1), (r, 16, 20), (r, 5, 0), (r, 48, 3)])
+        {
+            let content = content(request, &origins);
+            let chain = content.chain(block_tokens, ahead);
+            for index in 0..40 {
+                let end = u64::from((index + 1) * block_tokens + ahead);
+                let key = content.key(index, end);
+                assert_eq!(chain.key(index), key, "{request} {block_tokens} {ahead}");
+                let alone = key.id == u64::from(request) && !key.shared && request != 2;
+                let says = index >= chain.private_from();
+                assert_eq!(says, alone, "{request} {block_tokens} {ahead} {index}");
+            }
+        }
     }
 
     #[test]

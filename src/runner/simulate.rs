@@ -56,7 +56,8 @@ impl Simulate for Simulator {
         options: PlayOptions<'_>,
     ) -> Result<Outcome, PlayError> {
         let own_alone = finds_own_blocks_alone(experiment, scheduler, requests);
-        if own_alone && !options.reference {
+        let by_blocks = || experiment.fleet().iter().any(|pool| !pool.engine.kv_groups.is_one());
+        if own_alone && !options.reference && by_blocks() {
             // Where nobody was preempted nobody came back to look: it is as with every block named.
             match play(experiment, scheduler, requests, options, Blocks::Counted) {
                 Ok(outcome) if outcome.kv.preemptions == 0 => return Ok(outcome),

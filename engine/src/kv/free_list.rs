@@ -55,6 +55,13 @@ impl FreeList {
         self.len -= 1;
     }
 
+    /// Block numbers from the front on.
+    #[cfg(test)]
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        let some = |block: u32| (block != NONE).then_some(block);
+        std::iter::successors(some(self.head), move |&block| some(self.next[block as usize]))
+    }
+
     fn insert_between(&mut self, prev: u32, block: u32, next: u32) {
         self.link(prev, block);
         self.link(block, next);

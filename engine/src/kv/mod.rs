@@ -1,10 +1,13 @@
 //! Paged KV memory of one replica: a pool of equal blocks, with or without a prefix cache.
 //!
 //! Without a cache only counts matter, so a pool is a few numbers and the number of blocks that a
-//! request holds lives with the request. With a cache every block has an identity: see
-//! [`PrefixCache`]. Where a model has several groups of layers ([`KvGroups`]) they share the pool, and a
-//! request's blocks are the sum over them.
+//! request holds lives with the request. With a cache blocks are found by their content: run by run where
+//! each of a model's layers looks at all tokens (`extents`), otherwise each by its number, which is
+//! also the specification of the first ([`PrefixCache`]). Where a model has several groups of layers
+//! ([`KvGroups`]) they share the pool, and a request's blocks are the sum over them.
 
+pub(crate) mod chain;
+mod extents;
 mod free_list;
 mod grouped;
 mod grouping;
@@ -15,12 +18,15 @@ mod prefix;
 pub mod radix;
 mod reuse;
 
+pub use chain::Chain;
+pub(crate) use extents::Leaves;
 pub use grouping::{EqualBlock, Grouping, LayerKv, block_tokens_that_hold, equal_block};
 pub use groups::{KvGroups, WINDOW_KINDS_MAX, WindowGroups};
 pub use prefix::{BlockKey, CacheRules, PrefixCache};
 pub use reuse::{Reuse, Stored, Whole};
 
 use crate::ids::SlotId;
+use extents::{DetachedRuns, ExtentCache};
 use grouped::GroupedCache;
 
 /// The blocks of one replica.
@@ -57,19 +63,29 @@ pub struct Told {
     pub overdrawn: u64,
 }
 
-/// Identities of blocks, of one group of layers or of several.
+/// Contents of blocks, of one group of layers or of several.
 #[derive(Clone, Debug)]
 enum Cache {
     One(PrefixCache),
     Several(GroupedCache),
+    /// Of one group, by runs of blocks.
+    Runs(ExtentCache),
 }
 
 /// Blocks that have no owner any more and are not free yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Detached {
     held: u32,
-    /// Their numbers, where they have identities.
-    blocks: Vec<u32>,
+    blocks: Blocks,
+}
+
+/// Which blocks they are.
+#[derive(Clone, Debug)]
+enum Blocks {
+    /// So many; nothing tells them apart.
+    Any,
+    Numbers(Vec<u32>),
+    Runs(DetachedRuns),
 }
 
 impl Detached {
@@ -139,6 +155,26 @@ impl Pool {
         }
     }
 
+    /// The same for one group of layers with full attention, and a prefix cache that costs by runs of
+    /// blocks.
+    ///
+    /// # Panics
+    /// With rules by which the newest of equal blocks is found.
+    pub(crate) fn by_runs(total: u32, block_tokens: u32, rules: CacheRules) -> Pool {
+        assert!(!rules.newest_wins, "of equal blocks the oldest is found");
+        Pool {
+            cache: Some(Cache::Runs(ExtentCache::new(total, rules))),
+            ..Pool::new(total, block_tokens, KvGroups::ONE, None, 0)
+        }
+    }
+
+    /// Whether runs of blocks have contents rather than each block, so that who takes blocks for new
+    /// content need not be said.
+    #[inline]
+    pub(crate) fn keeps_runs(&self) -> bool {
+        matches!(self.cache, Some(Cache::Runs(_)))
+    }
+
     /// A pool whose policy keeps the memory itself: blocks are nobody's here, and how many are free
     /// is what the policy [tells](Self::tell).
     pub(crate) fn told(total: u32, block_tokens: u32) -> Pool {
@@ -190,6 +226,7 @@ impl Pool {
             None => self.last_told.evicted,
             Some(Cache::One(cache)) => cache.evicted(),
             Some(Cache::Several(cache)) => cache.evicted(),
+            Some(Cache::Runs(cache)) => cache.evicted(),
         }
     }
 
@@ -327,6 +364,15 @@ impl Pool {
             None => Hit::default(),
             Some(Cache::One(cache)) => cache.lookup(keys, drops_last),
             Some(Cache::Several(cache)) => cache.lookup(&keys.collect::<Vec<_>>()),
+            Some(Cache::Runs(_)) => unreachable!("asked for by chains"),
+        }
+    }
+
+    /// The same among the first `blocks` of a chain.
+    pub(crate) fn find(&self, chain: &Chain, blocks: u32, drops_last: bool) -> Hit {
+        match &self.cache {
+            Some(Cache::Runs(cache)) => cache.lookup(chain, blocks, drops_last),
+            _ => self.lookup((0..blocks).map(|block| chain.key(block)), drops_last),
         }
     }
 
@@ -337,8 +383,20 @@ impl Pool {
             None => return,
             Some(Cache::One(cache)) => cache.take_hit(owner, keys),
             Some(Cache::Several(cache)) => cache.take_hit(owner, &keys.collect::<Vec<_>>()),
+            Some(Cache::Runs(_)) => unreachable!("asked for by chains"),
         }
         self.take_count(hit.idle);
+    }
+
+    /// The same of a chain's first blocks.
+    pub(crate) fn take_found(&mut self, owner: SlotId, hit: Hit, chain: &Chain) {
+        match &mut self.cache {
+            Some(Cache::Runs(cache)) => {
+                cache.take_hit(owner, hit.blocks, chain);
+                self.take_count(hit.idle);
+            }
+            _ => self.take_hit(owner, hit, (0..hit.blocks).map(|block| chain.key(block))),
+        }
     }
 
     /// Takes `n` new blocks for request `owner`, whose tables are `length` blocks long with them.
@@ -361,13 +419,17 @@ impl Pool {
             None => {}
             Some(Cache::One(cache)) => cache.take_new(owner, n),
             Some(Cache::Several(cache)) => cache.take_to(owner, length, tokens),
+            Some(Cache::Runs(cache)) => cache.take(n),
         }
     }
 
-    /// Takes a block for every one of `n` requests, where blocks have no identities.
+    /// Takes so many blocks for new content of any requests, where blocks have no identities.
     #[inline]
     pub(crate) fn take_nameless(&mut self, n: u32) {
         self.take_count(n);
+        if let Some(Cache::Runs(cache)) = &mut self.cache {
+            cache.take(n);
+        }
     }
 
     /// Gives content keys to the first `full` blocks of request `owner`, all of them full.
@@ -377,6 +439,16 @@ impl Pool {
             None => {}
             Some(Cache::One(cache)) => cache.hash(owner, full, once, key),
             Some(Cache::Several(cache)) => cache.hash(owner, full, key),
+            Some(Cache::Runs(_)) => unreachable!("registered by chains"),
+        }
+    }
+
+    /// The same where a chain says what blocks contain.
+    #[inline]
+    pub(crate) fn register(&mut self, owner: SlotId, full: u32, once: bool, chain: &Chain) {
+        match &mut self.cache {
+            Some(Cache::Runs(cache)) => cache.register(owner, full, chain),
+            _ => self.hash(owner, full, once, |block| chain.key(block)),
         }
     }
 
@@ -391,8 +463,12 @@ impl Pool {
 
     /// Takes the content of all blocks that nobody references, but for those of a hit.
     pub(crate) fn forget_idle(&mut self, keep: impl Iterator<Item = BlockKey>) {
-        if let Some(Cache::One(cache)) = &mut self.cache {
-            cache.forget_idle(keep);
+        match &mut self.cache {
+            Some(Cache::One(cache)) => cache.forget_idle(keep),
+            Some(Cache::Runs(_)) => {
+                panic!("a policy that empties its cache says so (Reuse::forgets)")
+            }
+            _ => {}
         }
     }
 
@@ -402,11 +478,17 @@ impl Pool {
             None => false,
             Some(Cache::One(cache)) => cache.rules().hash_at_schedule,
             Some(Cache::Several(cache)) => cache.rules().hash_at_schedule,
+            Some(Cache::Runs(cache)) => cache.rules().hash_at_schedule,
         }
     }
 
     /// Returns the `held` blocks of request `owner`.
     pub fn release(&mut self, owner: SlotId, held: u32) {
+        self.release_of(owner, held, Leaves::ForGood);
+    }
+
+    /// The same where it is said whether it comes back.
+    pub(crate) fn release_of(&mut self, owner: SlotId, held: u32, leaves: Leaves<'_>) {
         if self.told {
             return;
         }
@@ -420,6 +502,7 @@ impl Pool {
                 debug_assert_eq!(cache.held(owner), held);
                 cache.release(owner)
             }
+            Some(Cache::Runs(cache)) => cache.release(owner, held, leaves),
         };
         assert!(self.free <= self.total, "more KV blocks freed than there are");
     }
@@ -430,17 +513,19 @@ impl Pool {
     /// With a prefix cache for several groups of layers.
     pub(crate) fn detach(&mut self, owner: SlotId, held: u32) -> Detached {
         let blocks = match &mut self.cache {
-            None => Vec::new(),
-            Some(Cache::One(cache)) => cache.detach(owner),
+            None => Blocks::Any,
+            Some(Cache::One(cache)) => Blocks::Numbers(cache.detach(owner)),
             Some(Cache::Several(_)) => unreachable!("refused with several groups of layers"),
+            Some(Cache::Runs(cache)) => Blocks::Runs(cache.detach(owner, held)),
         };
         Detached { held, blocks }
     }
 
     /// Takes back blocks that were detached.
     pub(crate) fn put_back(&mut self, detached: Detached) {
-        self.free += match &mut self.cache {
-            Some(Cache::One(cache)) => cache.put_back(detached.blocks),
+        self.free += match (&mut self.cache, detached.blocks) {
+            (Some(Cache::One(cache)), Blocks::Numbers(blocks)) => cache.put_back(blocks),
+            (Some(Cache::Runs(cache)), Blocks::Runs(runs)) => cache.put_back(runs),
             _ => detached.held,
         };
         assert!(self.free <= self.total, "more KV blocks freed than there are");
@@ -460,6 +545,7 @@ impl Pool {
                 match cache {
                     Cache::One(cache) => cache.check(self.free),
                     Cache::Several(cache) => cache.check(self.free),
+                    Cache::Runs(cache) => cache.check(self.free),
                 }
             }
         }

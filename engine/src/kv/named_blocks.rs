@@ -26,6 +26,9 @@ pub(super) struct NamedBlocks<K> {
     free: FreeList,
     by_key: FxHashMap<K, u32>,
     evicted: u64,
+    /// Contents that were lost, in order.
+    #[cfg(test)]
+    log: Vec<K>,
 }
 
 impl<K: Copy + Eq + Hash> NamedBlocks<K> {
@@ -37,6 +40,8 @@ impl<K: Copy + Eq + Hash> NamedBlocks<K> {
             free: FreeList::full(total),
             by_key: FxHashMap::default(),
             evicted: 0,
+            #[cfg(test)]
+            log: Vec::new(),
         }
     }
 
@@ -147,6 +152,8 @@ impl<K: Copy + Eq + Hash> NamedBlocks<K> {
     fn forget_key(&mut self, number: u32) {
         let Some(key) = self.blocks[number as usize].key.take() else { return };
         self.evicted += 1;
+        #[cfg(test)]
+        self.log.push(key);
         let next = self.blocks[number as usize].duplicate;
         let first = match self.by_key.get(&key) {
             Some(&first) => first,
@@ -168,5 +175,30 @@ impl<K: Copy + Eq + Hash> NamedBlocks<K> {
             }
             at = after;
         }
+    }
+}
+
+/// What tests look at.
+#[cfg(test)]
+impl<K: Copy + Eq + Hash> NamedBlocks<K> {
+    /// The contents that were lost since the last call, in order.
+    pub(super) fn take_log(&mut self) -> Vec<K> {
+        std::mem::take(&mut self.log)
+    }
+
+    /// The contents of free blocks, from the next to be taken on.
+    pub(super) fn free_contents(&self) -> Vec<Option<K>> {
+        self.free.numbers().map(|number| self.blocks[number as usize].key).collect()
+    }
+
+    /// Of each content the references of its blocks, in the order in which they got it.
+    pub(super) fn contents(&self) -> Vec<(K, Vec<u32>)> {
+        let of = |(&key, &first): (&K, &u32)| {
+            let some = |number: u32| (number != NONE).then_some(number);
+            let next = |&number: &u32| some(self.blocks[number as usize].duplicate);
+            let all = std::iter::successors(some(first), next);
+            (key, all.map(|number| self.blocks[number as usize].references).collect())
+        };
+        self.by_key.iter().map(of).collect()
     }
 }

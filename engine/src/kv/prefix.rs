@@ -45,7 +45,7 @@ impl CacheRules {
 /// Block identities of one pool. The counts are the [`Pool`](super::Pool)'s.
 #[derive(Clone, Debug)]
 pub struct PrefixCache {
-    blocks: NamedBlocks<BlockKey>,
+    pub(super) blocks: NamedBlocks<BlockKey>,
     /// Blocks of each owner in order, and how many of them are known to have keys.
     tables: Vec<Table>,
     /// Blocks that are referenced and in no table.

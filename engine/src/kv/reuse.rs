@@ -13,6 +13,8 @@ pub struct Reuse {
     pub once: bool,
     /// What is made of a prompt that is found whole.
     pub whole: Whole,
+    /// Whether it ever empties its cache (TGI; [`Step::forget_cached`](crate::replica::Step::forget_cached)).
+    pub forgets: bool,
 }
 
 /// When a request's full blocks can be found by others.

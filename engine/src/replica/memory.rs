@@ -4,7 +4,16 @@ use super::Replica;
 use super::members::Members;
 use super::slot::Phase;
 use crate::ids::SlotId;
-use crate::kv::{BlockKey, Hit, Stored, Whole};
+use crate::kv::{BlockKey, Hit, Leaves, Stored, Whole};
+
+/// How a request leaves its blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// It has ended.
+    ForGood,
+    /// It comes back, and may find them again.
+    ForNow,
+}
 
 impl Replica {
     /// Blocks held.
@@ -85,11 +94,9 @@ impl Replica {
 
     /// Takes the cached blocks of a hit for a request that holds none.
     pub(super) fn take_hit(&mut self, index: SlotId, hit: Hit) {
-        if hit.blocks > 0 {
-            let slot = &self.slots[index.index()];
-            let (width, ahead) = (self.options.block_tokens, self.options.drafts.hash_lookahead);
-            let keys = (0..hit.blocks).map(|k| slot.block_key(k, width, ahead));
-            self.pool.take_hit(index, hit, keys);
+        // A policy that keeps the memory itself keeps what it finds there, too.
+        if hit.blocks > 0 && self.pool.caching() {
+            self.pool.take_found(index, hit, self.slots[index.index()].chain());
         }
     }
 
@@ -133,16 +140,21 @@ impl Replica {
         self.slots[index.index()].length = length;
     }
 
-    pub(super) fn block_keys(&self, index: SlotId) -> impl Iterator<Item = BlockKey> + '_ {
+    /// Full blocks of its tokens that can be found.
+    pub(super) fn findable(&self, index: SlotId) -> u32 {
         let slot = &self.slots[index.index()];
-        let (block_tokens, ahead) = (self.options.block_tokens, self.options.drafts.hash_lookahead);
+        let ahead = self.options.drafts.hash_lookahead;
         // The last known token is always computed anew, so that there is something to sample from.
         let last = match self.options.reuse.whole {
             Whole::LastBlock => ahead.max(1),
             _ => ahead,
         };
-        let full = slot.target.saturating_sub(last) / block_tokens;
-        (0..full).map(move |k| slot.block_key(k, block_tokens, ahead))
+        slot.target.saturating_sub(last) / self.options.block_tokens
+    }
+
+    pub(super) fn block_keys(&self, index: SlotId) -> impl Iterator<Item = BlockKey> + '_ {
+        let chain = self.slots[index.index()].chain();
+        (0..self.findable(index)).map(move |block| chain.key(block))
     }
 
     /// Gives keys to the blocks that `tokens` computed tokens fill, as far as what they are is
@@ -151,10 +163,10 @@ impl Replica {
         let (block_tokens, ahead) = (self.options.block_tokens, self.options.drafts.hash_lookahead);
         let full = tokens.min(known.saturating_sub(ahead)) / block_tokens;
         let slot = &self.slots[index.index()];
+        let Some(chain) = &slot.chain else { return };
         let reuse = self.options.reuse;
         let full = if reuse.prompts_alone { full.min(slot.prompt / block_tokens) } else { full };
-        let key = |k| slot.block_key(k, block_tokens, ahead);
-        self.pool.hash(index, full, reuse.once, key);
+        self.pool.register(index, full, reuse.once, chain);
     }
 
     /// Blocks that a chunk has filled can be found from now on, where its system does so then.
@@ -163,6 +175,7 @@ impl Replica {
         let (done, target) = (slot.done, slot.target);
         match self.options.reuse.stored {
             Stored::Computed if !self.pool.hashes_at_schedule() => {
+                self.meet(index);
                 self.hash_blocks(index, done, target);
             }
             Stored::PromptDone if done == target => self.hash_blocks(index, done - 1, target),
@@ -174,7 +187,8 @@ impl Replica {
     /// does so while they go on. Of all other answers it is time enough when they give their blocks
     /// back.
     pub(super) fn hash_answers(&mut self) {
-        if !self.answers_are_met || self.options.reuse.stored != Stored::Computed {
+        let waits = self.registers_late() || self.options.reuse.stored != Stored::Computed;
+        if !self.answers_are_met || waits {
             return;
         }
         let mut slots = std::mem::take(&mut self.scratch);
@@ -193,7 +207,7 @@ impl Replica {
     /// Gives back all blocks, those that became full since the last hash with their keys. `in_flight`
     /// says whether a decode step of it, if it has made one, is out: what that computes is not known
     /// to anybody.
-    pub(super) fn free_blocks(&mut self, index: SlotId, in_flight: bool) {
+    pub(super) fn free_blocks(&mut self, index: SlotId, in_flight: bool, leaving: Leaving) {
         if self.pool.caching() && !self.options.by_request {
             let slot = &self.slots[index.index()];
             let in_batch = slot.stamp == self.members.batch.stamp && self.pool.hashes_at_schedule();
@@ -209,7 +223,14 @@ impl Replica {
         }
         let slot = &self.slots[index.index()];
         let held = self.pool.held(index, slot.length, || slot.trimmed_at);
-        self.pool.release(index, held);
+        let leaves = match (leaving, &slot.chain) {
+            (Leaving::ForNow, Some(chain)) => Leaves::ForNow(chain),
+            _ => Leaves::ForGood,
+        };
+        self.pool.release_of(index, held, leaves);
+        if leaving == Leaving::ForGood {
+            self.talks.leave(self.slots[index.index()].request);
+        }
         let slot = &mut self.slots[index.index()];
         slot.length = 0;
         slot.trimmed_at = 0;
@@ -219,7 +240,7 @@ impl Replica {
     /// Takes the blocks that one token for every decoding request needs, and returns what they no
     /// longer do.
     pub(super) fn decode_blocks(&mut self) {
-        if self.pool.caching() {
+        if self.pool.caching() && !self.pool.keeps_runs() {
             let mut slots = std::mem::take(&mut self.scratch);
             self.members.decodes.growing_slots(&mut slots);
             if self.pool.trims() {
@@ -241,6 +262,9 @@ impl Replica {
             }
             if !self.pool.is_told() {
                 self.pool.take_nameless(growth);
+            }
+            if self.pool.hashes_at_schedule() {
+                self.hash_answers();
             }
         }
     }

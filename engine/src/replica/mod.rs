@@ -5,6 +5,7 @@
 //! scheduled request, and `Replica::finish` frees those whose last token has been emitted once
 //! the iteration is over. State advances when a step is *planned*, as in vLLM V1.
 
+mod answers;
 mod decode_steps;
 mod decodes;
 mod drafts;
@@ -45,6 +46,7 @@ use std::sync::Arc;
 
 use decodes::Joining;
 use members::Members;
+use memory::Leaving;
 use slot::{Phase, Slot};
 use waiting::{Rank, Waiting};
 
@@ -68,6 +70,8 @@ pub struct Replica {
     hit_tokens: u64,
     /// Whether an answer of any request here could be met in another.
     answers_are_met: bool,
+    /// Who others may go on from.
+    talks: answers::Talks,
     /// Stretches of decode steps that requests have completed: `(request, first decode_step,
     /// count)`.
     closed_runs: Vec<(RequestId, u32, u32)>,
@@ -93,15 +97,12 @@ impl Replica {
     pub fn new(options: ReplicaOptions) -> Replica {
         Replica {
             options,
-            pool: match options.own_memory {
-                true => Pool::told(options.usable_blocks, options.block_tokens),
-                false => Pool::new(
-                    options.usable_blocks,
-                    options.block_tokens,
-                    options.groups,
-                    options.cache,
-                    options.drafts.most(),
-                ),
+            pool: match (options.own_memory, options.runs()) {
+                (true, _) => Pool::told(options.usable_blocks, options.block_tokens),
+                (false, Some(rules)) => {
+                    Pool::by_runs(options.usable_blocks, options.block_tokens, rules)
+                }
+                (false, None) => Replica::pool_by_blocks(&options),
             },
             slots: Vec::new(),
             vacant: Vec::new(),
@@ -114,6 +115,7 @@ impl Replica {
             preemptions: 0,
             hit_tokens: 0,
             answers_are_met: false,
+            talks: answers::Talks::default(),
             closed_runs: Vec::new(),
             admitted: Vec::new(),
             newcomers: Vec::new(),
@@ -129,6 +131,13 @@ impl Replica {
     /// Lets batches name who decodes in them, which takes a look at each.
     pub(crate) fn name_decodes(&mut self) {
         self.names_decodes = true;
+    }
+
+    /// A pool that knows each block by number, where blocks have contents.
+    fn pool_by_blocks(options: &ReplicaOptions) -> Pool {
+        let drafts = options.drafts.most();
+        let (blocks, tokens) = (options.usable_blocks, options.block_tokens);
+        Pool::new(blocks, tokens, options.groups, options.cache, drafts)
     }
 
     /// Whose drafts are accepted.
@@ -152,7 +161,15 @@ impl Replica {
         let surprises = by_eos || self.options.ends_unforeseen;
         let lingers = self.options.out.ahead && surprises;
         self.answers_are_met |= content.answer_is_met();
-        let slot = Slot { number, ..Slot::new(id, request, lingers, content) };
+        let names_answer = content.names_beyond(request.prompt_tokens);
+        let chain = match self.pool.caching() {
+            true => {
+                Some(content.chain(self.options.block_tokens, self.options.drafts.hash_lookahead))
+            }
+            false => None,
+        };
+        let met = content.answer_is_met();
+        let slot = Slot { number, ..Slot::new(id, request, lingers, content, chain) };
         let rank = rank_of(&slot);
         let index = match self.vacant.pop() {
             Some(index) => {
@@ -164,6 +181,9 @@ impl Replica {
                 SlotId::at(self.slots.len() - 1)
             }
         };
+        if met {
+            self.note_talk(id, index, names_answer);
+        }
         self.waiting.arrive(index, rank);
         if self.options.own_memory {
             self.newcomers.push(index);
@@ -265,7 +285,7 @@ impl Replica {
             }
             let place = self.members.running.iter().position(|&s| s == index).expect("it runs");
             self.members.running.remove(place);
-            self.free_blocks(index, in_flight);
+            self.free_blocks(index, in_flight, Leaving::ForGood);
             self.vacant.push(index);
         }
     }

@@ -222,4 +222,12 @@ impl ReplicaOptions {
             ends_unforeseen: needs.ends_unforeseen,
         }
     }
+
+    /// The rules by which contents are kept by runs of blocks, where that is done: each layer looks at
+    /// all tokens, of equal blocks the oldest is found, and nothing is asked of single blocks. The slow
+    /// path knows every block by number.
+    pub(super) fn runs(&self) -> Option<CacheRules> {
+        let fits = self.groups.is_one() && self.reuse.is_plain() && !self.reference;
+        self.cache.filter(|rules| fits && !rules.newest_wins)
+    }
 }

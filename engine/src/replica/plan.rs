@@ -194,6 +194,7 @@ impl Replica {
         plan.thrown_away.append(&mut self.thrown_away);
         for &index in &self.members.batch.dropped {
             plan.dropped.push(self.slots[index.index()].request);
+            self.talks.leave(self.slots[index.index()].request);
             self.vacant.push(index);
         }
         self.members.batch.dropped.clear();
@@ -302,12 +303,14 @@ impl Replica {
         self.members.decodes.advance_by(decode_steps);
     }
 
-    /// Whether memory has to be looked at at every one of so many quiet decode steps: with
-    /// identities blocks are taken by name, with windows given back. A block of an answer that
+    /// Whether memory has to be looked at at every one of so many quiet decode steps: where blocks have
+    /// identities they are taken by name, with windows given back. A block of an answer that
     /// others can meet is found from the step on that fills it, which is before the next one is taken.
     fn by_step(&self, decode_steps: u32) -> bool {
         let grows = || self.members.decodes.growing_in(decode_steps) > 0;
-        self.pool.trims() || self.pool.caching() && (self.answers_are_met || grows())
+        let by_block = !self.pool.keeps_runs();
+        let answers = self.answers_are_met && !self.registers_late();
+        self.pool.trims() || self.pool.caching() && (answers || by_block && grows())
     }
 
     /// Blocks that the next quiet decode steps take.
@@ -349,6 +352,7 @@ impl Replica {
             self.members.running.iter().copied().filter(idle).collect()
         };
         for &index in &missing {
+            self.catch_up(index);
             self.leave_decodes(index);
         }
         assert_eq!(
@@ -369,14 +373,17 @@ impl Replica {
         }
         if self.members.decodes.quiet(1) == 1 {
             self.members.decodes.advance_by(1);
+            self.members.batch.advanced = true;
         } else {
             let mut ended = std::mem::take(&mut self.scratch);
             ended.clear();
             self.members.decodes.advance(&mut ended);
+            self.members.batch.advanced = true;
             ended.sort_unstable_by_key(|&index| self.slots[index.index()].order);
             for &index in &ended {
                 plan.ending.push(Handle(index));
                 if !self.slots[index.index()].lingers {
+                    self.catch_up(index);
                     self.leave_decodes(index);
                     self.slots[index.index()].phase = Phase::Ending;
                 }

@@ -3,7 +3,7 @@
 use super::transfers::Remote;
 use crate::content::Content;
 use crate::ids::{ClassId, LaneOfReplica, SlotId};
-use crate::kv::BlockKey;
+use crate::kv::{BlockKey, Chain};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 
@@ -96,6 +96,8 @@ pub(crate) struct Slot {
     /// What comes from elsewhere for it, or goes there.
     pub remote: Remote,
     pub content: Content,
+    /// What its blocks contain, where that is of account.
+    pub chain: Option<Chain>,
 }
 
 /// What a scheduler counts of a request that is counted by itself, and of its drafts. Names as in
@@ -129,7 +131,13 @@ pub(crate) struct Own {
 }
 
 impl Slot {
-    pub(super) fn new(request: RequestId, r: &Request, lingers: bool, content: Content) -> Slot {
+    pub(super) fn new(
+        request: RequestId,
+        r: &Request,
+        lingers: bool,
+        content: Content,
+        chain: Option<Chain>,
+    ) -> Slot {
         Slot {
             request,
             number: request,
@@ -161,7 +169,14 @@ impl Slot {
             remote: Remote::default(),
             own: Own { known: r.prompt_tokens, ..Own::default() },
             content,
+            chain,
         }
+    }
+
+    /// What its blocks contain.
+    #[inline]
+    pub(super) fn chain(&self) -> &Chain {
+        self.chain.as_ref().expect("blocks have contents")
     }
 
     /// The key of full block `index`, whose identity covers `lookahead` tokens after it too.

@@ -1,5 +1,6 @@
 //! The batch being formed, and the verbs with which a policy forms it.
 
+use super::memory::Leaving;
 use super::one_by_one::Leading;
 use super::slot::{Handle, Phase, RequestView};
 use super::{Replica, rank_of};
@@ -67,6 +68,8 @@ pub(crate) struct Batch {
     /// In batch order; decodes are absent when `all_decodes`.
     pub entries: Vec<Entry>,
     pub all_decodes: bool,
+    /// Whether the decode set has advanced by it.
+    pub advanced: bool,
     pub preempted: Vec<SlotId>,
     pub dropped: Vec<SlotId>,
     pub held: Option<Held>,
@@ -83,6 +86,7 @@ impl Batch {
         self.before = std::mem::replace(&mut self.stamp, stamp);
         self.entries.clear();
         self.all_decodes = false;
+        self.advanced = false;
         self.preempted.clear();
         self.dropped.clear();
         self.held = None;
@@ -361,7 +365,7 @@ impl<'a> Step<'a> {
             replica.members.batch.entries.retain(|entry| entry.slot != index);
         }
         let in_flight = replica.members.last_decodes + 1 == replica.steps;
-        replica.free_blocks(index, in_flight);
+        replica.free_blocks(index, in_flight, Leaving::ForNow);
         replica.reserves_no_more(index);
         replica.members.running.retain(|&s| s != index);
         if replica.options.by_request {
@@ -437,7 +441,7 @@ impl<'a> Step<'a> {
         let awaits_memory = match self.replica.pool.trims() {
             true => caching || self.may_await_memory(),
             // Who waits may find more of the answer that it begins with.
-            false => grows && self.may_await_memory(),
+            false => grows && self.may_await_memory() && self.replica.hits_may_grow(),
         };
         let batch = &mut self.replica.members.batch;
         if batch.all_decodes && !awaits_memory && batch.entries.is_empty() {
@@ -467,6 +471,7 @@ impl<'a> Step<'a> {
             let slot = &self.replica.slots[index.index()];
             if !decode {
                 let known = slot.target;
+                self.replica.meet(index);
                 self.replica.hash_blocks(index, context + tokens, known);
             } else if slot.content.answer_is_met() {
                 let known = context + 1 - u32::from(self.replica.options.out.ahead);

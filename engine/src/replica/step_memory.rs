@@ -118,20 +118,21 @@ impl Step<'_> {
     }
 
     /// Cached blocks at the head of a waiting request's tokens; none without prefix caching.
-    pub fn lookup(&self, request: Handle) -> Hit {
+    pub fn lookup(&mut self, request: Handle) -> Hit {
         if !self.replica.pool.caching() {
             return Hit::default();
         }
+        self.replica.meet(request.0);
         let (pool, block_tokens) = (&self.replica.pool, self.block_tokens());
         let drops_last = self.replica.options.drafts.drops_last_block;
-        let hit = pool.lookup(self.replica.block_keys(request.0), drops_last);
-        let target = self.replica.slots[request.0.index()].target;
+        let slot = &self.replica.slots[request.0.index()];
+        let (chain, target) = (slot.chain(), slot.target);
+        let hit = pool.find(chain, self.replica.findable(request.0), drops_last);
         let whole = hit.blocks > 0 && hit.blocks * block_tokens == target;
         match self.replica.options.reuse.whole {
             Whole::InPlace if whole => Hit { again: 1, ..hit },
             Whole::Copied if whole => {
-                let but_one = self.replica.block_keys(request.0).take(hit.blocks as usize - 1);
-                Hit { copied: block_tokens - 1, ..pool.lookup(but_one, false) }
+                Hit { copied: block_tokens - 1, ..pool.find(chain, hit.blocks - 1, false) }
             }
             _ => hit,
         }
@@ -139,24 +140,27 @@ impl Step<'_> {
 
     /// The first full block of a request's tokens that is not cached; `None` where all are, nothing
     /// is kept, or nobody else can have any of them.
-    pub fn first_new_block(&self, request: Handle) -> Option<BlockKey> {
-        let replica = &self.replica;
-        if !replica.pool.caching() {
+    pub fn first_new_block(&mut self, request: Handle) -> Option<BlockKey> {
+        if !self.replica.pool.caching() {
             return None;
         }
+        self.replica.meet(request.0);
+        let replica = &self.replica;
         let slot = &replica.slots[request.0.index()];
         if !slot.content.is_shared() {
             return None;
         }
-        let block_tokens = replica.options.block_tokens;
-        let keys = (0..slot.target / block_tokens).map(|k| slot.block_key(k, block_tokens, 0));
-        let cached = replica.pool.lookup(keys.clone(), false).blocks;
-        keys.clone().nth(cached as usize)
+        let full = slot.target / replica.options.block_tokens;
+        let cached = replica.pool.find(slot.chain(), full, false).blocks;
+        (cached < full).then(|| slot.chain().key(cached))
     }
 
     /// Takes the content of all cached blocks that nobody references, but for those that a waiting
     /// request would find.
     pub fn forget_cached(&mut self, but_for: Handle) {
+        if !self.replica.pool.caching() {
+            return;
+        }
         let keys: Vec<BlockKey> = self.replica.block_keys(but_for.0).collect();
         self.replica.pool.forget_idle(keys.into_iter());
     }

@@ -1,5 +1,6 @@
 //! Verbs of policies that keep their own memory and their own view of what runs.
 
+use super::memory::Leaving;
 use super::slot::{Handle, Phase};
 use super::step::Step;
 use super::{Replica, rank_of};
@@ -80,7 +81,7 @@ impl Replica {
     /// Preempts a request whose last token is on its way, and throws that away.
     fn take_back_end(&mut self, request: Handle) {
         let index = request.0;
-        self.free_blocks(index, false);
+        self.free_blocks(index, false, Leaving::ForNow);
         self.members.running.retain(|&slot| slot != index);
         let slot = &mut self.slots[index.index()];
         slot.phase = Phase::Waiting;

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 
+use super::memory::Leaving;
 use super::slot::Phase;
 use super::{Handle, Plan, Replica};
 use crate::ids::SlotId;
@@ -97,6 +98,10 @@ impl Replica {
     pub(crate) fn transfer(&mut self, rules: TransferRules, host: Option<HostTier>) {
         assert!(self.slots.is_empty(), "said while it is empty");
         self.options.by_request = true;
+        if host.is_some() {
+            // The tier keeps blocks by their numbers.
+            self.pool = Replica::pool_by_blocks(&self.options);
+        }
         self.members = super::Members::new(&self.options);
         self.transfers = Some(Box::new(Transfers {
             rules,
@@ -228,7 +233,7 @@ impl Replica {
     /// flight.
     pub(super) fn free_in_time(&mut self, index: SlotId) {
         if self.is_freeable(index) {
-            self.free_blocks(index, false);
+            self.free_blocks(index, false, Leaving::ForGood);
             return;
         }
         let held = self.held(index);
@@ -243,6 +248,8 @@ impl Replica {
         slot.length = 0;
         slot.trimmed_at = 0;
         slot.own.fills_at = 0;
+        let request = slot.request;
+        self.talks.leave(request);
     }
 
     /// A request needs no more blocks for its prompt, or not now.
@@ -478,7 +485,7 @@ impl Replica {
         }
         let done = self.slots[index.index()].done;
         if failed.is_some() && done == 0 {
-            self.free_blocks(index, false);
+            self.free_blocks(index, false, Leaving::ForNow);
         } else {
             self.hash_own(index, done);
         }

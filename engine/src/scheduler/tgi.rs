@@ -242,6 +242,7 @@ impl Scheduler for Tgi {
             }),
             always_caches: true,
             reuse: Reuse {
+                forgets: true,
                 stored: Stored::Ended,
                 prompts_alone: true,
                 once: true,
@@ -329,7 +330,7 @@ impl Tgi {
     }
 
     /// What a waiting request would take of it, or why it has to wait.
-    fn next(&self, step: &Step<'_>, request: Handle, left: &Left) -> Result<Next, Held> {
+    fn next(&self, step: &mut Step<'_>, request: Handle, left: &Left) -> Result<Next, Held> {
         let view = step.view(request);
         let hit = step.lookup(request);
         let hold = self.reserved_tokens(&view);

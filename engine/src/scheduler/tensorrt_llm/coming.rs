@@ -8,12 +8,13 @@ use crate::kv::BlockKey;
 pub(super) type Coming = Vec<BlockKey>;
 
 /// What those prompts will bring of which a part is computed.
-pub(super) fn coming(step: &Step<'_>) -> Coming {
-    step.prefilling().filter_map(|request| step.first_new_block(request)).collect()
+pub(super) fn coming(step: &mut Step<'_>) -> Coming {
+    let prefilling: Vec<Handle> = step.prefilling().collect();
+    prefilling.into_iter().filter_map(|request| step.first_new_block(request)).collect()
 }
 
 /// Whether a waiting request will find what another is computing, or about to compute, if it waits.
-pub(super) fn finds_later(step: &Step<'_>, request: Handle, coming: &mut Coming) -> bool {
+pub(super) fn finds_later(step: &mut Step<'_>, request: Handle, coming: &mut Coming) -> bool {
     let Some(key) = step.first_new_block(request).filter(|key| key.shared) else { return false };
     let later = coming.contains(&key);
     if !later {

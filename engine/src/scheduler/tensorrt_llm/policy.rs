@@ -46,6 +46,7 @@ impl Scheduler for TensorRtLlm {
                 prompts_alone: false,
                 once: true,
                 whole: if self.partly { Whole::Copied } else { Whole::LastBlock },
+                forgets: false,
             },
             ..Needs::default()
         }
@@ -210,7 +211,10 @@ impl TensorRtLlm {
         let view = step.view(next.request);
         // A prompt's blocks are all taken with its first chunk.
         let blocks = match next.admits {
-            Some(hold) => step.blocks_to_admit(hold, step.lookup(next.request)),
+            Some(hold) => {
+                let hit = step.lookup(next.request);
+                step.blocks_to_admit(hold, hit)
+            }
             None => step.more_blocks_for(next.request, view.computed + 1),
         };
         if *seats == 0 {
@@ -285,7 +289,10 @@ impl TensorRtLlm {
             }
             let runs = match next.admits {
                 // What it was to take may have been evicted for those before it.
-                Some(hold) => step.admit(next.request, chunk, hold, step.lookup(next.request)),
+                Some(hold) => {
+                    let hit = step.lookup(next.request);
+                    step.admit(next.request, chunk, hold, hit)
+                }
                 None => step.run(next.request, chunk),
             };
             assert!(runs, "its blocks were counted");
@@ -315,7 +322,7 @@ fn running(step: &Step<'_>, request: Handle) -> Fitting {
 }
 
 /// A waiting request that is admitted with room for `hold` tokens.
-fn admitting(step: &Step<'_>, request: Handle, hold: u32) -> Fitting {
+fn admitting(step: &mut Step<'_>, request: Handle, hold: u32) -> Fitting {
     let found = step.lookup(request).tokens(step.block_tokens());
     Fitting { request, left: step.view(request).tokens - found, admits: Some(hold) }
 }

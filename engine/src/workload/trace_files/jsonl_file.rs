@@ -136,6 +136,7 @@ pub(super) fn read(
     table.sessions_are_conversations = keys.ours;
     table.notes.extend(ignored.note("keys"));
     table.notes.extend(odd.notes(keys));
+    table.notes.extend(std::mem::take(&mut table.chained).note(keys.block_ids));
     if cut > 0 {
         table.notes.push(format!("outputs longer than their `max_tokens`: {cut} cut to it"));
     }

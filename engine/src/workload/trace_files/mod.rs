@@ -4,6 +4,7 @@
 //! given or told by its first line. Times are read as decimals, exactly, and counted from the
 //! earliest arrival.
 
+mod chained;
 mod csv_file;
 mod json_row;
 mod jsonl_file;

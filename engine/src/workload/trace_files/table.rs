@@ -8,6 +8,7 @@ use crate::workload::arrivals::too_many_requests;
 use crate::workload::classes::CLASSES_MAX;
 use crate::workload::{MAX_BLOCK_IDS, MAX_REQUESTS, WorkloadError};
 
+use super::chained::Chained;
 use super::lines::Line;
 
 /// One request of a trace, with what its row does not say left open.
@@ -31,6 +32,8 @@ pub(super) struct Row {
 pub(super) struct Table {
     pub(super) rows: Vec<Row>,
     pub(super) block_ids: Vec<u64>,
+    /// Which of them follows which.
+    pub(super) chained: Chained,
     /// Whether the ids of some row go on beyond its prompt.
     pub(super) ids_cover_answers: bool,
     /// Tokens that a content id stands for, where the file or its format says so.
@@ -61,7 +64,8 @@ impl Table {
 
     /// The ids from `start` to the end of the table, checked against the prompt and the answer that
     /// they are for; `answer_tokens` is `None` where a format has ids of prompts alone.
-    /// `block_tokens` tokens each, the last one perhaps not full.
+    /// `block_tokens` tokens each, the last one perhaps not full. An id that follows another than where it
+    /// first stood becomes another one.
     pub(super) fn block_ids_from(
         &mut self,
         start: usize,
@@ -89,6 +93,7 @@ impl Table {
         if len == 0 {
             return Ok(BlockIds::default());
         }
+        self.chained.chain(&mut self.block_ids[start..]);
         self.ids_cover_answers |= len > prompt_tokens.div_ceil(block_tokens) as usize;
         Ok(BlockIds { start: start as u32, len: len as u32 })
     }
