@@ -204,18 +204,17 @@ impl Experiment {
     /// # Errors
     /// When that cannot be priced.
     pub fn with_host_time(&self, times: f64) -> Result<Experiment, CostError> {
-        let slower = |hardware: &mut Hardware,
-                      cost: &mut Arc<dyn CostModel>|
-         -> Result<(), CostError> {
-            let Some(pricing) = &mut hardware.pricing else { return Ok(()) };
-            let profile = &mut pricing.profile;
-            for own in [&mut profile.host, &mut profile.step_gap] {
-                own.iteration_us *= times;
-                own.sequence_us *= times;
-            }
-            *cost = Arc::new(pricing.roofline()?);
-            Ok(())
-        };
+        let slower =
+            |hardware: &mut Hardware, cost: &mut Arc<dyn CostModel>| -> Result<(), CostError> {
+                let Some(pricing) = &mut hardware.pricing else { return Ok(()) };
+                let profile = &mut pricing.profile;
+                for own in [&mut profile.host, &mut profile.step_gap] {
+                    own.iteration_us *= times;
+                    own.sequence_us *= times;
+                }
+                *cost = Arc::new(pricing.roofline()?);
+                Ok(())
+            };
         let mut other = self.clone();
         slower(&mut other.hardware, &mut other.cost)?;
         for pool in &mut other.pools {

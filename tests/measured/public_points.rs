@@ -10,6 +10,11 @@ use crate::shared::{say, shared};
 
 const TABLE: &str = "data/silicon/inferencemax_half.csv.gz";
 
+/// Percent.
+const TPOT_MAPE: f64 = 12.0;
+const TPOT_MEDIAN: f64 = 9.0;
+const E2E_MAPE: f64 = 13.5;
+
 /// A point and what was simulated of it.
 struct Compared {
     point: Point,
@@ -84,10 +89,6 @@ fn public_points() {
     for (why, count) in &dropped {
         say(&format!("{count:>4} rows left out: {}", why.reason()));
     }
-    if let Some(path) = std::env::var_os("DUMP") {
-        crate::points::dump::write_all(&points, path.as_ref());
-        return;
-    }
     let played: Vec<_> = points.into_par_iter().map(|p| (play(&p, None), p)).collect();
     let mut all = Vec::new();
     let mut refused: BTreeMap<String, (u32, String)> = BTreeMap::new();
@@ -115,9 +116,22 @@ fn public_points() {
         if c.point.is_held_out() { "held out" } else { "fitted on" }.to_owned()
     });
     by("all", &all, |_| "all".to_owned());
+    within_bounds(&all);
     if let Some(path) = std::env::var_os("METRON_POINTS_CSV") {
         write(path.as_ref(), &all);
     }
+}
+
+/// What was reached, with a little room: the aims are 9 % (median 6) of TPOT, 10 % end to end, 12 % on
+/// Blackwell, in 4 bits and for mixtures of experts; `docs/profiles.md` says what stands between.
+fn within_bounds(all: &[Compared]) {
+    let tpot = errors(all.iter().map(Compared::tpot));
+    assert!(tpot[0] <= TPOT_MAPE && tpot[1] <= TPOT_MEDIAN, "{tpot:?}");
+    let e2e = errors(all.iter().map(Compared::e2e));
+    assert!(e2e[0] <= E2E_MAPE, "{e2e:?}");
+    let held = all.iter().filter(|c| c.point.is_held_out());
+    let held = errors(held.map(Compared::tpot));
+    assert!(held[0] <= TPOT_MAPE + 1.0, "{held:?}");
 }
 
 /// Every point, for a closer look.

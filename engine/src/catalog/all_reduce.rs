@@ -62,7 +62,8 @@ impl AllReduceChoice {
             (AllReduceChoice::Vllm, Hopper, 2) => [64 * MIB, 64 * MIB],
             (AllReduceChoice::Vllm, Hopper, 3..=4) => [32 * MIB, 32 * MIB],
             (AllReduceChoice::Vllm, Hopper, 5..=6) => [MIB / 2, 64 * MIB],
-            (AllReduceChoice::Vllm, Hopper, _) => [MIB / 4, 64 * MIB],
+            // To 64 MiB; the figures beyond are those of the better of it and NCCL.
+            (AllReduceChoice::Vllm, Hopper, _) => [MIB / 4, u64::MAX],
             (AllReduceChoice::Vllm, Blackwell, 2) => [2 * MIB, 8 * MIB],
             (AllReduceChoice::Vllm, Blackwell, 3..=4) => [2 * MIB, 32 * MIB],
             (AllReduceChoice::Vllm, Blackwell, _) => [MIB, 128 * MIB],

@@ -286,7 +286,12 @@ fn host_in_words(profile: &EngineProfile) -> Option<String> {
         format!("{} us for each request in it ({low} to {high})", figure(each_us))
     });
     let parts: Vec<String> = step.into_iter().chain(each).collect();
-    (!parts.is_empty()).then(|| parts.join(" and "))
+    let evidence = &profile.evidence;
+    let from = match evidence.from.is_empty() {
+        true => String::new(),
+        false => format!("; {}: {}", evidence.kind, evidence.from),
+    };
+    (!parts.is_empty()).then(|| parts.join(" and ") + &from)
 }
 
 /// Two digits that count.
