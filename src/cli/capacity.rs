@@ -6,6 +6,7 @@ use crate::cli::args::{CapacityArgs, CountedTerms, Format, GlobalFlags, SearchFl
 use crate::cli::backend::{Backend, ScenarioRequest};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
+use crate::cli::host_range;
 use crate::cli::judging::{assertions, time};
 use crate::cli::kept::{cache_of, put_away};
 use crate::cli::progress;
@@ -58,6 +59,11 @@ pub(super) fn run(
         find_capacity(study, loaded.resolved.to_json(), &options)
     });
     let mut file = file?;
+    if args.host_range {
+        let of_range =
+            host_range::capacities(study, &loaded.resolved.to_json(), &options, &file.schedulers)?;
+        file.notes.extend(of_range);
+    }
     for warning in &file.warnings {
         console.warn(warning);
     }

@@ -17,6 +17,7 @@ mod evaluate;
 mod explain;
 mod explanation;
 mod figures;
+mod host_range;
 mod interrupt;
 mod judging;
 mod kept;

@@ -8,6 +8,7 @@ use crate::cli::args::{Format, GlobalFlags, Metrics, RunFlags};
 use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
+use crate::cli::host_range;
 use crate::cli::judging::assertions;
 use crate::cli::progress;
 use crate::cli::report_file::ReportFile;
@@ -103,6 +104,10 @@ pub(super) fn run(
         report.runs(&runs, &result, None)?;
     }
     let broken = assertion::judge(&options.asserted, &result.runs);
+    let of_range = match flags.host_range {
+        true => host_range::verdicts(&loaded, &result.runs, options.run, backend)?,
+        false => Vec::new(),
+    };
     for inert in &result.inert {
         console.warn(&sentence(inert));
     }
@@ -122,6 +127,9 @@ pub(super) fn run(
     };
     sink.finish(&bytes)?;
     told(&outputs, simulated, console);
+    for line in &of_range {
+        console.note(line);
+    }
     for line in &broken {
         console.note(line);
     }

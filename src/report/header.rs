@@ -22,6 +22,7 @@ pub fn header(result: &ResultFile) -> Vec<String> {
         Some(pools) => lines.extend(pools),
         None => lines.extend(labelled("KV memory", &memory(result))),
     }
+    lines.extend(text(scenario, "/derived/profile/host").map(|host| format!("host: {host}")));
     lines.extend(cautions(scenario));
     lines.extend(labelled("workload", &workload(scenario)));
     lines.extend(labelled("observed", &observed(scenario)));

@@ -69,13 +69,39 @@ pub(super) fn summarise(
     }
 }
 
+/// The share of the GPUs' busy time that matrix products would fill at the rate that large ones reach: two
+/// operations for each parameter that a token goes through. The same for all pools.
+fn compute_share(experiment: &Experiment, outcome: &Outcome) -> Option<f64> {
+    let computed = |row: &crate::trace::RequestRow| match row.tokens {
+        0 => 0,
+        tokens => u64::from(row.prompt_tokens) + u64::from(tokens) - 1,
+    };
+    let tokens: u64 = outcome.trace.requests.iter().map(computed).sum();
+    let tokens = tokens.saturating_sub(outcome.kv.prefix_hit_tokens) as f64;
+    let mut capacity = 0.0;
+    let mut parameters = None;
+    for (pool, index) in experiment.fleet().into_iter().zip(0..) {
+        let pricing = pool.hardware.pricing.as_ref()?;
+        let formats = pricing.precision.formats(&pricing.model);
+        let format = if pricing.model.experts().is_some() { formats.experts } else { formats.mlp };
+        let gemm = pricing.gpu.gemm_for(format.arithmetic());
+        let tflops = gemm.map_or(pricing.gpu.gemm_bf16.tflops, |(gemm, _)| gemm.tflops);
+        let busy = outcome.pools.get(index).map_or(outcome.gpu_busy, |pool| pool.gpu_busy);
+        capacity += busy.as_secs_f64() * f64::from(pool.hardware.gpus_per_replica) * tflops * 1e12;
+        parameters = Some(pricing.model.active_parameters() as f64);
+    }
+    (capacity > 0.0).then(|| (2.0 * parameters.unwrap_or(0.0) * tokens / capacity).min(1.0))
+}
+
 /// What the GPUs of each pool did.
 fn used(experiment: &Experiment, outcome: &Outcome) -> Vec<UsedGpus> {
+    let compute_share = compute_share(experiment, outcome);
     let pool = |(pool, index): (PoolView<'_>, usize)| UsedGpus {
         replicas: pool.replicas,
         gpus_per_replica: pool.hardware.gpus_per_replica,
         // An outcome that was not simulated here may not tell pools apart.
         busy: outcome.pools.get(index).map_or(outcome.gpu_busy, |pool| pool.gpu_busy),
+        compute_share,
         power: pool.hardware.power,
         usd_per_gpu_hour: pool.hardware.price_usd_per_gpu_hour,
     };

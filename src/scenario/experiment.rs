@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cost::CostModel;
+use crate::cost::{CostError, CostModel};
 pub use crate::fleet::RouterKind;
 use crate::ids::{PoolId, ReplicaId};
 use crate::metrics::Measure;
@@ -189,6 +189,38 @@ impl Experiment {
             replica.0 < before
         });
         place.map(PoolId::at)
+    }
+
+    /// By how much the engine's own time differs from machine to machine: the least and the most, as
+    /// multiples; over all pools. `None` where no profile has a range.
+    pub fn host_range(&self) -> Option<[f64; 2]> {
+        let of = |pool: PoolView<'_>| pool.hardware.pricing.as_ref()?.profile.host_range;
+        let ranges = self.fleet().into_iter().filter_map(of);
+        ranges.reduce(|[a, b], [c, d]| [a.min(c), b.max(d)])
+    }
+
+    /// The same on machines on which the engine's own time is `times` as long.
+    ///
+    /// # Errors
+    /// When that cannot be priced.
+    pub fn with_host_time(&self, times: f64) -> Result<Experiment, CostError> {
+        let slower =
+            |hardware: &mut Hardware, cost: &mut Arc<dyn CostModel>| -> Result<(), CostError> {
+                let Some(pricing) = &mut hardware.pricing else { return Ok(()) };
+                let profile = &mut pricing.profile;
+                for own in [&mut profile.host, &mut profile.step_gap] {
+                    own.iteration_us *= times;
+                    own.sequence_us *= times;
+                }
+                *cost = Arc::new(pricing.roofline()?);
+                Ok(())
+            };
+        let mut other = self.clone();
+        slower(&mut other.hardware, &mut other.cost)?;
+        for pool in &mut other.pools {
+            slower(&mut pool.hardware, &mut pool.cost)?;
+        }
+        Ok(other)
     }
 
     /// GPUs of all replicas.

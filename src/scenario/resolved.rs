@@ -210,6 +210,10 @@ pub struct DerivedProfile {
     /// What its constants rest on; `None` for a constant iteration time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub evidence: Option<catalog::Evidence>,
+    /// What the engine's host adds to a step, and its range from machine to machine, in words; `None` where
+    /// it is nothing, or no range is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// Where its constants come from; `None` for a constant iteration time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,

@@ -159,12 +159,12 @@ fn what_other_ranks_compute_is_priced_as_it_is() {
     let full = BatchShape::new(&chunk, Decodes::NONE, 1).beside(Some(7 * 8000));
     let unsaid = BatchShape::new(&chunk, Decodes::NONE, 1);
     let [alone, full, unsaid] = [alone, full, unsaid].map(|shape| cost.parts(&shape));
-    let link = catalog::gpu("h100-sxm").unwrap();
-    let link = link.all_reduce_on(8).unwrap();
     // 58 layers with experts, 7,168 numbers of two bytes a token; three layers are dense, on one GPU.
-    let gathered = 58.0 * (link.latency_us + 8000.0 * 7168.0 * 2.0 / (link.gb_per_s * 1e3));
+    // Measured are 316 us for 64 MiB and 561 for twice as many, and a straight line on a log-log scale.
+    let doublings = libm::log2(8000.0 * 7168.0 * 2.0 / f64::from(64 << 20));
+    let gathered = 58.0 * 316.0 * libm::pow(561.0 / 316.0, doublings);
     assert!((alone.communication_us / gathered - 1.0).abs() < 1e-9, "{alone:?} {gathered}");
-    assert!(full.communication_us > 7.9 * alone.communication_us);
+    assert!(full.communication_us > 7.5 * alone.communication_us);
     assert!((full.communication_us / unsaid.communication_us - 1.0).abs() < 1e-9);
     assert!((full.layers_us / unsaid.layers_us - 1.0).abs() < 1e-6, "{full:?} {unsaid:?}");
     assert!(alone.layers_us < 0.7 * full.layers_us, "{alone:?} {full:?}");

@@ -7,7 +7,10 @@ mod evaluate_hostile;
 mod evaluate_memory;
 mod evaluate_reference;
 mod evidence;
+mod fit_profiles;
 mod mutated;
+mod points;
+mod public_points;
 #[path = "../common/shared.rs"]
 mod shared;
 mod validate_cli;

@@ -34,13 +34,14 @@ const KNEE: f64 = 1.1226;
 
 impl Gpu {
     /// Matrix products in `arithmetic`, and where the constants come from. Fp8 without a fit, and
-    /// int8 and fp4 always, are the peak times the shares that H100's fp8 fit reaches. `None` where
+    /// fp4 likewise, and int8 always, are the peak times the shares that H100's fp8 fit reaches. `None` where
     /// the GPU has no units for such numbers: what is stored in them is multiplied in 16 bits.
     pub fn gemm_for(&self, arithmetic: Arithmetic) -> Option<(Gemm, Origin)> {
         let fitted = match arithmetic {
             Arithmetic::Bf16 => Some(self.gemm_bf16),
             Arithmetic::Fp8 => self.gemm_fp8,
-            Arithmetic::Int8 | Arithmetic::Fp4 => None,
+            Arithmetic::Fp4 => self.gemm_fp4,
+            Arithmetic::Int8 => None,
         };
         if let Some(gemm) = fitted {
             return Some((gemm, self.origin()));
@@ -64,6 +65,9 @@ impl Gpu {
             (Arithmetic::Bf16, _) => return Some((experts, self.origin())),
             (Arithmetic::Fp8, Some(fitted)) => return Some((fitted, self.origin())),
             _ => {}
+        }
+        if let (Arithmetic::Fp4, Some(fitted)) = (arithmetic, self.experts_fp4) {
+            return Some((fitted, self.origin()));
         }
         let (gemm, _) = self.gemm_for(arithmetic)?;
         experts.tflops *= gemm.tflops / self.gemm_bf16.tflops;

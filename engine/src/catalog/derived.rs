@@ -38,6 +38,7 @@ impl Gpu {
                 knee: 1.12,
                 row_penalty: 0.0,
             }),
+            gemm_fp4: None,
             experts: Some(GroupedGemm {
                 tflops: 0.58 * peak.bf16_tflops,
                 memory_gb_per_s: 0.85 * bandwidth,
@@ -47,6 +48,7 @@ impl Gpu {
                 activation_bytes: None,
             }),
             experts_fp8: None,
+            experts_fp4: None,
             elementwise: Elementwise { kernel_us: 2.0, memory_gb_per_s: 2.4 * bandwidth },
             decode_attention: DecodeAttention {
                 launch_us: 10.0,
@@ -68,6 +70,7 @@ impl Gpu {
             }),
             sampler: Sampler { launch_us: 13.0, sequence_us: 950.0 / bandwidth },
             all_reduce: Vec::new(),
+            all_reduce_points: Vec::new(),
             network: None,
             price_usd_per_hour: None,
             power: None,

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Evidence;
+use super::{AllReducePoints, Evidence};
 
 /// A GPU's figures. A user's own file has the same keys as the built-in ones.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -34,12 +34,18 @@ pub struct Gpu {
     /// Matrix products in fp8, where they were measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gemm_fp8: Option<Gemm>,
+    /// Matrix products in fp4, where they were measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gemm_fp4: Option<Gemm>,
     /// The three matrix products of a mixture of experts in bf16. Absent: no such models.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experts: Option<GroupedGemm>,
     /// The same in fp8, where it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experts_fp8: Option<GroupedGemm>,
+    /// The same in fp4, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experts_fp4: Option<GroupedGemm>,
     /// Norms, activations, rotary embedding.
     pub elementwise: Elementwise,
     /// Attention of a batch in which every request decodes.
@@ -51,6 +57,10 @@ pub struct Gpu {
     /// All-reduce by number of GPUs, ascending. Empty: one GPU only.
     #[serde(default)]
     pub all_reduce: Vec<AllReduce>,
+    /// All-reduces as measured, by number of GPUs and kernel. Where there are some, they are what is
+    /// priced by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub all_reduce_points: Vec<AllReducePoints>,
     /// All-reduce over more GPUs than a node has, by the network between nodes. Absent: that has no
     /// price. Only a scenario knows its network.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -30,7 +30,14 @@ impl Gpu {
         if let Some(gemm) = &self.gemm_fp8 {
             gemm.validate("gemm_fp8")?;
         }
-        for (path, experts) in [("experts", &self.experts), ("experts_fp8", &self.experts_fp8)] {
+        if let Some(gemm) = &self.gemm_fp4 {
+            gemm.validate("gemm_fp4")?;
+        }
+        for (path, experts) in [
+            ("experts", &self.experts),
+            ("experts_fp8", &self.experts_fp8),
+            ("experts_fp4", &self.experts_fp4),
+        ] {
             if let Some(experts) = experts {
                 experts.validate(path)?;
             }
@@ -90,6 +97,7 @@ impl Gpu {
             at_least_zero("all_reduce.latency_us", link.latency_us)?;
             positive("all_reduce.gb_per_s", link.gb_per_s)?;
         }
+        self.validate_all_reduce_points()?;
         if let Some(network) = &self.network {
             at_least_zero("network.latency_us", network.latency_us)?;
             positive("network.gb_per_s", network.gb_per_s)?;

@@ -17,12 +17,18 @@ pub struct GpuConstants {
     /// Matrix products in 8 bits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gemm_fp8: Option<Gemm>,
+    /// Matrix products in 4 bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gemm_fp4: Option<Gemm>,
     /// Routed experts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experts: Option<GroupedGemm>,
     /// Routed experts in 8 bits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experts_fp8: Option<GroupedGemm>,
+    /// Routed experts in 4 bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experts_fp4: Option<GroupedGemm>,
     /// Norms, activations, rotary embeddings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elementwise: Option<Elementwise>,
@@ -48,12 +54,15 @@ impl GpuConstants {
         gpu.gemm_fp8 = self.gemm_fp8.or(gpu.gemm_fp8);
         gpu.experts = self.experts.or(gpu.experts);
         gpu.experts_fp8 = self.experts_fp8.or(gpu.experts_fp8);
+        gpu.gemm_fp4 = self.gemm_fp4.or(gpu.gemm_fp4);
+        gpu.experts_fp4 = self.experts_fp4.or(gpu.experts_fp4);
         gpu.elementwise = self.elementwise.unwrap_or(gpu.elementwise);
         gpu.decode_attention = self.decode_attention.unwrap_or(gpu.decode_attention);
         gpu.prefill_attention = self.prefill_attention.unwrap_or(gpu.prefill_attention);
         gpu.sampler = self.sampler.unwrap_or(gpu.sampler);
         if let Some(all_reduce) = &self.all_reduce {
             gpu.all_reduce.clone_from(all_reduce);
+            gpu.all_reduce_points.clear();
         }
         gpu
     }

@@ -39,6 +39,10 @@ impl Gpu {
         }
         let (bandwidth, latency) =
             (overrides.interconnect_bytes_per_s, overrides.interconnect_latency_us);
+        if bandwidth.is_some() || latency.is_some() {
+            // The given link is a line, whatever was measured on the GPU's own.
+            self.all_reduce_points.clear();
+        }
         if (bandwidth.is_some() || latency.is_some()) && self.all_reduce.is_empty() {
             let (Some(bandwidth), Some(latency)) = (bandwidth, latency) else {
                 return Err(InvalidFigure::new(

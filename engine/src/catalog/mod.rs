@@ -4,10 +4,12 @@
 //! GPU, a model or a profile, add a file.
 
 mod acceptance;
+mod all_reduce;
 mod arithmetic;
 mod attention_table;
 mod check;
 mod derived;
+mod engine_kernels;
 mod evidence;
 mod gguf;
 mod gpu;
@@ -26,9 +28,12 @@ use include_dir::{Dir, include_dir};
 use serde::de::DeserializeOwned;
 
 pub use acceptance::*;
+pub(crate) use all_reduce::AllReduceCurve;
+pub use all_reduce::{AllReduceChoice, AllReduceKernel, AllReducePoints};
 pub use arithmetic::{Arithmetic, Origin};
 pub use attention_table::*;
 pub use check::InvalidFigure;
+pub use engine_kernels::{AttentionEra, EngineKernels};
 pub use evidence::{Evidence, EvidenceKind};
 pub use gpu::*;
 pub use gpu_constants::GpuConstants;

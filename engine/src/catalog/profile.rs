@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::{InvalidFigure, at_least_zero, positive};
-use super::{AttentionTable, Evidence, GpuConstants};
+use super::{AttentionTable, EngineKernels, Evidence, GpuConstants};
 
 /// An engine's version, as far as time and memory go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,12 +17,19 @@ pub struct EngineProfile {
     /// All kernel times are multiplied by this: what the kernels lose when they run in sequence.
     #[serde(default = "one")]
     pub kernel_factor: f64,
+    /// How the engine's kernels differ from those that GPUs' constants were fitted on.
+    #[serde(default, skip_serializing_if = "EngineKernels::is_usual")]
+    pub kernels: EngineKernels,
     /// The engine's own work in an iteration. Asynchronous scheduling hides it behind the GPU.
     #[serde(default)]
     pub host: Overhead,
     /// Time between two iterations' kernels that asynchronous scheduling does not hide.
     #[serde(default)]
     pub step_gap: Overhead,
+    /// `host` and `step_gap` on other machines, as multiples of what stands there: the least and the
+    /// most that are to be expected. Left out: one machine's figures, of which no range is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_range: Option<[f64; 2]>,
     /// Whether this version plans a step while the one before runs, by policies that can. A scheduler
     /// whose own version does not by default is not asked to. Left out: as the scheduler's version has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,6 +117,14 @@ impl EngineProfile {
     /// The first figure out of range, by its path.
     pub fn validate(&self) -> Result<(), InvalidFigure> {
         positive("kernel_factor", self.kernel_factor)?;
+        self.kernels.validate()?;
+        if let Some([least, most]) = self.host_range {
+            at_least_zero("host_range", least)?;
+            if !(least <= 1.0 && 1.0 <= most && most.is_finite()) {
+                let problem = "must hold 1, what `host` and `step_gap` say".into();
+                return Err(InvalidFigure::new("host_range", problem));
+            }
+        }
         at_least_zero("host.iteration_us", self.host.iteration_us)?;
         at_least_zero("host.sequence_us", self.host.sequence_us)?;
         at_least_zero("step_gap.iteration_us", self.step_gap.iteration_us)?;

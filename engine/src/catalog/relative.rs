@@ -90,6 +90,17 @@ impl Gpu {
             (Some(own), Some(others)) => Some(Ratio { compute: own / others, ..ratio }),
             _ => None,
         };
+        let in_fp4 = match (peaks.peak.fp4_tflops, relative.peak.fp4_tflops) {
+            (Some(own), Some(others)) => Some(Ratio { compute: own / others, ..ratio }),
+            _ => None,
+        };
+        // As measured, where the links are the same; a line of its own replaces them.
+        let same_link = peaks.link.as_ref().map(|l| (l.gb_per_s, l.is_pcie()))
+            == relative.link.as_ref().map(|l| (l.gb_per_s, l.is_pcie()));
+        let all_reduce_points = match same_link && peaks.link.is_some() {
+            true => relative.all_reduce_points.clone(),
+            false => Vec::new(),
+        };
         let all_reduce = match &peaks.all_reduce {
             Some(given) => given.clone(),
             None => all_reduce(&peaks, relative)?,
@@ -97,6 +108,8 @@ impl Gpu {
         let gpu = Gpu {
             gemm_bf16: ratio.gemm(&relative.gemm_bf16),
             gemm_fp8: in_fp8.and_then(|ratio| Some(ratio.gemm(&relative.gemm_fp8?))),
+            gemm_fp4: in_fp4.and_then(|ratio| Some(ratio.gemm(&relative.gemm_fp4?))),
+            experts_fp4: in_fp4.and_then(|ratio| Some(ratio.experts(&relative.experts_fp4?))),
             experts: relative.experts.map(|experts| ratio.experts(&experts)),
             experts_fp8: in_fp8.and_then(|ratio| Some(ratio.experts(&relative.experts_fp8?))),
             elementwise: Elementwise {
@@ -110,6 +123,7 @@ impl Gpu {
                 ..relative.sampler
             },
             all_reduce,
+            all_reduce_points,
             network: None,
             evidence: Evidence::derived_from(&peaks.derived_from, &peaks.expected_error),
             source: source(&peaks, relative),

@@ -1,7 +1,9 @@
 //! What ranks send one another within a layer: all-reduces under tensor parallelism, and tokens on
 //! their way to experts and back.
 
-use crate::catalog::{AllReduce, Arithmetic, Formats, Gpu, Mixer, Mlp, Model};
+use crate::catalog::{
+    AllReduce, AllReduceCurve, Arithmetic, EngineKernels, Formats, Gpu, Mixer, Mlp, Model, QkNorm,
+};
 
 use super::gemm::us_per_byte;
 use super::shard::Shard;
@@ -10,8 +12,8 @@ use super::{CostError, ExpertExchange};
 /// Bytes of a number of the hidden state.
 const HIDDEN_BYTES: f64 = 2.0;
 
-/// The time that all layers' messages take: `fixed + token x tokens + group token x all ranks'
-/// tokens`.
+/// The time that all layers' messages take, for the tokens of a rank and those of all ranks together.
+/// All-reduces are read off measured points where a GPU has them, and are `latency + bytes/rate` else.
 ///
 /// - After attention, and after a dense network: an all-reduce over the tensor-parallel ranks.
 /// - After experts of one data-parallel rank: the same, since each rank has all tokens, and adds up
@@ -22,13 +24,31 @@ const HIDDEN_BYTES: f64 = 2.0;
 /// - Whole experts, by all-to-alls: each GPU dispatches its part of the rank's tokens, and gets as
 ///   many results back; of `R` ranks' experts `1 - 1/R` are elsewhere. Then the tensor-parallel ranks
 ///   gather their parts, half an all-reduce.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Exchange {
     fixed_us: f64,
     us_per_token: f64,
     /// For a token of any of the data-parallel ranks.
     us_per_group_token: f64,
+    /// Messages read off measured points.
+    measured: Vec<Measured>,
+    /// A multiple of all.
+    factor: f64,
 }
+
+/// Messages that are alike: so many, of so many bytes for each token.
+#[derive(Clone, Debug)]
+struct Measured {
+    times: f64,
+    bytes_per_token: f64,
+    /// Of all ranks' tokens, not of a rank's.
+    of_all: bool,
+    curve: AllReduceCurve,
+}
+
+/// Bytes that ranks sum up for a token whose queries and keys are normalised over all heads: a variance
+/// of each, in 32 bits (vLLM's `MiniMaxText01RMSNormTP`).
+const VARIANCE_BYTES: f64 = 8.0;
 
 impl Exchange {
     /// # Errors
@@ -39,18 +59,38 @@ impl Exchange {
         shard: Shard,
         formats: &Formats,
         way: ExpertExchange,
+        kernels: &EngineKernels,
     ) -> Result<Exchange, CostError> {
         let hidden = f64::from(model.hidden_size);
         let reduced = Message::all_reduce(gpu, shard.ranks, hidden * HIDDEN_BYTES)?;
+        let mut measured = Vec::new();
+        let mut sum = Message::default();
+        let mut reduces =
+            |ranks: u32, times: f64, bytes: f64, of_all: bool| -> Result<Message, CostError> {
+                let line = Message::all_reduce(gpu, ranks, bytes)?;
+                match gpu.all_reduce_curve(ranks, kernels.all_reduce) {
+                    Some(curve) if ranks > 1 && times > 0.0 => {
+                        measured.push(Measured { times, bytes_per_token: bytes, of_all, curve });
+                        Ok(Message::default())
+                    }
+                    _ => Ok(Message {
+                        fixed_us: times * line.fixed_us,
+                        us_per_token: times * line.us_per_token,
+                    }),
+                }
+            };
         let layers_with = |has: &dyn Fn(&crate::catalog::LayerGroup) -> bool| {
             let layers = model.groups.iter().filter(|group| has(group)).map(|group| group.layers);
             f64::from(layers.sum::<u32>())
         };
         let mixers = layers_with(&|group| group.mixer != Mixer::None);
         let dense = layers_with(&|group| matches!(group.mlp, Mlp::Dense(_)));
+        let whole = layers_with(
+            &|group| matches!(group.mixer, Mixer::Attention(a) if a.qk_norm == QkNorm::Whole),
+        );
         let mut us_per_group_token = 0.0;
-        let mut sum = Message::default();
-        sum.add(mixers + dense, reduced);
+        sum.add(1.0, reduces(shard.ranks, mixers + dense, hidden * HIDDEN_BYTES, false)?);
+        sum.add(1.0, reduces(shard.ranks, whole, VARIANCE_BYTES, false)?);
         if let Some(experts) = model.experts() {
             let layers = layers_with(&|group| matches!(group.mlp, Mlp::Experts(_)));
             match shard.whole_experts {
@@ -72,26 +112,34 @@ impl Exchange {
                 }
                 _ => {
                     let bytes = HIDDEN_BYTES * hidden;
-                    let gathered = Message::all_reduce(gpu, shard.expert_ranks, bytes)?;
-                    match shard.data {
-                        1 => sum.add(layers, gathered),
+                    let of_all = shard.data > 1;
+                    let gathered = reduces(shard.expert_ranks, layers, bytes, of_all)?;
+                    match of_all {
+                        false => sum.add(1.0, gathered),
                         // The tokens of all ranks.
-                        _ => {
-                            sum.fixed_us += layers * gathered.fixed_us;
-                            us_per_group_token = layers * gathered.us_per_token;
+                        true => {
+                            sum.fixed_us += gathered.fixed_us;
+                            us_per_group_token = gathered.us_per_token;
                         }
                     }
                 }
             }
         }
         let Message { fixed_us, us_per_token } = sum;
-        Ok(Exchange { fixed_us, us_per_token, us_per_group_token })
+        let factor = kernels.communication;
+        Ok(Exchange { fixed_us, us_per_token, us_per_group_token, measured, factor })
     }
 
     /// Microseconds for a batch of `tokens` tokens, when all data-parallel ranks together have
     /// `all_tokens`.
     pub(super) fn us(&self, tokens: f64, all_tokens: f64) -> f64 {
-        self.fixed_us + self.us_per_token * tokens + self.us_per_group_token * all_tokens
+        let line =
+            self.fixed_us + self.us_per_token * tokens + self.us_per_group_token * all_tokens;
+        let measured = self.measured.iter().map(|message| {
+            let tokens = if message.of_all { all_tokens } else { tokens };
+            message.times * message.curve.us(message.bytes_per_token * tokens)
+        });
+        self.factor * (line + measured.sum::<f64>())
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::catalog::{
     Attention, Dense, EngineProfile, Experts, Formats, Gpu, Latent, LayerGroup, LayerTable, Mixer,
-    Mlp, Model, QkNorm, Recurrent,
+    Mlp, Model, QkNorm, Recurrent, RecurrentKind,
 };
 
 use super::exchange::Exchange;
@@ -16,6 +16,24 @@ use super::{CostError, ExpertLoad};
 /// Small kernels of an indexer besides its products and its pass over all tokens: norm and rotary
 /// embedding of its key, both quantised, weights of its heads, and two to pick the top ones.
 const INDEXER_KERNELS: f64 = 7.0;
+
+/// What an indexer's layer takes beside those and its pass: picking the top ones out of all scores, and
+/// turning them into places in KV. Fitted on SGLang's public points of GLM-5 on H200 and B300.
+const INDEXER_PICK_US: f64 = 25.0;
+
+/// Kernels of latent attention's decode beside its products: two products by head that take queries to
+/// the compressed space and outputs back, norms of what was compressed, rotary embedding of parts, and
+/// writing both. Fitted on public points of DeepSeek and Kimi.
+const LATENT_KERNELS: f64 = 6.0;
+
+/// Kernels of a layer of a gated delta rule beside its products and the state's own: splitting what the
+/// projections gave, the gates, norms of queries and keys, the gated norm. Fitted on SGLang's public
+/// points of Qwen3.5-397B-A17B on eight B200.
+const RECURRENT_KERNELS: f64 = 14.0;
+
+/// Kernels that normalise queries and keys over all heads where each rank has a part of them: squares,
+/// means and scaling of both, around the message that sums them.
+const WHOLE_NORM_KERNELS: f64 = 8.0;
 
 /// Prices the layers of a model without attention, and its head, on one rank.
 #[derive(Clone, Debug)]
@@ -30,6 +48,8 @@ pub(super) struct Layers {
     sampler_us: f64,
     sampler_sequence_us: f64,
     exchange: Exchange,
+    /// Between the kernels of a layer.
+    layer_us: f64,
     table: Option<LayerTable>,
 }
 
@@ -72,7 +92,7 @@ impl Layers {
         Ok(Layers {
             layers: model.layers().into(),
             kinds: kinds.collect::<Result<_, CostError>>()?,
-            exchange: Exchange::new(model, gpu, shard, formats, load.exchange)?,
+            exchange: Exchange::new(model, gpu, shard, formats, load.exchange, &profile.kernels)?,
             hidden: model.hidden_size.into(),
             shard,
             gemm: Gemms {
@@ -84,6 +104,7 @@ impl Layers {
             },
             kernel_us: gpu.elementwise.kernel_us,
             elementwise_us_per_byte: us_per_byte(gpu.elementwise.memory_gb_per_s),
+            layer_us: profile.kernels.layer_us,
             sampler_us: gpu.sampler.launch_us,
             sampler_sequence_us: gpu.sampler.sequence_us,
             table: profile.layer_table.clone(),
@@ -251,21 +272,37 @@ impl Layers {
             Mixer::Attention(attention) => {
                 let [q, kv] = self.heads(attention);
                 let numbers = (q + kv) * f64::from(attention.key_dim);
-                (numbers, f64::from(u32::from(attention.qk_norm != QkNorm::None)))
+                let norms = match attention.qk_norm {
+                    QkNorm::None => 0.0,
+                    QkNorm::Whole if self.shard.ranks > 1 => WHOLE_NORM_KERNELS,
+                    QkNorm::Whole | QkNorm::PerHead => 1.0,
+                };
+                (numbers, norms)
             }
             Mixer::Latent(latent) => {
                 let q = f64::from(self.shard.heads(latent.heads));
                 let indexer = if latent.indexer.is_some() { INDEXER_KERNELS } else { 0.0 };
-                (2.0 * q * f64::from(latent.key_dim), indexer)
+                (2.0 * q * f64::from(latent.key_dim), LATENT_KERNELS + indexer)
             }
             Mixer::Recurrent(recurrent) => {
                 // Convolution and gate pass over all that the projections gave.
-                (f64::from(self.shard.part(recurrent.input_columns)), 1.0)
+                let gates = match recurrent.kind {
+                    RecurrentKind::GatedDelta | RecurrentKind::KimiDelta => RECURRENT_KERNELS,
+                    _ => 0.0,
+                };
+                (f64::from(self.shard.part(recurrent.input_columns)), 1.0 + gates)
             }
             Mixer::None => (0.0, 0.0),
         };
         let bytes = tokens * (16.0 * self.hidden + 6.0 * width + 4.0 * mixed);
-        (kernels + more) * self.kernel_us + bytes * self.elementwise_us_per_byte
+        let picking = match mixer {
+            Mixer::Latent(latent) if latent.indexer.is_some() => INDEXER_PICK_US,
+            _ => 0.0,
+        };
+        self.layer_us
+            + picking
+            + (kernels + more) * self.kernel_us
+            + bytes * self.elementwise_us_per_byte
     }
 
     /// A measured layer: linear between its points, the first point below them, and beyond them

@@ -29,7 +29,7 @@ impl MixerCost {
     pub(super) fn of(
         part: &Model,
         gpu: &Gpu,
-        table: Option<&AttentionTable>,
+        (table, apart): (Option<&AttentionTable>, bool),
         shard: Shard,
         kv_bits_1024ths: u32,
         reaches: &Reaches,
@@ -46,7 +46,7 @@ impl MixerCost {
             };
             match mixer {
                 Mixer::Attention(a) => {
-                    let cost = Attention::of_heads(&a, gpu, table, shard, kv_bytes);
+                    let cost = Attention::of_heads(&a, gpu, (table, apart), shard, kv_bytes);
                     costs.push(attention(cost, a.reach));
                 }
                 Mixer::Latent(latent) => {

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Format, Formats, Model};
+use crate::catalog::{Format, Formats, LayerGroup, Mixer, Model};
 
 /// Number format of weights and matrix products. Attention itself and the output head stay in
 /// 16 bits; KV has a type of its own, [`KvDtype`].
@@ -128,9 +128,15 @@ impl From<Dtype> for Precision {
 }
 
 impl Precision {
-    /// The formats of a model's tensors.
+    /// The formats of a model's tensors. nvfp4 leaves latent attention in 16 bits, as NVIDIA's published
+    /// checkpoints of DeepSeek and Kimi do.
     pub fn formats(self, model: &Model) -> Formats {
-        self.weights.formats(&model.formats)
+        let formats = self.weights.formats(&model.formats);
+        let is_latent = |group: &LayerGroup| matches!(group.mixer, Mixer::Latent(_));
+        if self.weights == Dtype::Nvfp4 && model.groups.iter().any(is_latent) {
+            return Formats { attention: Format::BF16, ..formats };
+        }
+        formats
     }
 
     /// Bits of a number of its K or V in 1,024ths, scales included.

@@ -65,6 +65,8 @@ impl Roofline {
         let gpu = with_constants.as_ref().unwrap_or(gpu);
         gpu.validate()?;
         profile.validate()?;
+        let with_kernels = (!profile.kernels.is_usual()).then(|| profile.kernels.on(gpu));
+        let gpu = with_kernels.as_ref().unwrap_or(gpu);
         let shard = Shard::new(model, parallelism)?;
         let parts = split(model, parallelism.pipeline)?;
         let last = parts.len() - 1;

@@ -128,7 +128,8 @@ impl Stage {
         };
         let table = profile.attention_table.as_ref();
         let bits = serving.kv_bits_1024ths;
-        let costs = MixerCost::of(model, gpu, table, shard, bits, serving.reaches);
+        let apart = profile.kernels.attention_apart;
+        let costs = MixerCost::of(model, gpu, (table, apart), shard, bits, serving.reaches);
         let mut mixers = costs.into_iter().map(|cost| Priced {
             factor: profile.kernel_factor * cost.layers,
             readings: Vec::new(),
@@ -226,6 +227,20 @@ impl Stage {
         self.kernel_factor * self.layers.communication_us(tokens as f64, all)
     }
 
+    /// What the batch's ranks exchange. Where its chunks' message and its decodes' would be sent faster one
+    /// after the other, because a kernel takes over that is slower for both together, it is not dearer.
+    fn communication_of_us(&self, shape: &BatchShape<'_>, tokens: u64) -> f64 {
+        let beside = shape.tokens_beside();
+        let together = self.communication_us(tokens, beside);
+        if !self.has_communication || shape.chunks().is_empty() || shape.decodes().requests() == 0 {
+            return together;
+        }
+        let decodes = self.computed_tokens(&BatchShape::of_decodes(shape.decodes()));
+        let in_turn = self.communication_us(chunk_tokens(shape), beside)
+            + self.communication_us(decodes, beside);
+        together.min(in_turn)
+    }
+
     /// Decodes of a model whose layers all have the same attention over all tokens: nearly every
     /// iteration of most models is one of these.
     #[inline(always)]
@@ -301,7 +316,7 @@ impl Stage {
     fn price(&self, shape: &BatchShape<'_>) -> Price {
         let tokens = self.computed_tokens(shape);
         let layers = self.kernels_beside_us(tokens, shape.tokens_beside());
-        let communication = self.communication_us(tokens, shape.tokens_beside());
+        let communication = self.communication_of_us(shape, tokens);
         let head = self.head_us.get(u64::from(shape.sampled())).unwrap_or_else(|| {
             if self.has_head { self.layers.head_us(shape.sampled().into()) } else { 0.0 }
         });
@@ -410,7 +425,7 @@ impl CostModel for Stage {
             return Overheads::default();
         }
         let tokens = self.computed_tokens(shape);
-        let communication = self.communication_us(tokens, shape.tokens_beside());
+        let communication = self.communication_of_us(shape, tokens);
         let gap = if self.launches_us > 0.0 { self.price(shape).gap } else { self.gap_us(shape) };
         let host = self.host.iteration_us + self.host.sequence_us * shape.sequences() as f64;
         Overheads {

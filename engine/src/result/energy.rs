@@ -10,6 +10,12 @@ use crate::trace::RequestRow;
 /// Requests that one thread looks at at once.
 const CHUNK: usize = 1 << 13;
 
+/// Of what a GPU may draw beyond idling, the part that it draws while it waits for memory. Decoding draws
+/// well below a GPU's limit whatever the batch, prefill comes near it (Splitwise, arXiv 2311.18677, section
+/// III F, on A100 and H100: a cap at half of the limit costs the token phase nothing). The half is
+/// assumed, and so is that power grows with the use of the matrix units above it.
+pub const MEMORY_BOUND_POWER: f64 = 0.5;
+
 /// What energy and price are counted over: the whole run, first arrival to last token, whatever
 /// part of it the latencies are measured on.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +35,9 @@ pub struct UsedGpus {
     pub gpus_per_replica: u32,
     /// GPU time of the iterations, summed over replicas.
     pub busy: Span,
+    /// Share of that time for which its matrix products would keep the matrix units busy at the rate that
+    /// large ones reach, 0 to 1. `None` where nothing is known of the model: the limit is drawn.
+    pub compute_share: Option<f64>,
     /// Electric power of one GPU.
     pub power: Option<Power>,
     /// US dollars for one GPU and hour.
@@ -38,6 +47,13 @@ pub struct UsedGpus {
 impl UsedGpus {
     fn gpus(&self) -> f64 {
         f64::from(self.replicas) * f64::from(self.gpus_per_replica)
+    }
+
+    /// Power of one GPU while it is busy.
+    fn busy_power_w(&self, power: Power) -> f64 {
+        let share = self.compute_share.map_or(1.0, |share| share.clamp(0.0, 1.0));
+        let drawn = MEMORY_BOUND_POWER + (1.0 - MEMORY_BOUND_POWER) * share;
+        power.idle_w + (power.max_w - power.idle_w) * drawn
     }
 
     fn utilization(&self, elapsed_s: f64) -> f64 {
@@ -73,20 +89,27 @@ impl Usage {
         self.used.get(kind).map_or(0.0, |used| used.utilization(self.elapsed_s))
     }
 
-    /// `P_idle + (P_max - P_idle) * utilisation` for each GPU, over the elapsed time; `None` where
-    /// the power of one is not known.
+    /// Busy GPUs draw `P_idle + (P_max - P_idle) (m + (1 - m) c)`, with `m` [`MEMORY_BOUND_POWER`] and `c`
+    /// the share of the busy time that their matrix products fill; the others idle. `None` where the
+    /// power of one is not known.
     pub fn energy(&self) -> Option<Energy> {
-        let mean_power = |used: &UsedGpus| {
-            let power = used.power?;
-            let one =
-                power.idle_w + (power.max_w - power.idle_w) * used.utilization(self.elapsed_s);
-            Some(one * used.gpus())
+        let watts = |used: &UsedGpus| {
+            let (power, busy) = (used.power?, used.utilization(self.elapsed_s));
+            Some(
+                [busy * used.busy_power_w(power), (1.0 - busy) * power.idle_w]
+                    .map(|w| w * used.gpus()),
+            )
         };
-        let mean_power_w = self.used.iter().map(mean_power).sum::<Option<f64>>()?;
-        let joules = mean_power_w * self.elapsed_s;
+        let each = self.used.iter().map(watts).collect::<Option<Vec<_>>>()?;
+        let [busy_w, idle_w] =
+            each.iter().fold([0.0, 0.0], |sum, w| [sum[0] + w[0], sum[1] + w[1]]);
+        let joules = (busy_w + idle_w) * self.elapsed_s;
         Some(Energy {
             gpu_utilization: self.over_gpus(|used| used.utilization(self.elapsed_s)),
-            mean_power_w,
+            mean_power_w: busy_w + idle_w,
+            busy_power_w: self.over_gpus(|used| used.power.map_or(0.0, |p| used.busy_power_w(p))),
+            busy_joules: busy_w * self.elapsed_s,
+            idle_joules: idle_w * self.elapsed_s,
             joules,
             joules_per_output_token: self.per_token(joules),
         })
@@ -143,6 +166,7 @@ mod tests {
             busy: Span::from_millis(40),
             power: Some(Power { idle_w: 100.0, max_w: 700.0 }),
             usd_per_gpu_hour: Some(3600.0),
+            ..UsedGpus::default()
         };
         let usage = Usage::of(&outcome, vec![used]);
         let energy = usage.energy().expect("its power is known");
@@ -161,6 +185,30 @@ mod tests {
     }
 
     #[test]
+    fn decoding_draws_less_than_prefill_and_more_than_idling() {
+        let used = |compute_share| UsedGpus {
+            replicas: 1,
+            gpus_per_replica: 1,
+            busy: Span::from_millis(30),
+            compute_share,
+            power: Some(Power { idle_w: 100.0, max_w: 700.0 }),
+            usd_per_gpu_hour: None,
+        };
+        let energy = |share| {
+            Usage::of(&fixture::outcome(), vec![used(share)]).energy().expect("its power is known")
+        };
+        // 30 of 40 ms busy: all memory-bound, a third of the time full of products, and all of it.
+        for (share, busy_w) in [(0.0, 400.0), (1.0 / 3.0, 500.0), (1.0, 700.0)] {
+            let energy = energy(Some(share));
+            assert!((energy.busy_power_w - busy_w).abs() < 1e-9, "{energy:?}");
+            assert!((energy.busy_joules - 0.03 * busy_w).abs() < 1e-9, "{energy:?}");
+            assert!((energy.idle_joules - 0.01 * 100.0).abs() < 1e-9, "{energy:?}");
+            assert!((energy.joules - energy.busy_joules - energy.idle_joules).abs() < 1e-9);
+        }
+        assert_eq!(energy(None), energy(Some(1.0)));
+    }
+
+    #[test]
     fn an_empty_run_costs_nothing_and_divides_by_nothing() {
         let used = UsedGpus {
             replicas: 1,
@@ -168,6 +216,7 @@ mod tests {
             busy: Span::ZERO,
             power: Some(Power { idle_w: 100.0, max_w: 700.0 }),
             usd_per_gpu_hour: Some(2.0),
+            ..UsedGpus::default()
         };
         let usage = Usage::of(&Outcome::default(), vec![used]);
         let energy = usage.energy().expect("its power is known");
@@ -185,6 +234,7 @@ mod tests {
             busy: Span::from_millis(40),
             power: Some(Power { idle_w: 100.0, max_w: 700.0 }),
             usd_per_gpu_hour: Some(3.0),
+            ..UsedGpus::default()
         };
         let cheap = UsedGpus {
             replicas: 4,
@@ -192,6 +242,7 @@ mod tests {
             busy: Span::from_millis(80),
             power: Some(Power { idle_w: 50.0, max_w: 350.0 }),
             usd_per_gpu_hour: Some(1.0),
+            ..UsedGpus::default()
         };
         // 40 ms: the first is busy all the time, the others half of it.
         let usage = Usage::of(&fixture::outcome(), vec![fast, cheap]);

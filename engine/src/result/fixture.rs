@@ -180,6 +180,9 @@ pub fn run(scheduler: &str) -> RunResult {
     let energy = Energy {
         gpu_utilization: 0.5,
         mean_power_w: 400.0,
+        busy_power_w: 640.0,
+        busy_joules: 163_840.0,
+        idle_joules: 40_960.0,
         joules: 204_800.0,
         joules_per_output_token: Some(0.8),
     };

@@ -228,6 +228,16 @@ pub struct Energy {
     pub gpu_utilization: f64,
     /// Mean power of all GPUs together.
     pub mean_power_w: f64,
+    /// Power of a GPU while it is busy: between what waiting for memory draws and its limit; the mean
+    /// over GPUs.
+    #[serde(default)]
+    pub busy_power_w: f64,
+    /// Energy of all GPUs while they were busy.
+    #[serde(default)]
+    pub busy_joules: f64,
+    /// Energy of all GPUs while they had nothing to do.
+    #[serde(default)]
+    pub idle_joules: f64,
     /// Energy of all GPUs together.
     pub joules: f64,
     /// Per output token; null without tokens.

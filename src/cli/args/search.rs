@@ -18,6 +18,9 @@ pub(crate) struct CapacityArgs {
     /// How to search.
     #[command(flatten)]
     pub search: SearchFlags,
+    /// Search too on machines on which the engine's own time is shorter or longer
+    #[arg(long)]
+    pub host_range: bool,
     /// Write a page with plots, all in one file (.html)
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

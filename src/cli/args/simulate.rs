@@ -35,6 +35,9 @@ pub(crate) struct RunFlags {
     /// Exit with 3 when a scheduler does not meet the SLO
     #[arg(long)]
     pub check: bool,
+    /// Say whether verdicts hold on machines on which the engine's own time is shorter or longer
+    #[arg(long)]
+    pub host_range: bool,
     /// Take the simulator's slow, obvious path
     #[arg(long)]
     pub reference: bool,

@@ -259,6 +259,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
                 Profile::Engine(profile) => DerivedProfile {
                     name: profile.name.clone(),
                     evidence: Some(profile.evidence.clone()),
+                    host: host_in_words(&profile),
                     source: Some(profile.source.clone()),
                 },
                 Profile::Fixed(_) => {
@@ -268,6 +269,39 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         },
         model,
     })
+}
+
+/// What the engine adds to a step, such as `0.85 ms a step (0 to 1.3 ms on other machines)`.
+fn host_in_words(profile: &EngineProfile) -> Option<String> {
+    let [least, most] = profile.host_range?;
+    let (host, gap) = (profile.host, profile.step_gap);
+    let (step_ms, each_us) =
+        (1e-3 * (host.iteration_us + gap.iteration_us), host.sequence_us + gap.sequence_us);
+    let step = (step_ms > 0.0).then(|| {
+        let [low, high] = [least, most].map(|times| figure(times * step_ms));
+        format!("{} ms a step ({low} to {high} on other machines)", figure(step_ms))
+    });
+    let each = (each_us > 0.0).then(|| {
+        let [low, high] = [least, most].map(|times| figure(times * each_us));
+        format!("{} us for each request in it ({low} to {high})", figure(each_us))
+    });
+    let parts: Vec<String> = step.into_iter().chain(each).collect();
+    let evidence = &profile.evidence;
+    let from = match evidence.from.is_empty() {
+        true => String::new(),
+        false => format!("; {}: {}", evidence.kind, evidence.from),
+    };
+    (!parts.is_empty()).then(|| parts.join(" and ") + &from)
+}
+
+/// Two digits that count.
+fn figure(value: f64) -> String {
+    let places = match value {
+        v if v >= 9.95 || v == 0.0 => 0,
+        v if v >= 0.995 => 1,
+        _ => 2,
+    };
+    format!("{value:.places$}")
 }
 
 fn default_profile() -> raw::ProfileRef {

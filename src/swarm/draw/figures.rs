@@ -234,6 +234,10 @@ impl Draw {
         let Value::Object(mut profile) = profile else { unreachable!("a map") };
         let factor = self.one_of(&[1.0, 1.3]);
         self.perhaps(&mut profile, "kernel_factor", 0.7, json!(factor));
+        let kernels = self.kernels();
+        self.perhaps(&mut profile, "kernels", 0.4, kernels);
+        let range = self.one_of(&[[0.5, 2.0], [0.0, 1.0]]);
+        self.perhaps(&mut profile, "host_range", 0.4, json!(range));
         let ahead = self.rng.random_bool(0.5);
         self.perhaps(&mut profile, "async_scheduling", 0.7, json!(ahead));
         let caching = self.rng.random_bool(0.7);
@@ -244,6 +248,27 @@ impl Draw {
         self.perhaps(&mut profile, "overhead_bytes", 0.5, json!(bytes));
         self.tables(&mut profile);
         Value::Object(profile).to_string()
+    }
+
+    /// An engine's kernels.
+    fn kernels(&mut self) -> Value {
+        let era = self.one_of(&["flash-attention-2", "newest"]);
+        let all_reduce = self.one_of(&["custom-then-nccl", "vllm", "fastest"]);
+        let factors = [0.8, 1.0, 1.25];
+        let mut kernels = Map::new();
+        self.perhaps(&mut kernels, "attention", 0.5, json!(era));
+        let apart = self.rng.random_bool(0.5);
+        self.perhaps(&mut kernels, "attention_apart", 0.5, json!(apart));
+        self.perhaps(&mut kernels, "all_reduce", 0.5, json!(all_reduce));
+        for name in ["gemm", "experts", "attention_time", "communication"] {
+            let factor = self.one_of(&factors);
+            self.perhaps(&mut kernels, name, 0.4, json!(factor));
+        }
+        let [knee, launch, between] = [1.0, 2.0, 3.5].map(|v| json!(v));
+        self.perhaps(&mut kernels, "narrow_knee", 0.3, knee);
+        self.perhaps(&mut kernels, "narrow_launch_us", 0.3, launch);
+        self.perhaps(&mut kernels, "layer_us", 0.3, between);
+        Value::Object(kernels)
     }
 
     /// Measured times, and constants in place of the GPU's.
@@ -270,8 +295,10 @@ impl Draw {
             for name in [
                 "gemm_bf16",
                 "gemm_fp8",
+                "gemm_fp4",
                 "experts",
                 "experts_fp8",
+                "experts_fp4",
                 "elementwise",
                 "decode_attention",
                 "prefill_attention",

@@ -61,12 +61,17 @@ fn money_and_energy_are_those_of_all_pools_and_unknown_where_one_is() {
     let usd = hours * (2.0 * prices[0] + 4.0 * prices[1]);
     assert!((cost.usd - usd).abs() < 1e-9, "{cost:?}");
     let pools = result.pools.unwrap();
-    let power = |place: usize, name: &str| {
+    // Of what is above idling, the same part is drawn by all while they are busy.
+    let power = |place: usize, name: &str, drawn: f64| {
         let power = experiment.pools[place].hardware.power.unwrap();
-        power.idle_w + (power.max_w - power.idle_w) * pools[name].gpu_utilization
+        power.idle_w + drawn * (power.max_w - power.idle_w) * pools[name].gpu_utilization
     };
-    let watts = 2.0 * power(0, "fast") + 4.0 * power(1, "cheap");
-    assert!((energy.mean_power_w - watts).abs() < 1e-6, "{energy:?} {watts}");
+    let watts = |drawn: f64| 2.0 * power(0, "fast", drawn) + 4.0 * power(1, "cheap", drawn);
+    let drawn = (energy.mean_power_w - watts(0.0)) / (watts(1.0) - watts(0.0));
+    assert!((0.5..0.9).contains(&drawn), "{energy:?} {drawn}");
+    assert!((energy.mean_power_w - watts(drawn)).abs() < 1e-6);
+    let joules = energy.busy_joules + energy.idle_joules;
+    assert!((energy.joules / joules - 1.0).abs() < 1e-12, "{energy:?}");
 
     experiment.pools[1].hardware.price_usd_per_gpu_hour = None;
     let result = play(&experiment, false).result;

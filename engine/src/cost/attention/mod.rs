@@ -10,7 +10,7 @@ use crate::catalog::{self, AttentionTable, Gpu, Indexer, Latent, PrefillAttentio
 
 use decode::Decode;
 pub(super) use decode::Reading;
-use heads::Heads;
+use heads::{Heads, NarrowKv};
 use prefill::{Blocks, Prefill, Three, Two};
 
 use super::attention_table::{Grid, Measured};
@@ -61,13 +61,13 @@ impl Attention {
     pub(super) fn of_heads(
         attention: &catalog::Attention,
         gpu: &Gpu,
-        table: Option<&AttentionTable>,
+        (table, apart): (Option<&AttentionTable>, bool),
         shard: Shard,
         kv_bytes: f64,
     ) -> Attention {
-        let heads = Heads::of(attention, shard, kv_bytes);
         let table = table.filter(|_| attention.reach == Reach::All);
-        Attention::new(gpu, table, attention.reach, false, (heads, heads))
+        let heads = NarrowKv::of(gpu, kv_bytes).heads(attention, shard);
+        Attention::new(gpu, table, attention.reach, apart, heads)
     }
 
     /// Of a compressed K and V. Its chunks expand them to every head, and run apart from decodes;

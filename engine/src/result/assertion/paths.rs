@@ -179,6 +179,9 @@ fn full_run() -> RunResult {
         energy: Some(Energy {
             gpu_utilization: 0.0,
             mean_power_w: 0.0,
+            busy_power_w: 0.0,
+            busy_joules: 0.0,
+            idle_joules: 0.0,
             joules: 0.0,
             joules_per_output_token: None,
         }),

@@ -1,0 +1,100 @@
+//! A point, simulated.
+
+use metron_sim::metrics::{Deadlines, FirstToken, Options, evaluate};
+use metron_sim::runner::{PlayOptions, Requests, Simulate, Simulator};
+use metron_sim::scenario::{Document, Files};
+use metron_sim::time::Span;
+
+use super::{Engine, Point};
+
+/// What came of it, mean milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Played {
+    pub(crate) ttft_ms: f64,
+    pub(crate) tpot_ms: f64,
+}
+
+/// The scenario that says the point, as a user would write it. InferenceMAX asks ten times as often
+/// as there are users; fewer here where answers are long or users many, so that a test can do it.
+/// TensorRT-LLM computes a prompt in one step, beside the decodes: `max_num_tokens` must hold both, or
+/// prompts near it wait until few decode. That server's was set so: at 8,192 tokens first tokens took two
+/// seconds, and not forty.
+pub(crate) fn scenario(point: &Point) -> String {
+    let (profile, scheduler) = system(point);
+    let parameters = match point.engine {
+        Engine::TensorRtLlm => {
+            let needed = (point.users + point.prompt + 64).max(8192);
+            format!("max_num_tokens: {needed}")
+        }
+        Engine::Sglang | Engine::Vllm => String::new(),
+    };
+    let kv = if point.kv_in_fp8 { "fp8" } else { "auto" };
+    let turns = if u64::from(point.users) * u64::from(point.output) > 1 << 18 { 4 } else { 6 };
+    let share = if point.fixed_lengths { 1.0 } else { 0.8 };
+    let low = |tokens: u32| (share * f64::from(tokens)) as u32;
+    format!(
+        "model: {}\ngpu: {}\nparallelism: {{tensor: {}, data: {}, expert: {}}}\n\
+         engine: {{profile: {profile}, dtype: {}, kv_cache_dtype: {kv}, max_model_len: {}}}\nschedulers: [{scheduler}: {{{parameters}}}]\n\
+         workload:\n  requests: {}\n  arrivals: {{closed_loop: {{users: {}, think_time: 0s}}}}\n  \
+         lengths: {{prompt: {{uniform: {{min: {}, max: {}}}}}, output: {{uniform: {{min: {}, max: {}}}}}}}\n",
+        point.model,
+        point.gpu,
+        point.tensor,
+        point.data,
+        point.expert,
+        point.dtype,
+        point.prompt + point.output + 256,
+        turns * point.users,
+        point.users,
+        low(point.prompt),
+        point.prompt,
+        low(point.output),
+        point.output,
+    )
+}
+
+/// The profile and the scheduler of its engine.
+fn system(point: &Point) -> (&'static str, &'static str) {
+    match point.engine {
+        Engine::Sglang => ("sglang-0.5", "sglang"),
+        Engine::TensorRtLlm => ("tensorrt-llm-1", "tensorrt-llm"),
+        Engine::Vllm if point.version.starts_with("0.12") => ("vllm-0.12", "vllm-v1"),
+        Engine::Vllm if point.version.starts_with("0.19") => ("vllm-0.19", "vllm-v1"),
+        Engine::Vllm => ("vllm-0.14", "vllm-v1"),
+    }
+}
+
+/// Simulates it; with a profile changed by `change` where one is given.
+///
+/// # Errors
+/// What the program says against it.
+pub(crate) fn play(
+    point: &Point,
+    change: Option<&dyn Fn(&mut metron_sim::cost::Pricing)>,
+) -> Result<Played, String> {
+    let text = scenario(point);
+    let document =
+        Document::from_text("a point", &text, Files::any("")).map_err(|e| e.to_string())?;
+    let resolved = document.resolve(None).map_err(|e| e.to_string())?;
+    let mut experiment = resolved.experiment;
+    if let Some(change) = change {
+        let mut pricing = *experiment.hardware.pricing.clone().expect("priced");
+        change(&mut pricing);
+        experiment.cost = std::sync::Arc::new(pricing.roofline().map_err(|e| e.to_string())?);
+    }
+    let (requests, _) = Requests::of(&experiment).map_err(|e| e.to_string())?;
+    let scheduler = &experiment.schedulers[0];
+    let outcome = Simulator
+        .simulate(&experiment, scheduler, &requests, PlayOptions::default())
+        .map_err(|e| e.to_string())?;
+    let (ttft_ms, tpot_ms) = summed(&outcome.trace);
+    Ok(Played { ttft_ms, tpot_ms })
+}
+
+pub(super) fn summed(trace: &metron_sim::trace::TokenTrace) -> (f64, f64) {
+    let any = FirstToken::Fixed(Span::from_millis(1000));
+    let deadlines = Deadlines::new(any, Span::from_millis(50), 0.9).expect("deadlines");
+    let summary = evaluate(trace, &Options::new(deadlines));
+    let mean = |mean: Option<f64>| mean.map_or(f64::NAN, |s| s * 1e3);
+    (mean(summary.ttft_s.mean), mean(summary.tpot_s.mean))
+}

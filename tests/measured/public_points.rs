@@ -1,0 +1,153 @@
+//! Every public point that a scenario can say, simulated: how far off TPOT, TTFT and end to end are,
+//! by GPU, model, split, format, engine and users.
+
+use std::collections::BTreeMap;
+
+use rayon::prelude::*;
+
+use crate::points::{Dropped, Played, Point, express, play, rows};
+use crate::shared::{say, shared};
+
+const TABLE: &str = "data/silicon/inferencemax_half.csv.gz";
+
+/// Percent.
+const TPOT_MAPE: f64 = 12.0;
+const TPOT_MEDIAN: f64 = 9.0;
+const E2E_MAPE: f64 = 13.5;
+
+/// A point and what was simulated of it.
+struct Compared {
+    point: Point,
+    played: Played,
+}
+
+impl Compared {
+    fn tpot(&self) -> f64 {
+        self.played.tpot_ms / self.point.tpot_ms - 1.0
+    }
+
+    fn ttft(&self) -> f64 {
+        self.played.ttft_ms / self.point.ttft_ms - 1.0
+    }
+
+    fn e2e(&self) -> f64 {
+        let simulated = self.point.e2e_ms(self.played.ttft_ms, self.played.tpot_ms);
+        simulated / self.point.e2e_ms(self.point.ttft_ms, self.point.tpot_ms) - 1.0
+    }
+}
+
+/// Mean and median of the absolute values, and the mean, in percent.
+fn errors(of: impl Iterator<Item = f64>) -> [f64; 3] {
+    let all: Vec<f64> = of.collect();
+    let mut sizes: Vec<f64> = all.iter().map(|e| e.abs()).collect();
+    sizes.sort_by(f64::total_cmp);
+    let mean = |values: &[f64]| 100.0 * values.iter().sum::<f64>() / values.len().max(1) as f64;
+    [mean(&sizes), 100.0 * sizes.get(sizes.len() / 2).copied().unwrap_or(0.0), mean(&all)]
+}
+
+fn line(name: &str, of: &[&Compared]) {
+    let [tpot, e2e, ttft] =
+        [Compared::tpot, Compared::e2e, Compared::ttft].map(|e| errors(of.iter().map(|c| e(c))));
+    say(&format!(
+        "{name:<58} {:>5}  {:>5.1} {:>5.1} {:>+6.1}  {:>5.1} {:>5.1}  {:>6.1} {:>5.1}",
+        of.len(),
+        tpot[0],
+        tpot[1],
+        tpot[2],
+        e2e[0],
+        e2e[1],
+        ttft[0],
+        ttft[1]
+    ));
+}
+
+fn by(title: &str, all: &[Compared], key: impl Fn(&Compared) -> String) {
+    say(&format!(
+        "\n{title:<58} {:>5}  {:>5} {:>5} {:>6}  {:>5} {:>5}  {:>6} {:>5}",
+        "n", "TPOT", "med", "bias", "E2E", "med", "TTFT", "med"
+    ));
+    let mut groups: BTreeMap<String, Vec<&Compared>> = BTreeMap::new();
+    for compared in all {
+        groups.entry(key(compared)).or_default().push(compared);
+    }
+    for (name, group) in &groups {
+        line(name, group);
+    }
+}
+
+#[test]
+fn public_points() {
+    let Some(file) = shared(TABLE) else { return };
+    let mut dropped: BTreeMap<Dropped, u32> = BTreeMap::new();
+    let mut points = Vec::new();
+    for row in rows(&file) {
+        match express(&row) {
+            Ok(point) => points.push(point),
+            Err(why) => *dropped.entry(why).or_default() += 1,
+        }
+    }
+    for (why, count) in &dropped {
+        say(&format!("{count:>4} rows left out: {}", why.reason()));
+    }
+    let played: Vec<_> = points.into_par_iter().map(|p| (play(&p, None), p)).collect();
+    let mut all = Vec::new();
+    let mut refused: BTreeMap<String, (u32, String)> = BTreeMap::new();
+    for (played, point) in played {
+        match played {
+            Ok(played) => all.push(Compared { point, played }),
+            Err(why) => {
+                let key = format!("{} on {} {}", point.model, point.gpu, point.split());
+                refused.entry(key).or_insert((0, why)).0 += 1;
+            }
+        }
+    }
+    for (point, (count, why)) in &refused {
+        say(&format!("{count:>4} rows refused: {point}: {why}"));
+    }
+    let of = |p: &Point| format!("{} {} {} {}", p.engine.name(), p.gpu, p.model, p.dtype);
+    by("engine, GPU, model, format", &all, |c| of(&c.point));
+    by("the same by split", &all, |c| format!("{} {}", of(&c.point), c.point.split()));
+    by("by split", &all, |c| c.point.split());
+    by("by users", &all, |c| format!("{:>5}", c.point.users.next_power_of_two()));
+    by("by GPU", &all, |c| c.point.gpu.to_owned());
+    by("by format", &all, |c| c.point.dtype.to_owned());
+    by("by engine", &all, |c| c.point.engine.name().to_owned());
+    by("held out of fits, and not", &all, |c| {
+        if c.point.is_held_out() { "held out" } else { "fitted on" }.to_owned()
+    });
+    by("all", &all, |_| "all".to_owned());
+    within_bounds(&all);
+    if let Some(path) = std::env::var_os("METRON_POINTS_CSV") {
+        write(path.as_ref(), &all);
+    }
+}
+
+/// What was reached, with a little room: the aims are 9 % (median 6) of TPOT, 10 % end to end, 12 % on
+/// Blackwell, in 4 bits and for mixtures of experts; `docs/profiles.md` says what stands between.
+fn within_bounds(all: &[Compared]) {
+    let tpot = errors(all.iter().map(Compared::tpot));
+    assert!(tpot[0] <= TPOT_MAPE && tpot[1] <= TPOT_MEDIAN, "{tpot:?}");
+    let e2e = errors(all.iter().map(Compared::e2e));
+    assert!(e2e[0] <= E2E_MAPE, "{e2e:?}");
+    let held = all.iter().filter(|c| c.point.is_held_out());
+    let held = errors(held.map(Compared::tpot));
+    assert!(held[0] <= TPOT_MAPE + 1.0, "{held:?}");
+}
+
+/// Every point, for a closer look.
+fn write(path: &std::path::Path, all: &[Compared]) {
+    let mut csv = csv::Writer::from_path(path).expect("writable");
+    for Compared { point, played } in all {
+        csv.write_record([
+            point.configuration(),
+            point.version.clone(),
+            point.is_held_out().to_string(),
+            point.ttft_ms.to_string(),
+            point.tpot_ms.to_string(),
+            played.ttft_ms.to_string(),
+            played.tpot_ms.to_string(),
+        ])
+        .expect("writable");
+    }
+    csv.flush().expect("writable");
+}
