@@ -32,13 +32,13 @@ pub(super) fn run(
     let observed = (args.observed.as_path(), args.run.as_deref());
     let (loaded, replay) = load(&args.scenario, observed, global, console, backend)?;
     let input = RunInput { experiment: &loaded.experiment, requests: &replay.requests };
-    let options = RunOptions { jobs: global.threads(), ..RunOptions::default() };
+    let options = RunOptions { jobs: global.threads(), keep_log: true, ..RunOptions::default() };
     let progress = Progress::new(loaded.experiment.schedulers.len());
     let outputs = progress::shown(&progress, console.shows_progress(), || {
         run_experiment(input, options, backend, &progress)
     })?;
     let validations: Vec<Validation> =
-        outputs.iter().map(|output| compare(&replay, &output.outcome.trace)).collect();
+        outputs.iter().map(|output| compare(&replay, &output.outcome)).collect();
     let inert = loaded.inert(None);
     for one in &inert.everywhere {
         console.warn(&sentence(one));

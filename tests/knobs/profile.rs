@@ -13,6 +13,7 @@ fn profile() -> Value {
         "name": "p",
         "description": "every figure on",
         "kernel_factor": 1.1,
+        "link_factor": 1.1,
         "host": {"iteration_us": 500.0, "sequence_us": 20.0},
         "step_gap": {"iteration_us": 300.0, "sequence_us": 10.0},
         "async_scheduling": false,
@@ -28,7 +29,7 @@ fn profile() -> Value {
     })
 }
 
-fn tables() -> [(&'static str, Value); 3] {
+fn tables() -> [(&'static str, Value); 4] {
     let layer = serde_json::json!({"tokens": [1, 64, 4096], "layer_us": [150.0, 160.0, 900.0]});
     let attention = serde_json::json!({
         "decode": {"decodes": [1, 64], "kv_tokens": [16, 4096], "layer_us": [[5.0, 20.0], [10.0, 400.0]]},
@@ -38,13 +39,15 @@ fn tables() -> [(&'static str, Value); 3] {
     assert!(slower["launch_us"].is_number());
     slower["launch_us"] = 60.0.into();
     let gpu = serde_json::json!({"decode_attention": slower});
-    [("layer_table", layer), ("attention_table", attention), ("gpu", gpu)]
+    let law = serde_json::json!({"iteration_us": 9000.0});
+    [("layer_table", layer), ("attention_table", attention), ("gpu", gpu), ("step_law", law)]
 }
 
 /// Each figure's path and its other value.
 fn others() -> Vec<(&'static str, Value)> {
     let mut others = vec![
         ("/kernel_factor", 1.3.into()),
+        ("/link_factor", 2.0.into()),
         ("/host/iteration_us", 900.0.into()),
         ("/host/sequence_us", 60.0.into()),
         ("/step_gap/iteration_us", 700.0.into()),
@@ -60,6 +63,7 @@ fn others() -> Vec<(&'static str, Value)> {
     others.extend(tables().map(|(name, table)| match name {
         "layer_table" => ("/layer_table", table),
         "attention_table" => ("/attention_table", table),
+        "step_law" => ("/step_law", table),
         _ => ("/gpu", table),
     }));
     others
@@ -67,7 +71,7 @@ fn others() -> Vec<(&'static str, Value)> {
 
 /// Words; and what matters in eager mode alone, `tests/cost/eager.rs`.
 const EXEMPT: &[&str] =
-    &["/name", "/description", "/source", "/evidence/kind", "/eager_us_per_kernel"];
+    &["/name", "/description", "/source", "/evidence/kind", "/eager_us_per_kernel", "/fitted_on"];
 
 /// Paths of all figures that a profile can carry, from the type itself.
 fn known() -> BTreeSet<String> {
@@ -76,6 +80,8 @@ fn known() -> BTreeSet<String> {
     for (name, _) in tables() {
         members.insert(name.to_owned(), Value::Null);
     }
+    // Words, too.
+    members.insert("fitted_on".to_owned(), Value::Null);
     let schema = schemars::schema_for!(catalog::EngineProfile).to_value();
     let typed = schema["properties"].as_object().expect("a profile has figures");
     assert_eq!(
@@ -102,15 +108,18 @@ fn every_figure_has_a_case() {
 fn every_figure_changes_a_result() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     // A policy that can plan ahead and finds prompts again, and memory that runs short.
-    let run = |profile: &Value| {
+    let run = |profile: &Value, tensor: u32| {
         let file = folder.path().join("p.yaml");
         std::fs::write(file, profile.to_string()).expect("writable");
         let prefixes = "workload.prefix_groups={count: 3, tokens: 320, share: 0.5}";
-        let sets = ["engine.profile={file: p.yaml}", "schedulers=[vllm-v1]", prefixes];
+        // On one GPU nothing goes over a link.
+        let spread = format!("parallelism={{tensor: {tensor}}}");
+        let sets = ["engine.profile={file: p.yaml}", "schedulers=[vllm-v1]", prefixes, &spread];
         let sets = sets.map(str::to_owned);
         result(folder.path(), &sets).unwrap_or_else(|error| panic!("{error}"))
     };
-    let base = run(&profile());
+    let base = run(&profile(), 1);
+    let of_two = run(&profile(), 2);
     let mut complaints = Vec::new();
     for (path, value) in others() {
         let mut changed = profile();
@@ -118,7 +127,12 @@ fn every_figure_changes_a_result() {
             Some(figure) => *figure = value,
             None => changed[&path[1..]] = value,
         }
-        if run(&changed) == base {
+        if path == "/step_law" {
+            // A law prices whole steps, and captures no sizes.
+            changed["cuda_graph_sizes"] = serde_json::json!([]);
+        }
+        let (base, tensor) = if path == "/link_factor" { (&of_two, 2) } else { (&base, 1) };
+        if run(&changed, tensor) == *base {
             complaints.push(format!("{path}: the same result"));
         }
     }

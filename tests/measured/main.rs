@@ -7,6 +7,7 @@ mod evaluate_hostile;
 mod evaluate_memory;
 mod evaluate_reference;
 mod evidence;
+mod iteration_logs;
 mod mutated;
 #[path = "../common/shared.rs"]
 mod shared;

@@ -112,7 +112,25 @@ impl Draw {
         self.perhaps(engine, "reserved_memory", 0.6, json!(format!("{gb}GB")));
     }
 
+    /// Iterations that no model on a GPU prices.
     fn fixed(&mut self) -> Value {
+        if self.on("step laws", 0.4) {
+            let mut law = Map::new();
+            law.insert("iteration_us".to_owned(), json!(self.rng.random_range(200..20_000)));
+            for (name, most) in [
+                ("prefill_iteration_us", 2_000.0),
+                ("chunk_us", 500.0),
+                ("prefill_token_us", 80.0),
+                ("decode_us", 300.0),
+                ("draft_token_us", 100.0),
+                ("kv_token_us", 1.0),
+                ("attention_pair_us", 0.1),
+            ] {
+                let us = self.rng.random_range(0.0..most);
+                self.perhaps(&mut law, name, 0.6, json!(us));
+            }
+            return json!({"step_law": law});
+        }
         let us = match self.rng.random_range(0..10) {
             0 => 1,
             _ => self.rng.random_range(200..20_000),
