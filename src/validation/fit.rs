@@ -2,6 +2,8 @@
 
 use cobyla::{RhoBeg, StopTols, minimize};
 
+use crate::validation::symmetric::eigen;
+
 /// A weak pull towards the start, per squared unit: it decides where the data cannot.
 const PULL: f64 = 1e-7;
 
@@ -20,6 +22,9 @@ const SCATTERED_STARTS: usize = 2;
 /// A fit agrees with itself when a round of descents from its own result makes its root mean square
 /// no more than this share smaller.
 const AGREES: f64 = 1e-3;
+
+/// How far along the flattest direction a round looks, in the optimiser's units.
+const VALLEY: [f64; 6] = [-4.0, -2.0, -1.0, 1.0, 2.0, 4.0];
 
 /// Most rounds until then.
 const ROUNDS_MAX: usize = 8;
@@ -82,6 +87,17 @@ pub(super) fn minimise(
         for reach in [4.0, 1.0, 0.25, 0.1] {
             let found = best.borrow().1.clone();
             descend(&found, reach);
+        }
+        // Along the valley's floor: a schedule that falls into place lies anywhere on it.
+        let found = best.borrow().1.clone();
+        let directions = eigen(&curvature(&found, bounds, residuals));
+        if let Some((_, flattest)) = directions.first() {
+            for far in VALLEY {
+                let moved = found.iter().zip(flattest).zip(bounds);
+                let moved: Vec<f64> =
+                    moved.map(|((x, v), (low, high))| (x + far * v).clamp(*low, *high)).collect();
+                descend(&moved, 0.5);
+            }
         }
         if best.borrow().0.sqrt() > before.sqrt() * (1.0 - AGREES) {
             break;
