@@ -101,7 +101,10 @@ pub(super) fn load(
         max_model_len: experiment.engine.max_model_len,
         kv_block_tokens: experiment.engine.kv_block_tokens,
     };
-    let replay = Replay::new(&loaded.requests, traced, limits, &run)?;
+    let mut replay = Replay::new(&loaded.requests, traced, limits, &run)?;
+    if !experiment.front_ends().0.is_none() {
+        replay = replay.from_the_client();
+    }
     let unlike = not_alike(&loaded.experiment);
     for warning in loaded.warnings.iter().chain(&replay.warnings).chain(&unlike) {
         console.warn(warning);

@@ -13,7 +13,7 @@ use crate::runner::{PlayError, PlayOptions, Simulate};
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::trace::TokenTrace;
 use crate::validation::Replay;
-use crate::validation::compare::{Pair, e2e_mape, pairs};
+use crate::validation::compare::{Known, Pair, e2e_mape, pairs};
 use crate::validation::constants::{Free, Group, exchanges, free, own_gpu_constants};
 use crate::validation::fit::{curvature, mean_square, minimise};
 use crate::validation::symmetric::eigen;
@@ -260,7 +260,7 @@ impl Problem<'_> {
     fn residuals(&self, x: &[f64], places: &[usize]) -> Vec<f64> {
         let mut by_place = vec![[UNFINISHED; 3]; self.replay.observed.len()];
         if let Ok(trace) = self.trace(&self.at(x)) {
-            let pairs = pairs(self.replay, &trace, None);
+            let pairs = pairs(self.replay, &trace, Known::default());
             let ttfts = pairs.iter().map(|(_, p)| p.observed.ttft_from_entry).sum::<f64>();
             let mean_ttft = ttfts / pairs.len().max(1) as f64;
             for (place, pair) in pairs {
@@ -344,7 +344,7 @@ fn residuals(pair: &Pair, mean_ttft: f64) -> [f64; 3] {
 
 fn errors(replay: &Replay, trace: &TokenTrace, places: &[usize]) -> Errors {
     let wanted: std::collections::BTreeSet<usize> = places.iter().copied().collect();
-    let pairs: Vec<Pair> = pairs(replay, trace, None)
+    let pairs: Vec<Pair> = pairs(replay, trace, Known::default())
         .into_iter()
         .filter_map(|(place, pair)| wanted.contains(&place).then_some(pair))
         .collect();

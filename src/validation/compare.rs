@@ -79,18 +79,27 @@ pub(super) struct Pair {
     pub queued_for: Option<f64>,
 }
 
+/// What is known of a simulation besides its tokens' times.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Known<'o> {
+    /// Its iterations.
+    pub logs: Option<&'o [Log]>,
+    /// When the engine got each request, where that is not its arrival.
+    pub entered: &'o [Time],
+}
+
 /// The requests of a replay that got all their tokens in both, in order of entry; each with its
 /// place in the replay. Without the simulation's log it is not known when it found a request in its
 /// queue.
-pub(super) fn pairs(
-    replay: &Replay,
-    trace: &TokenTrace,
-    logs: Option<&[Log]>,
-) -> Vec<(usize, Pair)> {
+pub(super) fn pairs(replay: &Replay, trace: &TokenTrace, known: Known<'_>) -> Vec<(usize, Pair)> {
     let both = replay.observed.iter().zip(&replay.entered_s).zip(&trace.requests).enumerate();
-    let pair = |(place, ((real, &entered), row))| {
-        Some((place, pair(replay, (real, entered), (trace, row), logs)?))
-    };
+    let pair =
+        |(place, ((real, &entered), row)): (usize, ((&ObservedRequest, &f64), &RequestRow))| {
+            let got = known.entered.get(place).copied().unwrap_or(row.arrival);
+            let queued =
+                known.logs.and_then(|logs| found_queued(got, row, logs.get(row.lane.index())?));
+            Some((place, pair(replay, (real, entered), (trace, row), queued)?))
+        };
     both.filter_map(pair).collect()
 }
 
@@ -98,7 +107,7 @@ fn pair(
     replay: &Replay,
     (real, entered): (&ObservedRequest, f64),
     (trace, row): (&TokenTrace, &RequestRow),
-    logs: Option<&[Log]>,
+    queued: Option<Time>,
 ) -> Option<Pair> {
     let (first, last) = real.tokens_s?;
     if row.status != Status::Completed {
@@ -107,7 +116,6 @@ fn pair(
     let tokens = real.output_tokens.unwrap_or(row.tokens);
     let real_at = At { arrival: real.arrival_s, entered, queued: real.queued_s };
     let observed = Latencies::new(real_at, first, last, tokens);
-    let queued = logs.and_then(|logs| found_queued(row, logs.get(row.lane.index())?));
     // The real front end's delay is put before the simulated engine.
     let simulated_at = At { queued: queued.map(|time| replay.on_real_clock(time)), ..real_at };
     let last = replay.on_real_clock(trace.token_times(row).last()?);
@@ -119,12 +127,12 @@ fn pair(
 }
 
 /// When the policy first looked at its queue with this request in it, as vLLM stamps it.
-fn found_queued(row: &RequestRow, log: &Log) -> Option<Time> {
+fn found_queued(got: Time, row: &RequestRow, log: &Log) -> Option<Time> {
     let mut numbers = log.numbers();
     let decided = |number: IterationNo| log.at(number).decided;
     while numbers.start < numbers.end {
         let middle = IterationNo(u32::midpoint(numbers.start.0, numbers.end.0));
-        match decided(middle) < row.arrival {
+        match decided(middle) < got {
             true => numbers.start = IterationNo(middle.0 + 1),
             false => numbers.end = middle,
         }
@@ -157,8 +165,9 @@ impl Latencies {
 
 /// Sets a simulation, whose log was kept, against the real run.
 pub fn compare(replay: &Replay, outcome: &Outcome) -> Validation {
-    let (trace, logs) = (&outcome.trace, outcome.log.as_deref());
-    let pairs = pairs(replay, trace, logs);
+    let trace = &outcome.trace;
+    let known = Known { logs: outcome.log.as_deref(), entered: &outcome.entered };
+    let pairs = pairs(replay, trace, known);
     let pairs: Vec<Pair> = pairs.into_iter().map(|(_, pair)| pair).collect();
     let mut validation = latencies(&pairs, replay.from_queue);
     let (observed, simulated) = (real_span(replay), simulated_span(trace));

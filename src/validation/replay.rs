@@ -135,6 +135,24 @@ impl Replay {
         Ok(Replay { requests, observed, entered_s, front_end_s, from_queue, warnings })
     }
 
+    /// The same requests as their clients sent them, for a simulation that has a front end of its own.
+    #[must_use]
+    pub fn from_the_client(mut self) -> Replay {
+        let sent = |before: &mut f64, real: &ObservedRequest| {
+            *before = before.max(real.arrival_s);
+            Some(*before)
+        };
+        self.entered_s = self.observed.iter().scan(f64::NEG_INFINITY, sent).collect();
+        self.front_end_s = None;
+        let origin = self.entered_s.first().copied().unwrap_or(0.0);
+        if let Requests::Open(workload) = &mut self.requests {
+            for (request, &sent) in workload.requests.iter_mut().zip(&self.entered_s) {
+                request.arrival = at(sent - origin);
+            }
+        }
+        self
+    }
+
     /// The same instant of the simulation, on the real run's clock.
     pub(super) fn on_real_clock(&self, time: Time) -> f64 {
         let origin = self.entered_s.iter().copied().fold(f64::INFINITY, f64::min);

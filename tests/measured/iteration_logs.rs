@@ -82,21 +82,35 @@ fn profile(fit: &LawFit) -> EngineProfile {
     EngineProfile { host: fit.host.unwrap_or_default(), ..EngineProfile::of_law("law", fit.law) }
 }
 
-/// A run as these logs predict it.
+/// A run as these logs predict it, as its engine saw it.
 fn predict(folder: &Path, run: &Run, fit: &LawFit) -> Validation {
+    predict_as(folder, run, fit, &[], &run.folder.join("requests_queued.csv"))
+}
+
+fn predict_as(
+    folder: &Path,
+    run: &Run,
+    fit: &LawFit,
+    sets: &[String],
+    observed: &Path,
+) -> Validation {
     let yaml = profile_yaml(&profile(fit)).expect("YAML");
     std::fs::write(folder.join("law.yaml"), yaml).expect("written");
     let text = scenario(run);
     let path = folder.join("scenario.yaml");
     std::fs::write(&path, &text).expect("written");
-    let document = Document::read(path.to_str().expect("text")).expect("YAML");
+    let document =
+        Document::read(path.to_str().expect("text")).expect("YAML").with(sets).expect("there");
     let resolved = document.resolve(None).unwrap_or_else(|e| panic!("{}: {e}\n{text}", run.name));
     let experiment = &resolved.experiment;
     assert_eq!((&experiment.hardware.gpu, &experiment.hardware.model), (&None, &None));
     let (drawn, _) = Requests::of(experiment).expect("the trace is there");
-    let observed = ObservedRun::read(&run.folder.join("requests_queued.csv"), None).expect("a run");
+    let observed = ObservedRun::read(observed, None).expect("a run");
     let limits = Limits { max_model_len: 4096, kv_block_tokens: 32 };
-    let replay = Replay::new(&drawn, true, limits, &observed).expect("they go together");
+    let mut replay = Replay::new(&drawn, true, limits, &observed).expect("they go together");
+    if !experiment.front_ends().0.is_none() {
+        replay = replay.from_the_client();
+    }
     let options = PlayOptions { keep_log: true, ..PlayOptions::default() };
     let outcome =
         Simulator.simulate(experiment, &experiment.schedulers[0], &replay.requests, options);
@@ -203,6 +217,36 @@ fn real_against_real() {
             (again / first - 1.0) * 100.0
         ));
     }
+}
+
+/// What the client saw, with a front end of a few milliseconds: its first tokens are a few milliseconds
+/// later than the engine's, and those of a burst later still.
+#[test]
+fn a_clients_first_tokens_need_a_front_end() {
+    let Some(folder) = shared("data/runs-local") else { return };
+    let work = tempfile::tempdir().expect("a folder");
+    let front_end = "engine.front_end={before: 3500us, after: 1500us, request: 600us}";
+    say("\nclient's mean TTFT, ms: real, without a front end, with one");
+    let (mut without, mut with) = (0.0, 0.0);
+    for run in runs(&folder) {
+        if !["default-chat1", "b256-chat1", "seqs4-burst2", "kvtight-prefix2"].contains(&&*run.name)
+        {
+            continue;
+        }
+        let fit = fit_law(std::slice::from_ref(&run.log));
+        let client = run.folder.join("requests.csv");
+        let [none, some] = [&[][..], &[front_end.to_owned()]].map(|sets| {
+            let validation = predict_as(work.path(), &run, &fit, sets, &client);
+            let rows = &validation.validation;
+            let row = rows.iter().find(|row| row.metric == "ttft_s" && row.stat == "mean");
+            let row = row.expect("there");
+            (row.observed.expect("real") * 1e3, row.simulated.expect("simulated") * 1e3)
+        });
+        say(&format!("{:<20} {:>6.1} {:>6.1} {:>6.1}", run.name, none.0, none.1, some.1));
+        without += (none.1 - none.0).abs();
+        with += (some.1 - some.0).abs();
+    }
+    assert!(with < without, "{with} {without}");
 }
 
 /// vLLM's own lines, with the KV cache's size from the scenario; and a report that says what is not told.

@@ -26,6 +26,9 @@ pub struct EngineProfile {
     /// Time between two iterations' kernels that asynchronous scheduling does not hide.
     #[serde(default)]
     pub step_gap: Overhead,
+    /// What lies between clients and the engine, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub front_end: Option<FrontEndTimes>,
     /// Whether this version plans a step while the one before runs, by policies that can. A scheduler
     /// whose own version does not by default is not asked to. Left out: as the scheduler's version has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,6 +90,21 @@ pub struct Overhead {
     /// Each sequence of its batch, microseconds.
     #[serde(default)]
     pub sequence_us: f64,
+}
+
+/// Times of a front end, microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FrontEndTimes {
+    /// From a client's sending to the engine's queue, of a request alone.
+    #[serde(default)]
+    pub before_us: f64,
+    /// From the engine's token to the client.
+    #[serde(default)]
+    pub after_us: f64,
+    /// Of `before_us`, what is served one request after the other.
+    #[serde(default)]
+    pub request_us: f64,
 }
 
 /// What a profile's constants were fitted on; what is left out is not known.
@@ -171,6 +189,15 @@ impl EngineProfile {
         at_least_zero("step_gap.iteration_us", self.step_gap.iteration_us)?;
         at_least_zero("step_gap.sequence_us", self.step_gap.sequence_us)?;
         at_least_zero("eager_us_per_kernel", self.eager_us_per_kernel)?;
+        if let Some(front_end) = &self.front_end {
+            at_least_zero("front_end.before_us", front_end.before_us)?;
+            at_least_zero("front_end.after_us", front_end.after_us)?;
+            at_least_zero("front_end.request_us", front_end.request_us)?;
+            if front_end.request_us > front_end.before_us {
+                let problem = "must not be more than before_us, which it is a part of";
+                return Err(InvalidFigure::new("front_end.request_us", problem.to_owned()));
+            }
+        }
         let invalid = |path: &str, problem: &str| Err(InvalidFigure::new(path, problem.into()));
         if self.cuda_graph_sizes.first() == Some(&0) || !ascends(&self.cuda_graph_sizes) {
             return invalid("cuda_graph_sizes", "must ascend from 1 or more");
@@ -219,6 +246,7 @@ impl EngineProfile {
             link_factor: 1.0,
             host: Overhead::default(),
             step_gap: Overhead::default(),
+            front_end: None,
             async_scheduling: None,
             prefix_caching: None,
             cuda_graph_sizes: Vec::new(),

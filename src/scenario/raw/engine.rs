@@ -56,9 +56,31 @@ pub struct Engine {
     /// and the host launches every kernel; the profile's unless given (`false`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforce_eager: Option<bool>,
+    /// What lies between clients and the engine: HTTP, tokenising, detokenising; the profile's unless
+    /// given, and no time where that has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub front_end: Option<FrontEnd>,
     /// Speculative decoding, for policies that can (vllm-v1); none unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speculative: Option<Speculative>,
+}
+
+/// Times of a front end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a map such as `{before: 3ms, after: 1ms, request: 500us}`"
+)]
+pub struct FrontEnd {
+    /// From a client's sending to the engine's queue, of a request alone; 0 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Duration>,
+    /// From the engine's token to the client; 0 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Duration>,
+    /// Of `before`, what is served one request after the other; 0 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<Duration>,
 }
 
 /// A profile's name, or where it comes from.

@@ -19,7 +19,9 @@ use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::raw::{self, TextOr};
 use crate::scenario::resolved::{DerivedBlocks, DerivedGpu, DerivedProfile, DerivedReplicas};
 use crate::scheduler::{EngineInfo, SchedulerConfig};
-use crate::units::Bytes;
+use crate::sim::FrontEnd;
+use crate::time::Span;
+use crate::units::{Bytes, Duration};
 use crate::yaml::Path;
 
 /// An engine that can be built.
@@ -133,7 +135,15 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     let async_scheduling =
         switch(given.async_scheduling, engine_profile.and_then(|p| p.async_scheduling));
 
-    let fixed = profile.as_ref().is_some_and(Profile::asks_no_gpu);
+    let front_end = front_end(check, owner, given, engine_profile);
+    let fixed = match &profile {
+        Some(profile) => profile.asks_no_gpu(),
+        // What is wrong with such a profile is told: no GPU is missed besides.
+        None => matches!(
+            &given.profile,
+            Some(TextOr::Map(source)) if source.step_law.is_some() || source.fixed.is_some()
+        ),
+    };
     let needed = needed_for(fixed, given);
     let model = model::model(check, given_model);
     let gpu = hardware::gpu(check, owner, given_gpu)
@@ -244,6 +254,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             prefix_caching,
             async_scheduling,
             speculative: drafting.as_ref().map(|drafting| drafting.speculative.clone()),
+            front_end,
         },
         cost,
         hardware: Hardware { pricing, ..hardware_of(model.as_ref(), gpu.as_ref(), parallelism) },
@@ -264,6 +275,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             prefix_caching,
             async_scheduling,
             enforce_eager: given.enforce_eager,
+            front_end: given.front_end,
             speculative: drafting.map(|drafting| drafting.filled),
         },
         derived: DerivedReplicas {
@@ -283,6 +295,39 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         },
         model,
     })
+}
+
+/// What lies between clients and the engine.
+fn front_end(
+    check: &mut Check<'_>,
+    owner: &Owner,
+    given: &raw::Engine,
+    profile: Option<&EngineProfile>,
+) -> FrontEnd {
+    let Some(times) = given.front_end else {
+        let times = profile.and_then(|profile| profile.front_end).unwrap_or_default();
+        let [before, after, request] =
+            [times.before_us, times.after_us, times.request_us].map(Span::from_micros_f64);
+        return FrontEnd { before, after, request };
+    };
+    let path = owner.path(check, &["engine", "front_end"]);
+    let mut time = |key: &str, time: Option<Duration>| {
+        time.map_or(Span::ZERO, |time| check.time(&path.key(key), time))
+    };
+    let front_end = FrontEnd {
+        before: time("before", times.before),
+        after: time("after", times.after),
+        request: time("request", times.request),
+    };
+    if front_end.request > front_end.before {
+        let message = "expected at most `before`, which it is a part of";
+        check.report(
+            &path.key("request"),
+            message.to_owned(),
+            "such as `{before: 3ms, request: 500us}`",
+        );
+    }
+    front_end
 }
 
 fn default_profile() -> raw::ProfileRef {

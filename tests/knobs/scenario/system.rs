@@ -261,6 +261,25 @@ pub(super) const CASES: &[Case] = &[
         "engine.profile={file: p12.yaml}",
         "engine.profile={file: p4.yaml}",
     ),
+    case("Engine.front_end", &[], "", "engine.front_end={before: 3ms}"),
+    case(
+        "FrontEnd.before",
+        &[],
+        "engine.front_end={before: 3ms}",
+        "engine.front_end={before: 9ms}",
+    ),
+    case(
+        "FrontEnd.after",
+        &[],
+        "engine.front_end={before: 3ms, after: 1ms}",
+        "engine.front_end={before: 3ms, after: 4ms}",
+    ),
+    case(
+        "FrontEnd.request",
+        &[BURST],
+        "engine.front_end={before: 300ms, request: 1ms}",
+        "engine.front_end={before: 300ms, request: 300ms}",
+    ),
     case("ProfileSource.step_law", &[], "", "engine.profile={step_law: {iteration_us: 9000}}"),
     case(
         "StepLaw.prefill_iteration_us",
