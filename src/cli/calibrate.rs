@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::catalog::{Evidence, EvidenceKind};
+use crate::catalog::{Evidence, EvidenceKind, FittedOn};
 use crate::cli::args::{CalibrateArgs, Fit, Format, GlobalFlags};
 use crate::cli::backend::{Backend, Loaded};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
-use crate::cli::validate;
+use crate::cli::{iterations, validate};
 use crate::report::calibration as report;
 use crate::result::{SCHEMA_VERSION, Tool};
 use crate::validation::{Calibration, Group, calibrate};
@@ -38,6 +38,9 @@ pub(super) fn run(
     console: &Console,
     backend: &dyn Backend,
 ) -> Result<Exit, Error> {
+    if !args.iterations.is_empty() {
+        return iterations::run(args, global, console, backend);
+    }
     let Some(output) = &global.output else {
         return Err(Error::Usage(
             "calibrate writes a profile: name its file, such as -o profile.yaml".to_owned(),
@@ -45,8 +48,11 @@ pub(super) fn run(
     };
     // With the profile on stdout, what was found goes to stderr.
     let profile_sink = console.open_result(Some(output))?;
-    let observed = (args.observed.as_path(), args.run.as_deref());
-    let (loaded, replay) = validate::load(&args.scenario, observed, global, console, backend)?;
+    let (Some(scenario), Some(file)) = (&args.scenario, &args.observed) else {
+        return Err(Error::Usage("calibrate needs a scenario and --observed FILE".to_owned()));
+    };
+    let observed = (file.as_path(), args.run.as_deref());
+    let (loaded, replay) = validate::load(scenario, observed, global, console, backend)?;
     let experiment = &loaded.experiment;
     let scheduler = experiment.schedulers.first().expect("a scenario has a scheduler");
     if experiment.schedulers.len() > 1 {
@@ -68,7 +74,10 @@ pub(super) fn run(
         }
     };
     let mut found = calibrate(experiment, scheduler, &replay, &groups, backend, &progress)?;
-    describe(&mut found, args, &loaded);
+    describe(&mut found, file, &loaded);
+    for warning in &found.warnings {
+        console.warn(warning);
+    }
     let yaml = report::profile_yaml(&found.profile)
         .map_err(|error| Error::Usage(format!("the profile cannot be written: {error}")))?;
     let text = match global.format {
@@ -101,6 +110,7 @@ fn groups(asked: &[Fit]) -> Vec<Group> {
             Fit::Host => Group::Host,
             Fit::Kernels => Group::Kernels,
             Fit::Gpu => Group::Gpu,
+            Fit::Link => Group::Link,
         };
         if !groups.contains(&group) {
             groups.push(group);
@@ -110,15 +120,21 @@ fn groups(asked: &[Fit]) -> Vec<Group> {
 }
 
 /// Says in the profile where its constants come from.
-fn describe(found: &mut Calibration, args: &CalibrateArgs, loaded: &Loaded) {
+fn describe(found: &mut Calibration, observed: &Path, loaded: &Loaded) {
     let hardware = &loaded.experiment.hardware;
     let [model, gpu] = [&hardware.model, &hardware.gpu].map(|name| name.as_deref().unwrap_or("?"));
     let base = found.profile.name.trim_end_matches("-fitted").to_owned();
     let fitted: Vec<&str> = found.constants.iter().map(|constant| constant.name).collect();
     let percent =
         |error: Option<f64>| error.map_or("unknown".to_owned(), |e| format!("{:+.2} %", e * 100.0));
-    let observed = args.observed.file_name().map(|n| n.to_string_lossy().into_owned());
+    let observed = observed.file_name().map(|n| n.to_string_lossy().into_owned());
     found.profile.name = format!("{base}-fitted");
+    let engine = &found.profile.fitted_on.as_ref().and_then(|on| on.engine.clone());
+    found.profile.fitted_on = hardware.pricing.as_ref().map(|pricing| FittedOn {
+        engine: Some(engine.clone().unwrap_or_else(|| base.clone())),
+        run: observed.clone(),
+        ..pricing.fitted_here()
+    });
     found.profile.evidence = Evidence {
         kind: EvidenceKind::Fitted,
         from: format!("a run of {model} on {gpu}"),

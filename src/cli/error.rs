@@ -7,7 +7,7 @@ use crate::runner::{PrepareError, RunError};
 use crate::scenario::ScenarioError;
 use crate::search::sweep::SweepError;
 use crate::search::{CacheError, SearchError};
-use crate::validation::{CalibrationError, ObservedError, ReplayError};
+use crate::validation::{CalibrationError, LogError, ObservedError, ReplayError};
 use crate::workload::WorkloadError;
 
 /// How a command ended.
@@ -79,6 +79,9 @@ pub enum Error {
     /// A real run that cannot be read.
     #[error(transparent)]
     Observed(#[from] ObservedError),
+    /// An iteration log that cannot be read.
+    #[error(transparent)]
+    IterationLog(#[from] LogError),
     /// A real run of other requests than the scenario's.
     #[error(transparent)]
     Replay(#[from] ReplayError),
@@ -139,6 +142,7 @@ impl Error {
             | Error::Judge { .. }
             | Error::Assertion(_)
             | Error::Observed(_)
+            | Error::IterationLog(_)
             | Error::Replay(_)
             | Error::Calibration(_)
             | Error::NoSense(_)

@@ -19,6 +19,7 @@ mod explanation;
 mod figures;
 mod host_range;
 mod interrupt;
+mod iterations;
 mod judging;
 mod kept;
 mod library;

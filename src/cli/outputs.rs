@@ -115,7 +115,11 @@ fn inputs(cli: &Cli) -> Vec<PathBuf> {
         Some(Command::Capacity(args)) => scenario(&args.scenario),
         Some(Command::Sweep(args)) => scenario(&args.scenario),
         Some(Command::Validate(args)) => vec![(&args.scenario).into(), args.observed.clone()],
-        Some(Command::Calibrate(args)) => vec![(&args.scenario).into(), args.observed.clone()],
+        Some(Command::Calibrate(args)) => {
+            let scenario = args.scenario.iter().map(Into::into);
+            let files = scenario.chain(args.observed.clone());
+            files.chain(args.iterations.iter().cloned()).collect()
+        }
         Some(Command::Evaluate(args)) => {
             judged(&args.files.iter().collect::<Vec<_>>(), &args.judge)
         }

@@ -32,13 +32,13 @@ pub(super) fn run(
     let observed = (args.observed.as_path(), args.run.as_deref());
     let (loaded, replay) = load(&args.scenario, observed, global, console, backend)?;
     let input = RunInput { experiment: &loaded.experiment, requests: &replay.requests };
-    let options = RunOptions { jobs: global.threads(), ..RunOptions::default() };
+    let options = RunOptions { jobs: global.threads(), keep_log: true, ..RunOptions::default() };
     let progress = Progress::new(loaded.experiment.schedulers.len());
     let outputs = progress::shown(&progress, console.shows_progress(), || {
         run_experiment(input, options, backend, &progress)
     })?;
     let validations: Vec<Validation> =
-        outputs.iter().map(|output| compare(&replay, &output.outcome.trace)).collect();
+        outputs.iter().map(|output| compare(&replay, &output.outcome)).collect();
     let inert = loaded.inert(None);
     for one in &inert.everywhere {
         console.warn(&sentence(one));
@@ -101,7 +101,10 @@ pub(super) fn load(
         max_model_len: experiment.engine.max_model_len,
         kv_block_tokens: experiment.engine.kv_block_tokens,
     };
-    let replay = Replay::new(&loaded.requests, traced, limits, &run)?;
+    let mut replay = Replay::new(&loaded.requests, traced, limits, &run)?;
+    if !experiment.front_ends().0.is_none() {
+        replay = replay.from_the_client();
+    }
     let unlike = not_alike(&loaded.experiment);
     for warning in loaded.warnings.iter().chain(&replay.warnings).chain(&unlike) {
         console.warn(warning);

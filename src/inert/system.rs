@@ -10,7 +10,7 @@ use crate::scenario::SchedulerRun;
 use crate::scheduler::Feature;
 
 const OWN: &str = "every pool has its own";
-const FIXED: &str = "iterations take a fixed time";
+const FIXED: &str = "iterations take a fixed time, or that of a step law";
 const GIVEN: &str = "`kv_blocks` is given, and the memory is not asked";
 
 /// Every key of these parts.
@@ -83,6 +83,10 @@ pub(super) const TABLE: &[Entry] = &[
     ("Engine.prefix_caching", Unless(prefix_caching)),
     ("Engine.async_scheduling", Unless(async_scheduling)),
     ("Engine.enforce_eager", Unless(enforce_eager)),
+    ("Engine.front_end", Always("part of the time to first token")),
+    ("FrontEnd.before", Always("part of the time to first token")),
+    ("FrontEnd.after", Always("part of the time to first token")),
+    ("FrontEnd.request", Always("part of the time to first token")),
     ("Engine.speculative", Always("its keys are judged one by one")),
     ("Speculative.method", Always("who drafts")),
     ("Speculative.num_speculative_tokens", Always("how many are drafted")),
@@ -99,6 +103,15 @@ pub(super) const TABLE: &[Entry] = &[
     ("DraftAcceptance.preset", Always("how many are accepted")),
     ("ProfileSource.file", Always("the profile")),
     ("ProfileSource.fixed", Always("the profile")),
+    ("ProfileSource.step_law", Always("the profile")),
+    ("StepLaw.iteration_us", Always("part of every price")),
+    ("StepLaw.prefill_iteration_us", Always("part of every price")),
+    ("StepLaw.chunk_us", Always("part of every price")),
+    ("StepLaw.prefill_token_us", Always("part of every price")),
+    ("StepLaw.decode_us", Always("part of every price")),
+    ("StepLaw.draft_token_us", Unless(draft_tokens)),
+    ("StepLaw.kv_token_us", Always("part of every price")),
+    ("StepLaw.attention_pair_us", Always("part of every price")),
     ("FixedProfile.iteration", Always("the time of every iteration")),
     ("RouterMap.class-to-pool", Always("judged with the whole router")),
     ("RouterMap.within", Unless(within)),
@@ -123,8 +136,11 @@ fn each_own(facts: &Facts<'_>, key: &Written) -> Option<String> {
 }
 
 fn model(facts: &Facts<'_>, _: &Written) -> Option<String> {
-    let nothing_asks =
-        |one: &Replicas<'_>| one.fixed && one.kv_blocks_given && one.max_model_len_given;
+    let nothing_asks = |one: &Replicas<'_>| {
+        // What one pool of blocks for all layers does not need to know.
+        let one_group = one.pool.engine.kv_groups.is_one();
+        one.fixed && one.kv_blocks_given && one.max_model_len_given && one_group
+    };
     facts.fleet().iter().all(nothing_asks).then(|| {
         format!("{FIXED}, and `kv_blocks` and `max_model_len` are given: it is only named")
     })
@@ -135,7 +151,7 @@ fn gpu(facts: &Facts<'_>, key: &Written) -> Option<String> {
         let hardware = one.pool.hardware;
         let costs = hardware.price_usd_per_gpu_hour.is_some() || hardware.power.is_some();
         (one.fixed && one.kv_blocks_given && !costs && !facts.large_gpu_matters())
-            .then_some("iterations take a fixed time, and `kv_blocks` is given: it is only named")
+            .then_some("iterations take a fixed time, or that of a step law, and `kv_blocks` is given: it is only named")
     })
 }
 
@@ -145,6 +161,10 @@ fn gpu_memory(facts: &Facts<'_>, key: &Written) -> Option<String> {
 
 fn priced(facts: &Facts<'_>, key: &Written) -> Option<String> {
     for_all(facts, key, |one| one.fixed.then_some(FIXED))
+}
+
+fn draft_tokens(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |one| one.pool.engine.speculative.is_none().then_some("nobody drafts"))
 }
 
 fn fp8_tflops(facts: &Facts<'_>, key: &Written) -> Option<String> {
@@ -242,8 +262,9 @@ fn tensor(facts: &Facts<'_>, key: &Written) -> Option<String> {
     for_all(facts, key, |one| {
         let hardware = one.pool.hardware;
         let costs = hardware.price_usd_per_gpu_hour.is_some() || hardware.power.is_some();
-        (one.fixed && one.kv_blocks_given && !costs && alike)
-            .then_some("iterations take a fixed time, and `kv_blocks` is given")
+        (one.fixed && one.kv_blocks_given && !costs && alike).then_some(
+            "iterations take a fixed time, or that of a step law, and `kv_blocks` is given",
+        )
     })
 }
 
@@ -259,7 +280,9 @@ fn enforce_eager(facts: &Facts<'_>, key: &Written) -> Option<String> {
 fn expert(facts: &Facts<'_>, key: &Written) -> Option<String> {
     for_all(facts, key, |one| {
         if one.fixed && one.kv_blocks_given {
-            return Some("iterations take a fixed time, and `kv_blocks` is given");
+            return Some(
+                "iterations take a fixed time, or that of a step law, and `kv_blocks` is given",
+            );
         }
         let one_rank = one.tensor * one.data == 1;
         one_rank.then_some("one rank holds every expert either way")
@@ -269,8 +292,9 @@ fn expert(facts: &Facts<'_>, key: &Written) -> Option<String> {
 
 fn dtype(facts: &Facts<'_>, key: &Written) -> Option<String> {
     for_all(facts, key, |one| {
-        (one.fixed && one.kv_blocks_given)
-            .then_some("iterations take a fixed time, and `kv_blocks` is given")
+        (one.fixed && one.kv_blocks_given).then_some(
+            "iterations take a fixed time, or that of a step law, and `kv_blocks` is given",
+        )
     })
 }
 

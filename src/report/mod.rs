@@ -13,6 +13,7 @@ pub mod pair;
 pub mod provenance;
 pub mod remarks;
 pub mod requests;
+pub mod step_law;
 pub mod table;
 pub mod text;
 pub mod timeline;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::report::csv_text::CsvText;
 use crate::report::table::{Align, Cell, lay_out};
 use crate::result::{Inert, ResultFile, RunResult, Tool};
-use crate::shown::TimeUnit;
+use crate::shown::{TimeUnit, duration};
 use crate::validation::{Compared, Validation};
 
 /// The result of `run`, and beside it the comparison with a real run.
@@ -87,6 +87,12 @@ pub fn to_text<'a>(
             let percent = mape * 100.0;
             text.push_str(&format!(
                 "\nEnd-to-end time of single requests: off by {percent:.2} % on average\n"
+            ));
+        }
+        if let Some(front_end_s) = validation.front_end_s {
+            let shown = duration(front_end_s);
+            text.push_str(&format!(
+                "\nThe engine gets each request {shown} after its arrival, and at `queued_s` at the latest\n"
             ));
         }
         if let Some(unqueued) = validation.unqueued.as_ref().filter(|u| u.requests > 0) {

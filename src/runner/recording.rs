@@ -23,6 +23,7 @@ pub fn recording<'a>(
     };
     Recording {
         trace: &outcome.trace,
+        entered: &outcome.entered,
         log: outcome.log.as_deref().unwrap_or_default(),
         pools: (0..).map(PoolId).zip(experiment.fleet()).map(pool).collect(),
     }
@@ -40,6 +41,7 @@ pub fn recording_of_alike<'a>(
 ) -> Recording<'a> {
     Recording {
         trace: &outcome.trace,
+        entered: &outcome.entered,
         log: outcome.log.as_deref().unwrap_or_default(),
         pools: vec![recorded_pool(outcome, PoolId(0), cost, engine, needs, async_scheduling)],
     }

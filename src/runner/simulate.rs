@@ -10,8 +10,8 @@ use crate::replica::Accepts;
 use crate::runner::{Requests, memory};
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::scheduler::EngineInfo;
-use crate::sim::{self, Outcome, SimError};
-use crate::workload::Workload;
+use crate::sim::{self, BehindFrontEnd, Outcome, SimError};
+use crate::workload::{Arriving, Workload};
 
 /// How to simulate.
 #[derive(Clone, Copy, Debug, Default)]
@@ -197,16 +197,32 @@ fn play(
         keep_log: options.keep_log,
         progress: Some(&report),
     };
+    let (front_end, front_ends) = experiment.front_ends();
     let mut arriving = requests.arriving();
+    if front_end.is_none() {
+        let outcome = with_setup(experiment, scheduler, blocks, |setup| {
+            sim::play_fleet(setup, arriving.as_mut(), sim_options)
+        });
+        let outcome = ended(outcome, full)?;
+        arriving.check_complete()?;
+        return Ok(outcome);
+    }
+    let mut behind = BehindFrontEnd::new(arriving, front_end, front_ends);
     let outcome = with_setup(experiment, scheduler, blocks, |setup| {
-        sim::play_fleet(setup, arriving.as_mut(), sim_options)
+        sim::play_fleet(setup, &mut behind, sim_options)
     });
-    let outcome = match full.into_inner() {
-        u64::MAX => outcome?,
-        done => return Err(out_of_memory(done)),
-    };
-    arriving.check_complete()?;
+    let mut outcome = ended(outcome, full)?;
+    behind.check_complete()?;
+    behind.put_back(&mut outcome);
     Ok(outcome)
+}
+
+/// A run's outcome, unless memory was `full` first.
+fn ended(outcome: Result<Outcome, SimError>, full: AtomicU64) -> Result<Outcome, PlayError> {
+    match full.into_inner() {
+        u64::MAX => Ok(outcome?),
+        done => Err(out_of_memory(done)),
+    }
 }
 
 /// Users who had made so many requests when there was no memory for more.

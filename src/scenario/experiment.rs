@@ -8,6 +8,7 @@ use crate::ids::{PoolId, ReplicaId};
 use crate::metrics::Measure;
 use crate::promise::{Promises, Slo};
 use crate::scheduler::{EngineInfo, Feature, KvGroups, QueueOrder, SchedulerConfig};
+use crate::sim::FrontEnd;
 use crate::speculative::Speculative;
 use crate::time::Span;
 use crate::workload::WorkloadSpec;
@@ -228,6 +229,14 @@ impl Experiment {
         self.fleet().iter().map(|pool| pool.replicas * pool.hardware.gpus_per_replica).sum()
     }
 
+    /// What stands before the fleet, and how many of it: one for each replica, one for all
+    /// data-parallel ranks of a deployment.
+    pub fn front_ends(&self) -> (FrontEnd, u32) {
+        let fleet = self.fleet();
+        let of = |pool: &PoolView<'_>| pool.replicas.div_ceil(pool.hardware.data_ranks.max(1));
+        (fleet[0].engine.front_end, fleet.iter().map(of).sum())
+    }
+
     /// Dollars an hour of all GPUs; `None` where the price of one is not known.
     pub fn usd_per_hour(&self) -> Option<f64> {
         let of = |pool: &PoolView<'_>| {
@@ -295,6 +304,8 @@ pub struct EngineLimits {
     pub async_scheduling: Option<bool>,
     /// How it drafts tokens, where it does (for policies that can).
     pub speculative: Option<Arc<Speculative>>,
+    /// What lies between clients and the engine.
+    pub front_end: FrontEnd,
 }
 
 /// One scheduler to run.

@@ -13,8 +13,8 @@ use crate::runner::{PlayError, PlayOptions, Simulate};
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::trace::TokenTrace;
 use crate::validation::Replay;
-use crate::validation::compare::{Pair, e2e_mape, pairs};
-use crate::validation::constants::{Free, Group, free, own_gpu_constants};
+use crate::validation::compare::{Known, Pair, e2e_mape, pairs};
+use crate::validation::constants::{Free, Group, exchanges, free, own_gpu_constants};
 use crate::validation::fit::{curvature, mean_square, minimise};
 use crate::validation::symmetric::eigen;
 
@@ -45,6 +45,8 @@ pub struct Calibration {
     pub out_of_sample: Errors,
     /// All requests, with the profile's constants.
     pub after: Errors,
+    /// What the constants carry that is not theirs.
+    pub warnings: Vec<String>,
 }
 
 /// A fitted constant.
@@ -88,11 +90,11 @@ pub struct Move {
 pub struct Errors {
     /// Requests compared.
     pub requests: usize,
-    /// Mean TTFT, from queueing where that is known.
+    /// Mean TTFT, from when the engine got the request.
     pub mean_ttft: Option<f64>,
     /// Mean TPOT.
     pub mean_tpot: Option<f64>,
-    /// Mean end-to-end time, from queueing where that is known.
+    /// Mean end-to-end time, likewise.
     pub mean_e2e: Option<f64>,
     /// Mean absolute error of single requests' end-to-end time.
     pub per_request_e2e_mape: Option<f64>,
@@ -102,14 +104,22 @@ pub struct Errors {
 #[derive(Debug, thiserror::Error)]
 pub enum CalibrationError {
     /// No constants.
-    #[error("the scenario's iterations take a fixed time: there are no constants to fit")]
+    #[error(
+        "the scenario's iterations take a fixed time, or that of a step law: there are no constants to fit \
+         (a law is fitted by `calibrate --iterations LOG`)"
+    )]
     FixedTime,
     /// Several kinds of replica.
     #[error("constants are fitted to one kind of replica: leave `pools` out, and give its `gpu`")]
     Pools,
     /// Nothing asked for.
-    #[error("no constants to fit: name some of host, kernels and gpu")]
+    #[error("no constants to fit: name some of host, kernels, gpu and link")]
     NoConstants,
+    /// Nothing is exchanged.
+    #[error(
+        "--fit link: the model is on one GPU, and nothing goes over a link (`parallelism: {{tensor: 2}}`)"
+    )]
+    NoLink,
     /// Too few requests.
     #[error(
         "{found} requests with token times are too few to fit {constants} constants on half of them: at least {needed} are needed"
@@ -153,6 +163,9 @@ pub fn calibrate(
     if groups.contains(&Group::Gpu) {
         own_gpu_constants(&mut start);
     }
+    if groups.contains(&Group::Link) && !exchanges(&start) {
+        return Err(CalibrationError::NoLink);
+    }
     let constants = free(groups, &start);
     if constants.is_empty() {
         return Err(CalibrationError::NoConstants);
@@ -182,8 +195,27 @@ pub fn calibrate(
         in_sample: errors(replay, &of_half, first),
         out_of_sample: errors(replay, &of_half, second),
         after: errors(replay, &after, &places),
+        warnings: carried(&problem.start, groups),
         profile: fitted.profile,
     })
+}
+
+/// What constants of these groups take in that is not theirs.
+fn carried(pricing: &Pricing, groups: &[Group]) -> Vec<String> {
+    if !exchanges(pricing) || groups.contains(&Group::Link) {
+        return Vec::new();
+    }
+    let spread = pricing.parallelism;
+    vec![format!(
+        "fitted under parallelism: {{tensor: {}, pipeline: {}, data: {}, expert: {}}}: the constants carry what \
+         the link between these GPUs takes more or less than its figures say, and hold for no other \
+         number of GPUs; --fit {}link fits a factor of the link's beside them",
+        spread.tensor,
+        spread.pipeline,
+        spread.data,
+        spread.expert,
+        if groups.contains(&Group::Host) { "host,kernels," } else { "" },
+    )]
 }
 
 struct Problem<'a> {
@@ -228,7 +260,7 @@ impl Problem<'_> {
     fn residuals(&self, x: &[f64], places: &[usize]) -> Vec<f64> {
         let mut by_place = vec![[UNFINISHED; 3]; self.replay.observed.len()];
         if let Ok(trace) = self.trace(&self.at(x)) {
-            let pairs = pairs(self.replay, &trace);
+            let pairs = pairs(self.replay, &trace, Known::default());
             let ttfts = pairs.iter().map(|(_, p)| p.observed.ttft_from_entry).sum::<f64>();
             let mean_ttft = ttfts / pairs.len().max(1) as f64;
             for (place, pair) in pairs {
@@ -267,14 +299,18 @@ impl Problem<'_> {
             let squares = directions.iter().map(|(value, v)| v[i] * v[i] / value.max(1e-300));
             let far = (room * squares.sum::<f64>()).sqrt();
             let (low, high) = bounds[i];
-            let near = 1e-6 * (high - low);
+            // COBYLA comes no nearer.
+            let near = 2e-3 * (high - low);
+            let on_edge = after[i] <= low + near || after[i] >= high - near;
+            // A time of nothing, where nothing more is asked for, is no edge.
+            let nothing = low == 0.0 && after[i] <= near && good;
             Constant {
                 name: constant.name,
                 unit: constant.unit,
                 before: before[i] * constant.step,
                 after: after[i].clamp(low, high) * constant.step,
                 plus_minus: (far < high - low).then_some(far * constant.step),
-                at_bound: !good && (after[i] <= low + near || after[i] >= high - near),
+                at_bound: on_edge && !nothing,
             }
         });
         let flat = directions.iter().filter_map(|(value, v)| {
@@ -308,7 +344,7 @@ fn residuals(pair: &Pair, mean_ttft: f64) -> [f64; 3] {
 
 fn errors(replay: &Replay, trace: &TokenTrace, places: &[usize]) -> Errors {
     let wanted: std::collections::BTreeSet<usize> = places.iter().copied().collect();
-    let pairs: Vec<Pair> = pairs(replay, trace)
+    let pairs: Vec<Pair> = pairs(replay, trace, Known::default())
         .into_iter()
         .filter_map(|(place, pair)| wanted.contains(&place).then_some(pair))
         .collect();

@@ -12,6 +12,8 @@ pub enum Group {
     Kernels,
     /// Effective FLOP/s and bandwidth of matrix products and attention.
     Gpu,
+    /// A factor on all that GPUs exchange.
+    Link,
 }
 
 /// A constant to fit.
@@ -43,15 +45,23 @@ impl Free {
         Free { name, unit: "us", step, bounds: (0.0, 40.0 * step), place }
     }
 
-    /// A rate or a factor: a step is 10 % of what it is, from half to double.
+    /// A rate or a factor: a step is 10 % of what it is without a fit, from half to double of that. So a
+    /// fit that begins with another's result may go no further than that one.
     fn rate(
         name: &'static str,
         unit: &'static str,
-        pricing: &Pricing,
+        unfitted: &Pricing,
         place: fn(&mut Pricing) -> &mut f64,
     ) -> Free {
-        let now = *place(&mut pricing.clone());
-        Free { name, unit, step: 0.1 * now, bounds: (0.5 * now, 2.0 * now), place }
+        let plain = *place(&mut unfitted.clone());
+        Free { name, unit, step: 0.1 * plain, bounds: (0.5 * plain, 2.0 * plain), place }
+    }
+
+    /// The same, with room for a value that is there already.
+    fn around(self, pricing: &Pricing) -> Free {
+        let now = self.get(pricing);
+        let bounds = (self.bounds.0.min(now), self.bounds.1.max(now));
+        Free { bounds, ..self }
     }
 }
 
@@ -80,8 +90,27 @@ pub(super) fn own_gpu_constants(pricing: &mut Pricing) {
     });
 }
 
+/// The pricing with the GPU's own constants and no factors.
+fn unfitted(pricing: &Pricing) -> Pricing {
+    let mut plain = pricing.clone();
+    let carried = plain.profile.gpu.take();
+    (plain.profile.kernel_factor, plain.profile.link_factor) = (1.0, 1.0);
+    if carried.is_some() {
+        own_gpu_constants(&mut plain);
+    }
+    plain
+}
+
+/// Whether the GPUs of a replica, or of ranks that share experts, exchange anything.
+pub(super) fn exchanges(pricing: &Pricing) -> bool {
+    let spread = pricing.parallelism;
+    let shares = spread.data > 1 && pricing.model.experts().is_some();
+    spread.tensor > 1 || spread.pipeline > 1 || shares
+}
+
 /// The constants of these groups for an engine, in the order of the groups.
 pub(super) fn free(groups: &[Group], pricing: &Pricing) -> Vec<Free> {
+    let plain = &unfitted(pricing);
     let mut constants = Vec::new();
     for group in groups {
         match group {
@@ -97,11 +126,14 @@ pub(super) fn free(groups: &[Group], pricing: &Pricing) -> Vec<Free> {
                 Free::time("host.sequence_us", 10.0, |p| &mut p.profile.host.sequence_us),
             ]),
             Group::Kernels => constants
-                .push(Free::rate("kernel_factor", "", pricing, |p| &mut p.profile.kernel_factor)),
-            Group::Gpu => constants.extend(of_gpu(pricing)),
+                .push(Free::rate("kernel_factor", "", plain, |p| &mut p.profile.kernel_factor)),
+            Group::Gpu => constants.extend(of_gpu(plain)),
+            Group::Link => {
+                constants.push(Free::rate("link_factor", "", plain, |p| &mut p.profile.link_factor))
+            }
         }
     }
-    constants
+    constants.into_iter().map(|constant| constant.around(pricing)).collect()
 }
 
 fn of_gpu(pricing: &Pricing) -> Vec<Free> {

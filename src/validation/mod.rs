@@ -4,7 +4,9 @@
 mod calibrate;
 mod compare;
 mod constants;
+mod entries;
 mod fit;
+mod iterations;
 mod observed;
 mod replay;
 mod symmetric;
@@ -12,5 +14,8 @@ mod symmetric;
 pub use calibrate::{Calibration, CalibrationError, Constant, Errors, Flat, calibrate};
 pub use compare::{Compared, Unqueued, Validation, compare};
 pub use constants::Group;
+pub use iterations::{
+    IterationLog, LawFit, LogError, LogFormat, Range, Residuals, Term, fit_law, read_log,
+};
 pub use observed::{ObservedError, ObservedRequest, ObservedRun};
 pub use replay::{Replay, ReplayError};

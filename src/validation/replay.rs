@@ -5,6 +5,7 @@ use crate::ids::ClassId;
 use crate::request::{Request, RequestId};
 use crate::runner::Requests;
 use crate::time::Time;
+use crate::validation::entries::Entries;
 use crate::validation::{ObservedRequest, ObservedRun};
 use crate::workload::{Limits, Workload};
 
@@ -15,7 +16,13 @@ pub struct Replay {
     pub requests: Requests,
     /// The real request of each.
     pub observed: Vec<ObservedRequest>,
-    /// Whether the engine's queue is where simulated requests arrive; otherwise it is the client.
+    /// When the engine got each, on the real run's clock, seconds: the simulated arrival. See
+    /// [`Entries`].
+    pub entered_s: Vec<f64>,
+    /// What lies between arrival and the engine, seconds; `None` where times of queueing, or of
+    /// arrival, are not known.
+    pub front_end_s: Option<f64>,
+    /// Whether it is known when the real engine took each request into its queue.
     pub from_queue: bool,
     /// What a reader should know.
     pub warnings: Vec<String>,
@@ -75,6 +82,15 @@ impl Replay {
         let from_queue = run.has_queued();
         let observed = run.requests.clone();
         let mut warnings = run.notes.clone();
+        let Entries { entered_s, front_end_s } = Entries::of(&observed, from_queue);
+        if from_queue && front_end_s.is_none() {
+            warnings.push(
+                "the observed file has `queued_s` and no `arrival_s`: vLLM stamps it when the step \
+                 that runs is over, so requests that come during a step are replayed late, and \
+                 wait for a step again"
+                    .to_owned(),
+            );
+        }
         let trace = match drawn {
             Requests::Open(workload) if traced => Some(workload),
             _ => None,
@@ -90,12 +106,12 @@ impl Replay {
                 of_run(&observed, limits).ok_or(ReplayError::NoLengths)?
             }
         };
-        let origin = observed.iter().map(|r| entry(r, from_queue)).fold(f64::INFINITY, f64::min);
-        let place = |(request, real): (Request, &ObservedRequest)| Request {
-            arrival: at(entry(real, from_queue) - origin),
+        let origin = entered_s.iter().copied().fold(f64::INFINITY, f64::min);
+        let place = |(request, &entered): (Request, &f64)| Request {
+            arrival: at(entered - origin),
             ..request
         };
-        let requests = lengths.into_iter().zip(&observed).map(place).collect();
+        let requests = lengths.into_iter().zip(&entered_s).map(place).collect();
         let workload = Workload {
             requests,
             block_ids: trace.map(|t| t.block_ids.clone()).unwrap_or_default(),
@@ -115,12 +131,33 @@ impl Replay {
                  end, not compared; the simulated makespan has them"
             ));
         }
-        Ok(Replay { requests: Requests::Open(workload), observed, from_queue, warnings })
+        let requests = Requests::Open(workload);
+        Ok(Replay { requests, observed, entered_s, front_end_s, from_queue, warnings })
     }
-}
 
-fn entry(request: &ObservedRequest, from_queue: bool) -> f64 {
-    if from_queue { request.entered_s() } else { request.arrival_s }
+    /// The same requests as their clients sent them, for a simulation that has a front end of its own.
+    #[must_use]
+    pub fn from_the_client(mut self) -> Replay {
+        let sent = |before: &mut f64, real: &ObservedRequest| {
+            *before = before.max(real.arrival_s);
+            Some(*before)
+        };
+        self.entered_s = self.observed.iter().scan(f64::NEG_INFINITY, sent).collect();
+        self.front_end_s = None;
+        let origin = self.entered_s.first().copied().unwrap_or(0.0);
+        if let Requests::Open(workload) = &mut self.requests {
+            for (request, &sent) in workload.requests.iter_mut().zip(&self.entered_s) {
+                request.arrival = at(sent - origin);
+            }
+        }
+        self
+    }
+
+    /// The same instant of the simulation, on the real run's clock.
+    pub(super) fn on_real_clock(&self, time: Time) -> f64 {
+        let origin = self.entered_s.iter().copied().fold(f64::INFINITY, f64::min);
+        origin + time.since(Time::ZERO).as_nanos() as f64 / 1e9
+    }
 }
 
 /// Seconds from the first entry, at least 0 and below three years.

@@ -128,6 +128,7 @@ impl Simulate for Toy {
         }
         let count = log.len() as u64;
         Ok(Outcome {
+            entered: Vec::new(),
             trace: TokenTrace {
                 columns: vec![Column { kind: ColumnKind::Steps(LaneId(0)), times: column }],
                 requests: rows,
@@ -171,6 +172,7 @@ impl Backend for Toy {
                 router: RouterKind::RoundRobin,
                 cost: Arc::new(FixedCost { iteration: STEP }),
                 engine: EngineLimits {
+                    front_end: metron_sim::sim::FrontEnd::default(),
                     kv_groups: metron_sim::kv::KvGroups::ONE,
                     kv_block_tokens: 16,
                     kv_blocks: 1000,

@@ -102,6 +102,7 @@ fn the_wait_for_a_slower_rank_has_a_name() {
         memory,
     };
     let recording = Recording {
+        entered: &[],
         trace: &outcome.trace,
         log: outcome.log.as_deref().expect("it was kept"),
         pools: vec![pool],

@@ -5,6 +5,7 @@
 mod alike;
 mod bulk_verbs;
 mod controllers;
+mod front_end;
 #[path = "../common/golden.rs"]
 mod golden;
 mod golden_routing;
@@ -18,6 +19,7 @@ mod observation;
 mod offload;
 mod pipeline;
 mod pools;
+mod published;
 mod queueing;
 #[path = "../common/random.rs"]
 mod random;

@@ -91,7 +91,7 @@ fn recording<'o>(outcome: &'o Outcome, cost: &'o dyn CostModel) -> Recording<'o>
         in_step: false,
         memory,
     }];
-    Recording { trace: &outcome.trace, log, pools }
+    Recording { trace: &outcome.trace, entered: &[], log, pools }
 }
 
 fn gap(outcome: &Outcome, cost: &dyn CostModel, request: u32, token: u32) -> Split {

@@ -52,6 +52,14 @@ const CASES: &[Case] = &[
     ),
     case("Scenario.seed", &[TRACE], "seed=2", "seed=3"),
     case("Scenario.model", &[FIXED], "model=llama-3.1-8b", "model=qwen3-32b"),
+    case(
+        "StepLaw.draft_token_us",
+        &[
+            "engine={profile: {step_law: {iteration_us: 9000}}, kv_blocks: 4000, max_model_len: 4096}",
+        ],
+        "engine.profile.step_law.draft_token_us=10",
+        "engine.profile.step_law.draft_token_us=90",
+    ),
     case("Scenario.gpu", &[POOLS], "gpu=a40", "gpu=l40s"),
     case(
         "Pool.gpu",

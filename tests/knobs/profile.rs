@@ -19,8 +19,10 @@ fn profile() -> Value {
             "narrow_launch_us": 9.0, "layer_us": 0.0,
         },
         "host_range": [0.5, 2.0],
+        "link_factor": 1.1,
         "host": {"iteration_us": 500.0, "sequence_us": 20.0},
         "step_gap": {"iteration_us": 300.0, "sequence_us": 10.0},
+        "front_end": {"before_us": 300_000.0, "after_us": 1000.0, "request_us": 500.0},
         "async_scheduling": false,
         "prefix_caching": false,
         "cuda_graph_sizes": [8, 64],
@@ -34,7 +36,7 @@ fn profile() -> Value {
     })
 }
 
-fn tables() -> [(&'static str, Value); 3] {
+fn tables() -> [(&'static str, Value); 4] {
     let layer = serde_json::json!({"tokens": [1, 64, 4096], "layer_us": [150.0, 160.0, 900.0]});
     let attention = serde_json::json!({
         "decode": {"decodes": [1, 64], "kv_tokens": [16, 4096], "layer_us": [[5.0, 20.0], [10.0, 400.0]]},
@@ -44,7 +46,8 @@ fn tables() -> [(&'static str, Value); 3] {
     assert!(slower["launch_us"].is_number());
     slower["launch_us"] = 60.0.into();
     let gpu = serde_json::json!({"decode_attention": slower});
-    [("layer_table", layer), ("attention_table", attention), ("gpu", gpu)]
+    let law = serde_json::json!({"iteration_us": 9000.0});
+    [("layer_table", layer), ("attention_table", attention), ("gpu", gpu), ("step_law", law)]
 }
 
 /// Each figure's path and its other value.
@@ -61,10 +64,14 @@ fn others() -> Vec<(&'static str, Value)> {
         ("/kernels/narrow_knee", 4.0.into()),
         ("/kernels/narrow_launch_us", 1.0.into()),
         ("/kernels/layer_us", 5.0.into()),
+        ("/link_factor", 2.0.into()),
         ("/host/iteration_us", 900.0.into()),
         ("/host/sequence_us", 60.0.into()),
         ("/step_gap/iteration_us", 700.0.into()),
         ("/step_gap/sequence_us", 40.0.into()),
+        ("/front_end/before_us", 900_000.0.into()),
+        ("/front_end/after_us", 4000.0.into()),
+        ("/front_end/request_us", 300_000.0.into()),
         ("/async_scheduling", true.into()),
         ("/prefix_caching", true.into()),
         ("/cuda_graph_sizes", serde_json::json!([16, 64])),
@@ -76,6 +83,7 @@ fn others() -> Vec<(&'static str, Value)> {
     others.extend(tables().map(|(name, table)| match name {
         "layer_table" => ("/layer_table", table),
         "attention_table" => ("/attention_table", table),
+        "step_law" => ("/step_law", table),
         _ => ("/gpu", table),
     }));
     others
@@ -83,7 +91,10 @@ fn others() -> Vec<(&'static str, Value)> {
 
 /// Words; what matters in eager mode alone, `tests/cost/eager.rs`; and what is said of other machines.
 const EXEMPT: &[&str] =
-    &["/name", "/description", "/source", "/evidence/kind", "/eager_us_per_kernel", "/host_range"];
+    &[
+        "/name", "/description", "/source", "/evidence/kind", "/eager_us_per_kernel", "/host_range",
+        "/fitted_on",
+    ];
 
 /// A mixture of experts in 8 bits on eight ranks with decodes beside chunks, for constants of an engine's
 /// kernels that a dense model on one GPU does not meet.
@@ -97,6 +108,8 @@ fn known() -> BTreeSet<String> {
     for (name, _) in tables() {
         members.insert(name.to_owned(), Value::Null);
     }
+    // Words, too.
+    members.insert("fitted_on".to_owned(), Value::Null);
     let schema = schemars::schema_for!(catalog::EngineProfile).to_value();
     let typed = schema["properties"].as_object().expect("a profile has figures");
     assert_eq!(
@@ -123,18 +136,17 @@ fn every_figure_has_a_case() {
 fn every_figure_changes_a_result() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     // A policy that can plan ahead and finds prompts again, and memory that runs short.
-    let run = |profile: &Value, wide: bool| {
+    let run = |profile: &Value, more: &[&str]| {
         let file = folder.path().join("p.yaml");
         std::fs::write(file, profile.to_string()).expect("writable");
         let prefixes = "workload.prefix_groups={count: 3, tokens: 320, share: 0.5}";
-        let mut sets = vec!["engine.profile={file: p.yaml}", "schedulers=[vllm-v1]", prefixes];
-        if wide {
-            sets.extend(WIDE);
-        }
-        let sets: Vec<String> = sets.into_iter().map(str::to_owned).collect();
+        let sets = ["engine.profile={file: p.yaml}", "schedulers=[vllm-v1]", prefixes];
+        let sets: Vec<String> = sets.iter().chain(more).map(|&set| set.to_owned()).collect();
         result(folder.path(), &sets).unwrap_or_else(|error| panic!("{error}"))
     };
-    let bases = [false, true].map(|wide| run(&profile(), wide));
+    // On one GPU nothing goes over a link.
+    const ON_TWO: &[&str] = &["parallelism={tensor: 2}"];
+    let [alone, on_two, wide] = [&[], ON_TWO, WIDE].map(|more| (more, run(&profile(), more)));
     let mut complaints = Vec::new();
     for (path, value) in others() {
         let mut changed = profile();
@@ -142,8 +154,16 @@ fn every_figure_changes_a_result() {
             Some(figure) => *figure = value,
             None => changed[&path[1..]] = value,
         }
-        let wide = path.starts_with("/kernels/");
-        if run(&changed, wide) == bases[usize::from(wide)] {
+        if path == "/step_law" {
+            // A law prices whole steps, and captures no sizes.
+            changed["cuda_graph_sizes"] = serde_json::json!([]);
+        }
+        let (more, base) = match path {
+            "/link_factor" => &on_two,
+            _ if path.starts_with("/kernels/") => &wide,
+            _ => &alone,
+        };
+        if run(&changed, more) == *base {
             complaints.push(format!("{path}: the same result"));
         }
     }

@@ -8,6 +8,7 @@ mod evaluate_memory;
 mod evaluate_reference;
 mod evidence;
 mod fit_profiles;
+mod iteration_logs;
 mod mutated;
 mod points;
 mod public_points;

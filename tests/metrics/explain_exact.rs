@@ -467,7 +467,13 @@ fn causes_add_up_and_blame_equals_delay_under_every_policy() {
     }
     if seeds.end - seeds.start > 1 {
         // Ranks that step together: tests/engine/lockstep.rs; drafts: below.
-        let never = [Cause::CutOff, Cause::Idle, Cause::LockstepWait, Cause::DraftRejected];
+        let never = [
+            Cause::CutOff,
+            Cause::FrontEnd,
+            Cause::Idle,
+            Cause::LockstepWait,
+            Cause::DraftRejected,
+        ];
         for (cause, ns) in seen.iter().filter(|(cause, _)| !never.contains(cause)) {
             assert!(ns > 0, "the random loads never showed {}", cause.name());
         }

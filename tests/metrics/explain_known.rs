@@ -49,7 +49,7 @@ fn index(outcome: &Outcome) -> Index<'_> {
         in_step: false,
         memory,
     }];
-    let recording = Recording { trace: &outcome.trace, log, pools };
+    let recording = Recording { trace: &outcome.trace, entered: &[], log, pools };
     Index::new(recording)
 }
 

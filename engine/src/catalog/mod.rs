@@ -21,6 +21,7 @@ mod model;
 mod model_file;
 mod profile;
 mod relative;
+mod step_law;
 
 use std::fmt;
 
@@ -43,6 +44,7 @@ pub use model::*;
 use model_file::ModelFile;
 pub use profile::*;
 pub use relative::GpuOfPeaks;
+pub use step_law::{STEP_LAW_TERMS, StepLaw};
 
 use crate::yaml;
 pub use crate::yaml::Unreadable;

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::{InvalidFigure, at_least_zero, positive};
-use super::{AttentionTable, EngineKernels, Evidence, GpuConstants};
+use super::{AttentionTable, EngineKernels, Evidence, GpuConstants, StepLaw};
 
 /// An engine's version, as far as time and memory go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +20,9 @@ pub struct EngineProfile {
     /// How the engine's kernels differ from those that GPUs' constants were fitted on.
     #[serde(default, skip_serializing_if = "EngineKernels::is_usual")]
     pub kernels: EngineKernels,
+    /// All that GPUs exchange takes so many times what the link's figures say, besides.
+    #[serde(default = "one")]
+    pub link_factor: f64,
     /// The engine's own work in an iteration. Asynchronous scheduling hides it behind the GPU.
     #[serde(default)]
     pub host: Overhead,
@@ -30,6 +33,9 @@ pub struct EngineProfile {
     /// most that are to be expected. Left out: one machine's figures, of which no range is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_range: Option<[f64; 2]>,
+    /// What lies between clients and the engine, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub front_end: Option<FrontEndTimes>,
     /// Whether this version plans a step while the one before runs, by policies that can. A scheduler
     /// whose own version does not by default is not asked to. Left out: as the scheduler's version has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,9 +69,17 @@ pub struct EngineProfile {
     /// Measured times of attention, in place of the constants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention_table: Option<AttentionTable>,
+    /// A linear law of the step's time, in place of a model on a GPU: neither is then asked for, but where
+    /// KV blocks or the longest request are not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step_law: Option<StepLaw>,
     /// Constants in place of the GPU's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuConstants>,
+    /// What the constants were fitted on: they carry what is particular to it, and a run of something
+    /// else warns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fitted_on: Option<FittedOn>,
     /// What the constants rest on.
     #[serde(default, skip_serializing_if = "Evidence::is_unstated")]
     pub evidence: Evidence,
@@ -83,6 +97,65 @@ pub struct Overhead {
     /// Each sequence of its batch, microseconds.
     #[serde(default)]
     pub sequence_us: f64,
+}
+
+/// Times of a front end, microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FrontEndTimes {
+    /// From a client's sending to the engine's queue, of a request alone.
+    #[serde(default)]
+    pub before_us: f64,
+    /// From the engine's token to the client.
+    #[serde(default)]
+    pub after_us: f64,
+    /// Of `before_us`, what is served one request after the other.
+    #[serde(default)]
+    pub request_us: f64,
+}
+
+/// What a profile's constants were fitted on; what is left out is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FittedOn {
+    /// The GPU's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<String>,
+    /// The model's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// GPUs that share every layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tensor: Option<u32>,
+    /// Number format of the weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<String>,
+    /// The engine: the profile that the fit began with, or what wrote the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// The run, or the iteration logs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+}
+
+impl FittedOn {
+    /// What is other than it was: each as `what (here, fitted on)`. What is not known is taken to be alike.
+    pub fn unlike(&self, here: &FittedOn) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut compare = |what: &str, fitted: Option<String>, here: Option<String>| {
+            if let (Some(fitted), Some(here)) = (fitted, here)
+                && fitted != here
+            {
+                found.push(format!("{what} {here} in place of {fitted}"));
+            }
+        };
+        compare("GPU", self.gpu.clone(), here.gpu.clone());
+        compare("model", self.model.clone(), here.model.clone());
+        let tensor = |of: &FittedOn| of.tensor.map(|tensor| tensor.to_string());
+        compare("tensor:", tensor(self), tensor(here));
+        compare("dtype", self.dtype.clone(), here.dtype.clone());
+        found
+    }
 }
 
 /// A layer without attention and communication, measured on one model, GPU and TP.
@@ -125,11 +198,21 @@ impl EngineProfile {
                 return Err(InvalidFigure::new("host_range", problem));
             }
         }
+        positive("link_factor", self.link_factor)?;
         at_least_zero("host.iteration_us", self.host.iteration_us)?;
         at_least_zero("host.sequence_us", self.host.sequence_us)?;
         at_least_zero("step_gap.iteration_us", self.step_gap.iteration_us)?;
         at_least_zero("step_gap.sequence_us", self.step_gap.sequence_us)?;
         at_least_zero("eager_us_per_kernel", self.eager_us_per_kernel)?;
+        if let Some(front_end) = &self.front_end {
+            at_least_zero("front_end.before_us", front_end.before_us)?;
+            at_least_zero("front_end.after_us", front_end.after_us)?;
+            at_least_zero("front_end.request_us", front_end.request_us)?;
+            if front_end.request_us > front_end.before_us {
+                let problem = "must not be more than before_us, which it is a part of";
+                return Err(InvalidFigure::new("front_end.request_us", problem.to_owned()));
+            }
+        }
         let invalid = |path: &str, problem: &str| Err(InvalidFigure::new(path, problem.into()));
         if self.cuda_graph_sizes.first() == Some(&0) || !ascends(&self.cuda_graph_sizes) {
             return invalid("cuda_graph_sizes", "must ascend from 1 or more");
@@ -142,6 +225,10 @@ impl EngineProfile {
         }
         if !(self.gpu_memory_utilization > 0.0 && self.gpu_memory_utilization <= 1.0) {
             return invalid("gpu_memory_utilization", "must lie in 0 to 1");
+        }
+        if let Some(law) = &self.step_law {
+            law.validate()?;
+            self.nothing_beside_a_law()?;
         }
         if let Some(table) = &self.attention_table {
             table.validate()?;
@@ -161,6 +248,53 @@ impl EngineProfile {
             }
         }
         Ok(())
+    }
+}
+
+impl EngineProfile {
+    /// A profile that has this law and the usual defaults.
+    pub fn of_law(name: &str, law: StepLaw) -> EngineProfile {
+        EngineProfile {
+            name: name.to_owned(),
+            description: "a linear step-time law".to_owned(),
+            kernel_factor: 1.0,
+            link_factor: 1.0,
+            host: Overhead::default(),
+            step_gap: Overhead::default(),
+            front_end: None,
+            async_scheduling: None,
+            prefix_caching: None,
+            cuda_graph_sizes: Vec::new(),
+            enforce_eager: false,
+            eager_us_per_kernel: eager_us_per_kernel(),
+            kv_block_tokens: 16,
+            gpu_memory_utilization: 0.9,
+            overhead_bytes: DEFAULT_OVERHEAD_BYTES,
+            layer_table: None,
+            attention_table: None,
+            step_law: Some(law),
+            gpu: None,
+            fitted_on: None,
+            evidence: Evidence::default(),
+            source: "given".to_owned(),
+        }
+    }
+
+    /// What a law prices is priced by nothing else.
+    fn nothing_beside_a_law(&self) -> Result<(), InvalidFigure> {
+        let others = [
+            ("layer_table", self.layer_table.is_some()),
+            ("attention_table", self.attention_table.is_some()),
+            ("gpu", self.gpu.is_some()),
+            ("cuda_graph_sizes", !self.cuda_graph_sizes.is_empty()),
+            ("enforce_eager", self.enforce_eager),
+        ];
+        let beside = others.iter().find(|(_, there)| *there);
+        beside.map_or(Ok(()), |(name, _)| {
+            let problem =
+                "goes not with `step_law`, which prices the whole step: leave one of the two out";
+            Err(InvalidFigure::new(name, problem.to_owned()))
+        })
     }
 }
 

@@ -25,6 +25,7 @@ mod roofline;
 mod shape;
 mod shard;
 mod stage;
+mod step_law;
 mod table;
 
 use crate::catalog::{REACHES_MAX, Reach, Reaches};
@@ -48,6 +49,7 @@ pub use pricing::Pricing;
 pub use rates::format_notes;
 pub use roofline::Roofline;
 pub use shape::{BatchShape, Chunk, Decodes, ReachSlot, Within};
+pub use step_law::{StepLawCost, step_law_counts};
 
 /// The time of one iteration, each part rounded to nanoseconds once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

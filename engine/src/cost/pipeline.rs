@@ -51,6 +51,7 @@ impl HandOver {
         gpu: &Gpu,
         ranks: u32,
         hand_overs: usize,
+        link_factor: f64,
     ) -> Result<HandOver, CostError> {
         if hand_overs == 0 {
             return Ok(HandOver { latency_us: 0.0, us_per_token: 0.0 });
@@ -62,8 +63,8 @@ impl HandOver {
         })?;
         let bytes_per_token = 2.0 * 2.0 * f64::from(model.hidden_size);
         Ok(HandOver {
-            latency_us: 2.0 * link.latency_us,
-            us_per_token: bytes_per_token * us_per_byte(link.gb_per_s),
+            latency_us: link_factor * 2.0 * link.latency_us,
+            us_per_token: link_factor * bytes_per_token * us_per_byte(link.gb_per_s),
         })
     }
 

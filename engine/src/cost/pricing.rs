@@ -1,6 +1,6 @@
 //! What a roofline is made of, kept so that it can be made again with other constants.
 
-use crate::catalog::{EngineProfile, Gpu, Model};
+use crate::catalog::{EngineProfile, FittedOn, Gpu, Model};
 
 use super::{CostError, Drafter, ExpertLoad, Parallelism, Precision, Roofline};
 
@@ -24,6 +24,18 @@ pub struct Pricing {
 }
 
 impl Pricing {
+    /// What a fit of constants under these is of.
+    pub fn fitted_here(&self) -> FittedOn {
+        FittedOn {
+            gpu: Some(self.gpu.name.clone()),
+            model: Some(self.model.name.clone()),
+            tensor: Some(self.parallelism.tensor),
+            dtype: Some(self.precision.weights.to_string()),
+            engine: None,
+            run: None,
+        }
+    }
+
     /// The cost model of these.
     ///
     /// # Errors

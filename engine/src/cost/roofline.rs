@@ -88,7 +88,8 @@ impl Roofline {
                 Stage::new(part, &serving, place)
             })
             .collect();
-        let (stages, hand_over) = (stages?, HandOver::new(model, gpu, shard.ranks, last)?);
+        let stages = stages?;
+        let hand_over = HandOver::new(model, gpu, shard.ranks, last, profile.link_factor)?;
         Ok(Roofline { stages, hand_over, reaches, drafting: None })
     }
 

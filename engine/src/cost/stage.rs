@@ -64,6 +64,8 @@ pub(super) struct Stage {
     /// Decode-only batches whose every request samples, by decodes.
     decode_only: Vec<DecodeOnly>,
     kernel_factor: f64,
+    /// Of messages: that of kernels and the link's own.
+    link_factor: f64,
     has_communication: bool,
     has_head: bool,
     step_gap: Overhead,
@@ -153,6 +155,7 @@ impl Stage {
             decodes_are_measured: false,
             decode_only: Vec::new(),
             kernel_factor: profile.kernel_factor,
+            link_factor: profile.kernel_factor * profile.link_factor,
             has_communication: shard.expert_ranks > 1,
             step_gap,
             host,
@@ -224,7 +227,7 @@ impl Stage {
         }
         let alike = tokens as f64 * f64::from(self.layers.data_ranks());
         let all = beside.map_or(alike, |beside| tokens.saturating_add(beside) as f64);
-        self.kernel_factor * self.layers.communication_us(tokens as f64, all)
+        self.link_factor * self.layers.communication_us(tokens as f64, all)
     }
 
     /// What the batch's ranks exchange. Where its chunks' message and its decodes' would be sent faster one

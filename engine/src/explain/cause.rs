@@ -48,6 +48,7 @@ causes! {
     Host "host" "host work that the GPU waited for",
     Idle "idle" "the GPU had nothing to run",
     DraftRejected "draft_rejected" "drafting and verifying tokens that were then rejected",
+    FrontEnd "front_end" "before and after the engine: HTTP, tokenising, and the front end's queue",
     StepInFlight "step_in_flight" "arrived while an iteration ran",
     ScheduledAhead "scheduled_ahead" "the next iteration was planned before it arrived",
     NoSeat "no_seat" "all seats were taken",

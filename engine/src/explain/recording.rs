@@ -2,6 +2,7 @@
 
 use crate::cost::CostModel;
 use crate::ids::LaneId;
+use crate::time::Time;
 use crate::trace::{Log, TokenTrace};
 
 /// What a run wrote down, and how its iterations were priced.
@@ -11,6 +12,8 @@ pub struct Recording<'a> {
     pub trace: &'a TokenTrace,
     /// Every iteration, one log a lane.
     pub log: &'a [Log],
+    /// When the engine got each request, where that is later than its arrival; else nothing.
+    pub entered: &'a [Time],
     /// Pools of identical replicas, one at least; replicas are numbered pool after pool.
     pub pools: Vec<RecordedPool<'a>>,
 }

@@ -22,6 +22,8 @@ pub(super) struct TurnWalk<'w> {
     lanes: &'w [LaneColumns<'w>],
     order: &'w TurnOrder,
     row: &'w RequestRow,
+    /// When the engine got it.
+    entered: Time,
     /// All of its chunks.
     all_chunks: &'w [ChunkAt],
     /// Chunks not yet walked.
@@ -54,6 +56,7 @@ impl<'w> TurnWalk<'w> {
             places.preemptions(request).map(|(lane, number)| order.batch(lane, number)).collect();
         // The next one last.
         lost.sort_unstable_by_key(|&batch| std::cmp::Reverse(batch));
+        let entered = places.entered(request, row);
         TurnWalk {
             trace,
             lanes,
@@ -64,8 +67,9 @@ impl<'w> TurnWalk<'w> {
             lost,
             at: None,
             prefilling: true,
-            told: row.arrival,
-            gap: Gap::before(0, row.arrival),
+            told: entered,
+            entered,
+            gap: Gap::behind_front_end(row.arrival, entered),
             had: 0,
         }
     }
@@ -293,7 +297,7 @@ impl<'w> TurnWalk<'w> {
 
     /// From its arrival, in the queue up to an instant before batch `to`.
     fn queued(&mut self, until: Time, host: u64, to: BatchNo) {
-        let arrival = self.row.arrival;
+        let arrival = self.entered;
         let first = self.order.begun_before(arrival).min(to);
         let log = |lane: LaneId| self.lane(lane).log;
         let seen = self.order.formed_from((first, to), arrival, log);
@@ -320,8 +324,11 @@ impl<'w> TurnWalk<'w> {
     /// From the last token, or the arrival, to the end of observation. What it did in a batch that
     /// still ran is cut off.
     fn open_gap(&mut self, visit: &mut impl Visit) {
-        let from = self.told;
-        let to = self.trace.end.max(from);
+        let from = match self.row.first_token {
+            Time::NEVER => self.row.arrival,
+            _ => self.told,
+        };
+        let to = self.trace.end.max(self.told);
         let behind = self.order.behind();
         let mut cut = false;
         while let Some((&chunk, rest)) = self.chunks.split_first() {
@@ -340,7 +347,7 @@ impl<'w> TurnWalk<'w> {
         }
         if !cut {
             let lost = self.lost.last().copied().filter(|&lost| self.order.begins(lost) <= to);
-            let begun = self.order.begun_before(self.row.arrival) < behind;
+            let begun = self.order.begun_before(self.entered) < behind;
             if self.at.is_some() && lost.is_some() || self.at.is_none() && begun {
                 self.until(to, (lost, 0), behind);
             }
@@ -351,6 +358,13 @@ impl<'w> TurnWalk<'w> {
 }
 
 impl Gap {
+    /// That before a first token, of which the time at the front end is told.
+    pub(super) fn behind_front_end(arrival: Time, entered: Time) -> Gap {
+        let mut gap = Gap::before(0, arrival);
+        gap.split.add(Cause::FrontEnd, entered.since(arrival).as_nanos());
+        gap
+    }
+
     /// One of which nothing is told yet.
     pub(super) fn before(token: u32, from: Time) -> Gap {
         Gap { token, from, to: from, split: Split::ZERO }

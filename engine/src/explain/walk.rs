@@ -29,6 +29,8 @@ pub(super) struct Places {
     /// Nanoseconds that each request stood behind a head of the queue that lacked memory while its
     /// own was free.
     pub behind: Vec<u64>,
+    /// Row r: when the engine got request r; no rows where no front end stands before it.
+    entered: Vec<Time>,
 }
 
 impl Places {
@@ -67,7 +69,9 @@ impl Places {
         preempted.sort_unstable();
         let behind = vec![0; trace.requests.len()];
         let (turns, turns_of) = turn_orders(recording, lanes);
-        let mut places = Places { lane, first, chunks, preempted, turns, turns_of, behind };
+        let entered = recording.entered.to_vec();
+        let mut places =
+            Places { lane, first, chunks, preempted, turns, turns_of, behind, entered };
         places.order_chunks(lanes);
         places
     }
@@ -94,6 +98,11 @@ impl Places {
     /// The lane of a request; where its replica works turn by turn the one that admitted it first.
     pub(super) fn lane(&self, request: RequestId) -> LaneId {
         self.lane[request.index()]
+    }
+
+    /// When the engine got a request.
+    pub(super) fn entered(&self, request: RequestId, row: &RequestRow) -> Time {
+        self.entered.get(request.index()).copied().unwrap_or(row.arrival)
     }
 
     /// A request's chunks in order.
@@ -231,7 +240,8 @@ pub(super) fn queued(
     let row = &trace.requests[request.index()];
     // Most are admitted soon.
     let admitted = places.chunks(request).first().map(|chunk| chunk.iteration);
-    let first = lane.log.begun_before(row.arrival, admitted.unwrap_or(lane.log.numbers().end));
+    let entered = places.entered(request, row);
+    let first = lane.log.begun_before(entered, admitted.unwrap_or(lane.log.numbers().end));
     let to = match admitted {
         Some(admitted) => admitted,
         None if row.status != Status::Unfinished => return None,
@@ -239,7 +249,7 @@ pub(super) fn queued(
         None => lane.begun().max(first),
     };
     let ahead = lane.log.range(first..to);
-    let ahead = ahead.take_while(|iteration| iteration.decided < row.arrival).count();
+    let ahead = ahead.take_while(|iteration| iteration.decided < entered).count();
     Some(Queued { first, seen: first.after(ahead as u32), to })
 }
 
@@ -256,6 +266,8 @@ pub(super) struct Walk<'w> {
     places: &'w Places,
     request: RequestId,
     row: &'w RequestRow,
+    /// When the engine got it.
+    entered: Time,
     /// Chunks not yet walked.
     chunks: &'w [ChunkAt],
     /// The gap that is walked, as far as it is known.
@@ -275,7 +287,9 @@ impl<'w> Walk<'w> {
         request: RequestId,
     ) -> Walk<'w> {
         let row = &trace.requests[request.index()];
+        let entered = places.entered(request, row);
         Walk {
+            entered,
             trace,
             lane: &lanes[row.lane.index()],
             id: row.lane,
@@ -283,7 +297,7 @@ impl<'w> Walk<'w> {
             request,
             row,
             chunks: places.chunks(request),
-            gap: Gap::before(0, row.arrival),
+            gap: Gap::behind_front_end(row.arrival, entered),
             had: 0,
             lost_at: IterationNo::FIRST,
         }
@@ -379,7 +393,8 @@ impl<'w> Walk<'w> {
             // It came while the last iteration ran: nothing was decided with it.
             return;
         };
-        let mut split = Split::ZERO;
+        // What the front end took is in it.
+        let mut split = self.gap.split;
         let admitted = self.chunks.first().map(|chunk| chunk.iteration);
         if queued.first == self.lane.begun() {
             return self.came_last(queued.first, visit);
@@ -398,8 +413,8 @@ impl<'w> Walk<'w> {
     fn came_last(&mut self, next: IterationNo, visit: &mut impl Visit) {
         let Some(last) = next.before() else { return };
         let free = self.lane.log.free(last).min(self.trace.end);
-        if free > self.row.arrival {
-            let in_flight = free.since(self.row.arrival).as_nanos();
+        if free > self.entered {
+            let in_flight = free.since(self.entered).as_nanos();
             self.gap.split.add(Cause::StepInFlight, in_flight);
             visit.unseen(next, next, in_flight);
         }
@@ -463,7 +478,7 @@ impl<'w> Walk<'w> {
     /// From the arrival to the start of the first iteration that was planned with it.
     fn before_seen(&self, Queued { first, seen, .. }: Queued, split: &mut Split) {
         let begun = self.lane.begins(first);
-        split.add(Cause::StepInFlight, begun.since(self.row.arrival).as_nanos());
+        split.add(Cause::StepInFlight, begun.since(self.entered).as_nanos());
         if seen > first {
             split.add(Cause::ScheduledAhead, self.lane.begins(seen).since(begun).as_nanos());
         }
@@ -475,8 +490,8 @@ impl<'w> Walk<'w> {
         if !self.lane.in_step {
             return visit.unseen(first, seen, in_flight);
         }
-        let own = self.lane.log.free_before(first).max(self.row.arrival);
-        visit.unseen(first, seen, in_flight.min(own.since(self.row.arrival).as_nanos()));
+        let own = self.lane.log.free_before(first).max(self.entered);
+        visit.unseen(first, seen, in_flight.min(own.since(self.entered).as_nanos()));
     }
 
     fn queued(&self) -> Option<Queued> {
@@ -494,7 +509,8 @@ impl<'w> Walk<'w> {
     /// From the arrival to the tokens of iteration `to`.
     fn first_token(&mut self, to: IterationNo, visit: &mut impl Visit) {
         let queued = self.queued().expect("a first token follows an admission");
-        let mut split = Split::ZERO;
+        // What the front end took is in it.
+        let mut split = self.gap.split;
         self.before_seen(queued, &mut split);
         self.unseen(queued, split[Cause::StepInFlight], visit);
         self.waited(queued, &mut split);

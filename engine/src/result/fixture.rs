@@ -60,6 +60,7 @@ pub fn outcome() -> Outcome {
         ..Iteration::default()
     };
     Outcome {
+        entered: Vec::new(),
         trace: TokenTrace {
             columns: vec![Column::own(vec![ms(20), ms(30), ms(40)])],
             requests: vec![row, second],

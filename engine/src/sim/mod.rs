@@ -4,6 +4,7 @@ mod apart;
 mod calendar;
 mod capacity;
 mod engine;
+mod front_end;
 mod lane;
 mod live;
 mod lockstep;
@@ -23,6 +24,7 @@ mod watched;
 
 pub use crate::replica::Scheduled;
 pub use engine::{SimError, SimOptions, play_fleet};
+pub use front_end::{BehindFrontEnd, FrontEnd};
 pub use live::{Coming, Live};
 pub use outcome::*;
 pub use replay::{Replay, ReplayRequest, ReplayTransfer, ReplayTransfers, StepRecord, Transferred};

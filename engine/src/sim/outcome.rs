@@ -2,7 +2,7 @@
 
 use crate::fleet::RouteDecision;
 use crate::request::RequestId;
-use crate::time::Span;
+use crate::time::{Span, Time};
 use crate::trace::TokenTrace;
 pub use crate::trace::{ChunkRecord, Iteration, Log};
 
@@ -24,6 +24,8 @@ pub struct Outcome {
     pub log: Option<Vec<Log>>,
     /// Where each request went and why: with several replicas, and when the log was asked for.
     pub routes: Option<Vec<RouteDecision>>,
+    /// When the engine got each request, where a front end stands before it: none where none does.
+    pub entered: Vec<Time>,
     /// Requests that were rejected, with the reason: in order of rejection, with several replicas
     /// in order of arrival.
     pub rejections: Vec<(RequestId, Rejection)>,

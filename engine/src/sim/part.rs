@@ -52,6 +52,7 @@ impl Part {
         // Those of replicas that were played alone count from 0 each.
         trace.lanes = setup.lanes();
         Outcome {
+            entered: Vec::new(),
             trace,
             iterations: counts,
             kv: PoolUse::kv_of_all(&pools),

@@ -94,16 +94,23 @@ pub(crate) struct ValidateArgs {
 /// `metron-sim calibrate`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CalibrateArgs {
-    /// Scenario file (YAML); `-` is stdin
-    pub scenario: String,
+    /// Scenario file (YAML); `-` is stdin. With --iterations it may be left out
+    #[arg(required_unless_present = "iterations")]
+    pub scenario: Option<String>,
     /// The real run: a row a request (CSV), or any file that `evaluate` reads
-    #[arg(long, value_name = "FILE")]
-    pub observed: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "iterations")]
+    pub observed: Option<PathBuf>,
+    /// Fit a step-time law to the engine's own iteration log instead: a scheduler's steps or
+    /// llama_decode calls (a JSON line each, gzip or plain), or a vLLM server's log with
+    /// --enable-logging-iteration-details; may be given several times
+    #[arg(long, value_name = "LOG", conflicts_with_all = ["observed", "run", "fit"])]
+    pub iterations: Vec<PathBuf>,
     /// Which run of the file, where it holds several
     #[arg(long, value_name = "NAME")]
     pub run: Option<String>,
     /// Constants to fit: host (time a step and a sequence), kernels (a factor on all kernels),
-    /// gpu (effective FLOP/s and bandwidth of matrix products and attention)
+    /// gpu (effective FLOP/s and bandwidth of matrix products and attention), link (a factor on
+    /// all that GPUs exchange)
     #[arg(long, value_name = "GROUPS", value_delimiter = ',', default_value = "host,kernels")]
     pub fit: Vec<Fit>,
 }
@@ -117,4 +124,6 @@ pub(crate) enum Fit {
     Kernels,
     /// Effective FLOP/s and bandwidth
     Gpu,
+    /// A factor on all that GPUs exchange
+    Link,
 }

@@ -273,6 +273,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (LargerSteps, "a prompt takes fewer steps"),
             (OneReplicaMore, FEWER_A_REPLICA),
         ],
+        Cause::FrontEnd => &[(OneReplicaMore, "there is one front end more"), (LessLoad, LESS)],
         Cause::Host => &[
             (PlanAhead, "the host works while the GPU does"),
             (LargerSteps, "there are fewer steps"),

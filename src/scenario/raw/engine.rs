@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Speculative;
 use super::text_or_map::{InPlaceOfText, TextOr};
+use crate::catalog::StepLaw;
 use crate::cost::{Dtype, KvDtype};
 use crate::units::{Bytes, Duration};
 
@@ -55,28 +56,54 @@ pub struct Engine {
     /// and the host launches every kernel; the profile's unless given (`false`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enforce_eager: Option<bool>,
+    /// What lies between clients and the engine: HTTP, tokenising, detokenising; the profile's unless
+    /// given, and no time where that has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub front_end: Option<FrontEnd>,
     /// Speculative decoding, for policies that can (vllm-v1); none unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speculative: Option<Speculative>,
+}
+
+/// Times of a front end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a map such as `{before: 3ms, after: 1ms, request: 500us}`"
+)]
+pub struct FrontEnd {
+    /// From a client's sending to the engine's queue, of a request alone; 0 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<Duration>,
+    /// From the engine's token to the client; 0 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<Duration>,
+    /// Of `before`, what is served one request after the other; 0 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<Duration>,
 }
 
 /// A profile's name, or where it comes from.
 pub type ProfileRef = TextOr<ProfileSource>;
 
 /// A profile that has no name here.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileSource {
     /// A profile's file, relative to the scenario's file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// A linear law of the step's time, in microseconds, such as `{iteration_us: 3500, prefill_token_us: 60}`:
+    /// for a machine of which nothing else is known. No GPU is needed where `kv_blocks` is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step_law: Option<StepLaw>,
     /// Every iteration takes the same time: for teaching and for checks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fixed: Option<FixedProfile>,
 }
 
 impl InPlaceOfText for ProfileSource {
-    const EXPECTING: &'static str = "an engine profile's name such as `vllm-0.19`, or a map such as `{file: profile.yaml}` or `{fixed: {iteration: 5ms}}`";
+    const EXPECTING: &'static str = "an engine profile's name such as `vllm-0.19`, or a map such as `{file: profile.yaml}`, `{step_law: {iteration_us: 3500}}` or `{fixed: {iteration: 5ms}}`";
 }
 
 /// Every iteration takes the same time.

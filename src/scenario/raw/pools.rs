@@ -62,6 +62,7 @@ impl Engine {
             prefix_caching,
             async_scheduling,
             enforce_eager,
+            front_end,
             speculative,
         } = self;
         Engine {
@@ -76,6 +77,7 @@ impl Engine {
             prefix_caching: prefix_caching.or(otherwise.prefix_caching),
             async_scheduling: async_scheduling.or(otherwise.async_scheduling),
             enforce_eager: enforce_eager.or(otherwise.enforce_eager),
+            front_end: front_end.or(otherwise.front_end),
             speculative: speculative.or(otherwise.speculative),
         }
     }

@@ -12,14 +12,16 @@ use super::speculative::{Drafted, speculative};
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{
     CostModel, Dtype, ExpertChoice, ExpertLoad, FixedCost, FixedPipeline, Parallelism, Precision,
-    Pricing, format_notes,
+    Pricing, StepLawCost, format_notes,
 };
 use crate::kv::KvGroups;
 use crate::scenario::experiment::{EngineLimits, Hardware};
 use crate::scenario::raw::{self, TextOr};
 use crate::scenario::resolved::{DerivedBlocks, DerivedGpu, DerivedProfile, DerivedReplicas};
 use crate::scheduler::{EngineInfo, SchedulerConfig};
-use crate::units::Bytes;
+use crate::sim::FrontEnd;
+use crate::time::Span;
+use crate::units::{Bytes, Duration};
 use crate::yaml::Path;
 
 /// An engine that can be built.
@@ -133,7 +135,15 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     let async_scheduling =
         switch(given.async_scheduling, engine_profile.and_then(|p| p.async_scheduling));
 
-    let fixed = matches!(profile, Some(Profile::Fixed(_)));
+    let front_end = front_end(check, owner, given, engine_profile);
+    let fixed = match &profile {
+        Some(profile) => profile.asks_no_gpu(),
+        // What is wrong with such a profile is told: no GPU is missed besides.
+        None => matches!(
+            &given.profile,
+            Some(TextOr::Map(source)) if source.step_law.is_some() || source.fixed.is_some()
+        ),
+    };
     let needed = needed_for(fixed, given);
     let model = model::model(check, given_model);
     let gpu = hardware::gpu(check, owner, given_gpu)
@@ -145,17 +155,17 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     });
     let drafter = drafting.as_ref().and_then(|drafting| drafting.drafter.as_ref());
     let evenly = experts.choice == ExpertChoice::default();
-    if let Some(why) = needed {
+    {
         let missing = [
             (
                 "model",
-                given_model.is_none(),
+                needed.model && given_model.is_none(),
                 "which model is served?",
                 "such as `model: llama-3.1-8b`, or `model: {config: path/to/config.json}` for one of your own",
             ),
             (
                 "gpu",
-                given_gpu.is_none(),
+                needed.gpu && given_gpu.is_none(),
                 "what does it run on?",
                 "such as `gpu: h100-sxm`, or its peak figures, `gpu: {memory: 80GiB, memory_bandwidth: \
                  3350GB/s, bf16_tflops: 989}`",
@@ -163,14 +173,14 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         ];
         for (name, missing, question, example) in missing {
             if missing {
-                let message = format!("`{name}` is missing: {question}{why}");
+                let message = format!("`{name}` is missing: {question}{}", needed.why);
                 let place = if name == "gpu" { owner.place() } else { Path::root() };
                 check.missing(&place, &[name], message, example);
             }
         }
     }
     let (profile, trouble) = (profile?, in_trouble(check, owner));
-    if trouble || needed.is_some() && (model.is_none() || gpu.is_none()) {
+    if trouble || needed.model && model.is_none() || needed.gpu && gpu.is_none() {
         return None;
     }
     let memory = Memory {
@@ -181,7 +191,8 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         drafter,
     };
     // With both fixed the model is only named.
-    let laid_out = model.as_ref().filter(|_| !fixed || given.kv_blocks.is_none());
+    let lies = profile.law().is_some() || !fixed || given.kv_blocks.is_none();
+    let laid_out = model.as_ref().filter(|_| lies);
     let layout = kv::layout(check, owner, given, laid_out, parallelism, &memory)?;
     let block_tokens = layout.block_tokens;
     let kv_blocks =
@@ -202,8 +213,22 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         pricing(&profile, model.as_ref(), gpu.as_ref(), parallelism, (precision, experts));
     let pricing =
         pricing.map(|pricing| Box::new(Pricing { drafter: drafter.cloned(), ..*pricing }));
+    let fitted_here = pricing.as_ref().map(|pricing| pricing.fitted_here());
+    if let (Profile::Engine(profile), Some(here)) = (&profile, &fitted_here)
+        && let Some(fitted) = &profile.fitted_on
+    {
+        let unlike = fitted.unlike(here);
+        if !unlike.is_empty() {
+            let at = owner.path(check, &["engine", "profile"]);
+            check.warnings.push(format!(
+                "{at}: {}'s constants were fitted elsewhere and carry what is particular there: {}",
+                profile.name,
+                unlike.join(", ")
+            ));
+        }
+    }
     let cost = cost(check, owner, &profile, pricing.as_deref(), parallelism)?;
-    if let (Profile::Engine(_), Some(model)) = (&profile, &model) {
+    if let (Profile::Engine(_), None, Some(model)) = (&profile, profile.law(), &model) {
         check.warnings.extend(model.approximations());
         if model.experts().is_some() && evenly {
             check.warnings.push(format!(
@@ -229,6 +254,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             prefix_caching,
             async_scheduling,
             speculative: drafting.as_ref().map(|drafting| drafting.speculative.clone()),
+            front_end,
         },
         cost,
         hardware: Hardware { pricing, ..hardware_of(model.as_ref(), gpu.as_ref(), parallelism) },
@@ -249,6 +275,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             prefix_caching,
             async_scheduling,
             enforce_eager: given.enforce_eager,
+            front_end: given.front_end,
             speculative: drafting.map(|drafting| drafting.filled),
         },
         derived: DerivedReplicas {
@@ -304,6 +331,39 @@ fn figure(value: f64) -> String {
     format!("{value:.places$}")
 }
 
+/// What lies between clients and the engine.
+fn front_end(
+    check: &mut Check<'_>,
+    owner: &Owner,
+    given: &raw::Engine,
+    profile: Option<&EngineProfile>,
+) -> FrontEnd {
+    let Some(times) = given.front_end else {
+        let times = profile.and_then(|profile| profile.front_end).unwrap_or_default();
+        let [before, after, request] =
+            [times.before_us, times.after_us, times.request_us].map(Span::from_micros_f64);
+        return FrontEnd { before, after, request };
+    };
+    let path = owner.path(check, &["engine", "front_end"]);
+    let mut time = |key: &str, time: Option<Duration>| {
+        time.map_or(Span::ZERO, |time| check.time(&path.key(key), time))
+    };
+    let front_end = FrontEnd {
+        before: time("before", times.before),
+        after: time("after", times.after),
+        request: time("request", times.request),
+    };
+    if front_end.request > front_end.before {
+        let message = "expected at most `before`, which it is a part of";
+        check.report(
+            &path.key("request"),
+            message.to_owned(),
+            "such as `{before: 3ms, request: 500us}`",
+        );
+    }
+    front_end
+}
+
 fn default_profile() -> raw::ProfileRef {
     TextOr::Text(hardware::DEFAULT_PROFILE.to_owned())
 }
@@ -319,16 +379,26 @@ fn switch(given: Option<bool>, of_profile: Option<bool>) -> Option<bool> {
     given.or(of_profile.filter(|&on| !on))
 }
 
-/// Why a model and a GPU are needed; `None` when a run can do without.
-fn needed_for(fixed: bool, engine: &raw::Engine) -> Option<&'static str> {
-    match (fixed, engine.kv_blocks, engine.max_model_len) {
-        (false, ..) => Some(""),
-        (true, Some(_), Some(_)) => None,
-        (true, ..) => Some(
-            " (with a fixed iteration time it may be left out where `engine.kv_blocks` and \
-             `engine.max_model_len` are given)",
-        ),
+/// What a run cannot do without.
+struct Needed {
+    model: bool,
+    gpu: bool,
+    /// A remark on that.
+    why: &'static str,
+}
+
+/// What is needed of a model and a GPU. Where times do not come from them, the GPU says how much memory
+/// there is, and the model how much of it KV takes and how long a request may be.
+fn needed_for(fixed: bool, engine: &raw::Engine) -> Needed {
+    if !fixed {
+        return Needed { model: true, gpu: true, why: "" };
     }
+    let gpu = engine.kv_blocks.is_none();
+    let why = match gpu {
+        true => " (it decides how many KV blocks there are, unless `engine.kv_blocks` is given)",
+        false => " (it says how long a request may be, unless `engine.max_model_len` is given)",
+    };
+    Needed { model: gpu || engine.max_model_len.is_none(), gpu, why }
 }
 
 /// Whether one of the engine's own fields is wrong.
@@ -359,6 +429,15 @@ fn cost(
     pricing: Option<&Pricing>,
     parallelism: Parallelism,
 ) -> Option<Arc<dyn CostModel>> {
+    if let Some((law, profile)) = profile.law() {
+        if parallelism.pipeline > 1 {
+            let path = owner.path(check, &["parallelism", "pipeline"]);
+            let message = "a step law is of whole steps, and cannot be cut into pipeline stages";
+            check.report(&path, message.to_owned(), "leave `pipeline` out");
+            return None;
+        }
+        return Some(Arc::new(StepLawCost::new(law, profile)));
+    }
     match profile {
         Profile::Fixed(iteration) => Some(match parallelism.pipeline {
             1 => Arc::new(FixedCost { iteration: *iteration }),
@@ -459,6 +538,9 @@ fn pricing(
     (precision, experts): (Precision, ExpertLoad),
 ) -> Option<Box<Pricing>> {
     let Profile::Engine(profile) = profile else { return None };
+    if profile.step_law.is_some() {
+        return None;
+    }
     let (model, gpu) = (model?.clone(), gpu?.clone());
     let profile = EngineProfile::clone(profile);
     Some(Box::new(Pricing { model, gpu, profile, parallelism, precision, experts, drafter: None }))

@@ -170,6 +170,14 @@ fn pools(check: &mut Check<'_>, scenario: &Scenario, given: &[raw::Pool]) -> Opt
         return None;
     }
     one_max_model_len(check, &mut fleet, &agreed);
+    let first = fleet[0].engine.limits.front_end;
+    if let Some(other) = fleet.iter().find(|pool| pool.engine.limits.front_end != first) {
+        let path = other.owner.path(check, &["engine", "front_end"]);
+        let message = "pools with different front ends are not modelled: a request goes through one \
+                       before it is known which pool serves it";
+        let help = "give `engine: {front_end: {before: 3ms}}` at the top level, or `{}` for none";
+        check.report(&path, message, help);
+    }
     Some(fleet)
 }
 

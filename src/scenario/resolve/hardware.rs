@@ -3,7 +3,9 @@
 use super::check::Check;
 use super::links::figure_of_link;
 use super::owner::Owner;
-use crate::catalog::{self, EngineProfile, Gpu, GpuOverrides, InvalidFigure, Model, UnknownName};
+use crate::catalog::{
+    self, EngineProfile, Gpu, GpuOverrides, InvalidFigure, Model, StepLaw, UnknownName,
+};
 use crate::cost::{
     CapacityError, CostError, Drafter, KvCapacity, KvRequest, Parallelism, Precision, kv_capacity,
 };
@@ -26,6 +28,21 @@ pub(super) enum Profile {
     Engine(Box<EngineProfile>),
     /// A constant time.
     Fixed(Span),
+}
+
+impl Profile {
+    /// The engine's law of its steps' times, where it has one.
+    pub(super) fn law(&self) -> Option<(StepLaw, &EngineProfile)> {
+        match self {
+            Profile::Engine(profile) => Some((profile.step_law?, profile)),
+            Profile::Fixed(_) => None,
+        }
+    }
+
+    /// Whether no model on a GPU is what an iteration costs by.
+    pub(super) fn asks_no_gpu(&self) -> bool {
+        matches!(self, Profile::Fixed(_)) || self.law().is_some()
+    }
 }
 
 /// The GPU's figures; `None` when it is not given or wrong (and reported).
@@ -136,12 +153,28 @@ pub(super) fn profile(
         Some(TextOr::Text(name)) => return found(check, &path, catalog::profile(name)).map(engine),
         Some(TextOr::Map(source)) => source,
     };
-    match (&source.file, &source.fixed) {
-        (Some(_), Some(_)) => {
-            either(check, &path, "file", "fixed");
-            None
+    let given = [
+        ("file", source.file.is_some()),
+        ("step_law", source.step_law.is_some()),
+        ("fixed", source.fixed.is_some()),
+    ];
+    let mut given = given.iter().filter(|(_, there)| *there);
+    if let (Some((one, _)), Some((other, _))) = (given.next(), given.next()) {
+        either(check, &path, one, other);
+        return None;
+    }
+    if let Some(law) = source.step_law {
+        let profile = EngineProfile::of_law("step-law", law);
+        if let Err(invalid) = profile.validate() {
+            let keys = invalid.path.split('.');
+            let at = keys.fold(path, |path, key| path.key(key));
+            check.report(&at, invalid.problem, "");
+            return None;
         }
-        (Some(file), None) => {
+        return Some(engine(profile));
+    }
+    match (&source.file, &source.fixed) {
+        (Some(file), _) => {
             let path = path.key("file");
             let text = check.read_file(&path, file, FILE_BYTES_MAX)?;
             match EngineProfile::from_yaml(&text) {
@@ -168,8 +201,8 @@ pub(super) fn profile(
             let help = "such as `{fixed: {iteration: 5ms}}` or `{file: profile.yaml}`";
             check.nothing_in(
                 &path,
-                &["fixed", "file"],
-                "expected `file` or `fixed`, found neither",
+                &["fixed", "file", "step_law"],
+                "expected `file`, `step_law` or `fixed`, found none",
                 help,
             );
             None

@@ -246,7 +246,35 @@ impl Draw {
         self.perhaps(&mut profile, "enforce_eager", 0.2, json!(eager));
         let bytes = self.one_of(&[2_000_000_000_u64, 4_000_000_000]);
         self.perhaps(&mut profile, "overhead_bytes", 0.5, json!(bytes));
-        self.tables(&mut profile);
+        let link = self.one_of(&[0.8, 1.5]);
+        self.perhaps(&mut profile, "link_factor", 0.4, json!(link));
+        // A scenario's own comes before it; in a fleet of several kinds all must have the same.
+        if self.has("front ends") {
+            let before = self.one_of(&[4_000.0, 9_000.0]);
+            let (after, request) = (self.one_of(&[0.0, 500.0]), self.one_of(&[0.0, 3_000.0]));
+            let times = json!({"before_us": before, "after_us": after, "request_us": request});
+            profile.insert("front_end".to_owned(), times);
+        }
+        let tensor = self.one_of(&[1, 2]);
+        let on = json!({
+            "gpu": self.one_of(&["h100-sxm", "a40"]),
+            "model": self.one_of(&["llama-3.1-8b", "qwen3-32b"]),
+            "tensor": tensor,
+            "dtype": self.one_of(&["bf16", "fp8"]),
+            "engine": self.one_of(&["vllm-0.19", "vllm-0.6"]),
+            "run": self.one_of(&["a run", "another"]),
+        });
+        self.perhaps(&mut profile, "fitted_on", 0.3, on);
+        // A law prices whole steps: no stages, and nothing beside it.
+        if !self.has("pipeline") && self.rng.random_bool(0.2) {
+            for key in ["cuda_graph_sizes", "enforce_eager"] {
+                profile.remove(key);
+            }
+            let law = self.step_law();
+            profile.insert("step_law".to_owned(), law);
+        } else {
+            self.tables(&mut profile);
+        }
         Value::Object(profile).to_string()
     }
 

@@ -36,6 +36,7 @@ impl Draw {
         self.block_tokens = block;
         let mut engine = Map::new();
         engine.insert("kv_block_tokens".to_owned(), json!(block));
+        self.on("front ends", 0.15);
         let profile = match priced {
             true => self.profile(),
             false => self.fixed(),
@@ -87,6 +88,14 @@ impl Draw {
         self.perhaps(&mut engine, "async_scheduling", 0.6, json!(ahead));
         let eager = self.rng.random_bool(0.5);
         self.perhaps(&mut engine, "enforce_eager", 0.2, json!(eager));
+        if self.has("front ends") {
+            let before = self.rng.random_range(100..20_000);
+            let (request, after) =
+                (self.rng.random_range(0..=before), self.rng.random_range(0..5_000));
+            let us = |us: i32| format!("{us}us");
+            let times = json!({"before": us(before), "after": us(after), "request": us(request)});
+            engine.insert("front_end".to_owned(), times);
+        }
         self.on("drafts", 0.12);
         scenario.insert("engine".to_owned(), Value::Object(engine));
         // A block that must hold a state is wider than what is asked for.
@@ -112,12 +121,35 @@ impl Draw {
         self.perhaps(engine, "reserved_memory", 0.6, json!(format!("{gb}GB")));
     }
 
+    /// Iterations that no model on a GPU prices.
     fn fixed(&mut self) -> Value {
+        if self.on("step laws", 0.4) {
+            return json!({"step_law": self.step_law()});
+        }
         let us = match self.rng.random_range(0..10) {
             0 => 1,
             _ => self.rng.random_range(200..20_000),
         };
         json!({"fixed": {"iteration": format!("{us}us")}})
+    }
+
+    /// A linear law of the step's time.
+    pub(super) fn step_law(&mut self) -> Value {
+        let mut law = Map::new();
+        law.insert("iteration_us".to_owned(), json!(self.rng.random_range(200..20_000)));
+        for (name, most) in [
+            ("prefill_iteration_us", 2_000.0),
+            ("chunk_us", 500.0),
+            ("prefill_token_us", 80.0),
+            ("decode_us", 300.0),
+            ("draft_token_us", 100.0),
+            ("kv_token_us", 1.0),
+            ("attention_pair_us", 0.1),
+        ] {
+            let us = self.rng.random_range(0.0..most);
+            self.perhaps(&mut law, name, 0.6, json!(us));
+        }
+        Value::Object(law)
     }
 
     fn profile(&mut self) -> Value {
