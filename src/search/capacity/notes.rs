@@ -110,9 +110,10 @@ pub(super) fn notes(
         ));
     }
     let Some(best) = searches.iter().find_map(|search| search.best.as_ref()) else { return notes };
-    for term in study.goal.counted(&best.result.slo) {
+    let Some(run) = &best.result else { return notes };
+    for term in study.goal.counted(&run.slo) {
         // Classes with a promise of their own have a term of the same words each.
-        notes.extend(weak_term(term, &best.result).filter(|note| !notes.contains(note)));
+        notes.extend(weak_term(term, run).filter(|note| !notes.contains(note)));
     }
     let steady = best.steadiness;
     if !knob.whole() && steady.arrivals_s < STAYS * steady.mean_stay_s {
