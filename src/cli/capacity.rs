@@ -103,7 +103,15 @@ pub(super) fn run(
 /// # Errors
 /// When it is no time above 0.
 pub(super) fn max_time(args: &SearchFlags) -> Result<Option<std::time::Duration>, Error> {
-    let Some(text) = &args.max_time else { return Ok(None) };
+    max_time_of(args.max_time.as_deref())
+}
+
+/// The same of a flag's text.
+///
+/// # Errors
+/// When it is no time above 0.
+pub(super) fn max_time_of(text: Option<&str>) -> Result<Option<std::time::Duration>, Error> {
+    let Some(text) = text else { return Ok(None) };
     let time = time("--max-time", text)?;
     if time == Span::ZERO {
         return Err(Error::Usage("--max-time: expected a time above 0, such as 10min".to_owned()));
@@ -150,7 +158,7 @@ fn options(args: &SearchFlags, global: &GlobalFlags) -> Result<CapacityOptions, 
 }
 
 /// `1%` or `0.01`.
-fn share(text: &str) -> Option<f64> {
+pub(super) fn share(text: &str) -> Option<f64> {
     let (number, unit) = match text.trim().strip_suffix('%') {
         Some(number) => (number, 0.01),
         None => (text, 1.0),

@@ -102,13 +102,13 @@ impl Console {
         !self.quiet && io::stderr().is_terminal()
     }
 
-    /// How a long search shows how far it is: a bar while a person watches, lines where that was
-    /// `asked` for without one.
+    /// How a long search shows how far it is: a bar while a person watches, lines without one; nothing
+    /// under `-q`, unless lines were `asked` for.
     pub(super) fn shows(&self, asked: bool) -> Shows {
-        match (self.shows_progress(), asked) {
+        match (self.shows_progress(), self.quiet && !asked) {
             (true, _) => Shows::Bar,
-            (false, true) => Shows::Lines,
-            (false, false) => Shows::Nothing,
+            (false, false) => Shows::Lines,
+            (false, true) => Shows::Nothing,
         }
     }
 

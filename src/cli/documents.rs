@@ -21,6 +21,7 @@ pub(super) fn schema(
         Described::Result => json_schema().to_value(),
         Described::Comparison => crate::report::pair::json_schema().to_value(),
         Described::Capacity => crate::search::capacity_schema().to_value(),
+        Described::Plan => crate::search::plan_schema().to_value(),
         Described::Sweep => crate::search::sweep::sweep_schema().to_value(),
         Described::Explanation => crate::cli::explanation::json_schema().to_value(),
     };

@@ -31,6 +31,7 @@ mod merge;
 #[cfg(feature = "live")]
 mod mock;
 mod outputs;
+mod plan;
 mod progress;
 mod report_file;
 mod run;
@@ -103,6 +104,7 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
             explain::run(args.scenario, &args.flags, &global, console, backend)
         }
         (Some(args::Command::Capacity(args)), _) => capacity::run(&args, &global, console, backend),
+        (Some(args::Command::Plan(args)), _) => plan::run(&args, &global, console, backend),
         (Some(args::Command::Sweep(args)), _) => sweep::run(&args, &global, console, backend),
         (Some(args::Command::Merge(args)), _) => merge::run(&args, &global, console),
         #[cfg(feature = "live")]

@@ -43,10 +43,14 @@ impl Outputs {
             Some(Command::Evaluate(args)) => ("--report", args.report.as_ref()),
             Some(Command::Explain(args)) => ("--report", args.flags.report.as_ref()),
             Some(Command::Capacity(args)) => ("--report", args.report.as_ref()),
+            Some(Command::Plan(args)) => ("--report", args.report.as_ref()),
             Some(Command::Sweep(args)) => ("--report", args.report.as_ref()),
             Some(Command::Merge(args)) => ("--report", args.report.as_ref()),
             _ => ("--report", None),
         });
+        if let Some(Command::Plan(args)) = &cli.command {
+            named.push(("--write-scenario", args.write_scenario.as_ref()));
+        }
         let files = named.into_iter().filter_map(|(flag, path)| Some((flag, path?)));
         let regular = |path: &Path| path != Path::new("-") && (!path.exists() || path.is_file());
         let files = files.filter(|(_, path)| regular(path));
@@ -114,6 +118,9 @@ fn inputs(cli: &Cli) -> Vec<PathBuf> {
         Some(Command::Explain(args)) => scenario(&args.scenario),
         Some(Command::Capacity(args)) => scenario(&args.scenario),
         Some(Command::Sweep(args)) => scenario(&args.scenario),
+        Some(Command::Plan(args)) => {
+            args.scenario.iter().chain(&args.trace).map(PathBuf::from).collect()
+        }
         Some(Command::Validate(args)) => vec![(&args.scenario).into(), args.observed.clone()],
         Some(Command::Calibrate(args)) => {
             let scenario = args.scenario.iter().map(Into::into);

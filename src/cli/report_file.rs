@@ -15,7 +15,9 @@ use crate::report::verdict::verdict;
 use crate::result::{ResultFile, Tool};
 use crate::runner::Indexed;
 use crate::search::sweep::SweepFile;
-use crate::search::{CapacityFile, capacity_answers, capacity_rows};
+use crate::search::{
+    CapacityFile, PlanFile, capacity_answers, capacity_rows, plan_answer, plan_rows,
+};
 use crate::view::{CuresView, Drawn, Page};
 
 /// The page that was asked for, open.
@@ -98,6 +100,43 @@ impl ReportFile {
             notes: file.warnings.iter().chain(&file.notes).cloned().chain(labelled).collect(),
         };
         self.write(&Page::of_capacity(file), &words)
+    }
+
+    /// A plan.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(super) fn plan(self, file: &PlanFile) -> Result<(), Error> {
+        let mut rows = plan_rows(file).into_iter();
+        let launches = file
+            .answers
+            .iter()
+            .filter_map(|one| Some(format!("{}: {}", one.gpu, one.launch.as_ref()?)));
+        let infeasible = file.infeasible.iter().map(|one| {
+            let change = one.nearest_change.as_ref();
+            let change = change.map_or(String::new(), |change| format!("; nearest: {change}"));
+            format!(
+                "{} TP{} {}: {}{change}",
+                one.gpu, one.parallelism.tensor, one.dtype, one.reason
+            )
+        });
+        let words = Words {
+            header: vec![format!("held: {}", file.promise)],
+            verdict: vec![plan_answer(file)],
+            table: Some(Table {
+                head: rows.next().unwrap_or_default(),
+                rows: rows
+                    .map(|row| {
+                        let mut cells = row.into_iter();
+                        let name = cells.next().unwrap_or_default();
+                        (name, cells.map(|cell| (cell, false)).collect())
+                    })
+                    .collect(),
+                runs_are_rows: true,
+            }),
+            notes: launches.chain(infeasible).chain(file.notes.iter().cloned()).collect(),
+        };
+        self.write(&Page::of_plan(&file.to_json()), &words)
     }
 
     /// A sweep.

@@ -26,14 +26,52 @@ pub(super) fn judged_by(
     outcomes: &[Outcome],
     simulate: &dyn Simulate,
 ) -> Result<Options, RunError> {
+    let RunInput { experiment, .. } = input;
+    options(input, |slo| deadlines(experiment, slo, outcomes, simulate))
+}
+
+/// The same before anything is played, for requests that are known by then; `None` where they are not, or
+/// where a scheduler's own curve is asked for.
+pub(super) fn before_a_run(input: RunInput<'_>) -> Result<Option<Options>, RunError> {
+    let RunInput { experiment, requests } = input;
+    let known = requests.known();
+    let mut prompts = None;
+    let can_be = experiment.promises.all().all(|slo| match &slo.ttft {
+        TtftDeadline::Fixed(_) => true,
+        TtftDeadline::PrefillCurvePlus { of, .. } => of.is_none() && known.is_some(),
+    });
+    if !can_be {
+        return Ok(None);
+    }
+    let deadlines = |slo: &Slo| {
+        let first = match &slo.ttft {
+            TtftDeadline::Fixed(span) => FirstToken::Fixed(*span),
+            TtftDeadline::PrefillCurvePlus { slack, .. } => {
+                let all = known.map_or(&[][..], |workload| &workload.requests);
+                let lengths = || all.par_iter().map(|request| request.prompt_tokens);
+                let prompts = prompts.get_or_insert_with(|| Prompts::of(experiment, lengths()));
+                let curve = fleet_curve(experiment, prompts);
+                FirstToken::Curve { curve: Arc::new(curve), slack: *slack }
+            }
+        };
+        slo.deadlines(first).map_err(|e| RunError::Deadlines(e.to_string()))
+    };
+    options(input, deadlines).map(Some)
+}
+
+fn options(
+    input: RunInput<'_>,
+    mut deadlines: impl FnMut(&Slo) -> Result<Deadlines, RunError>,
+) -> Result<Options, RunError> {
     let RunInput { experiment, requests } = input;
     let promises = &experiment.promises;
-    let deadlines = |slo| deadlines(experiment, slo, outcomes, simulate);
     let mut options = Options::new(deadlines(&promises.common)?);
     if !promises.of_classes.is_empty() {
         let common = options.deadlines.clone();
-        let each =
-            |class: &String| promises.own(class).map_or_else(|| Ok(common.clone()), deadlines);
+        let each = |class: &String| match promises.own(class) {
+            Some(own) => deadlines(own),
+            None => Ok(common.clone()),
+        };
         options.per_class = requests.classes().iter().map(each).collect::<Result<_, _>>()?;
     }
     options.count = Count { window: experiment.measure, ..Count::default() };
@@ -53,7 +91,11 @@ fn deadlines(
         TtftDeadline::Fixed(span) => FirstToken::Fixed(*span),
         TtftDeadline::PrefillCurvePlus { slack, of } => {
             let curve = match of {
-                None => fleet_curve(experiment, &prompts(experiment, outcomes)),
+                None => {
+                    let rows = outcomes.par_iter().flat_map(|outcome| &outcome.trace.requests);
+                    let prompts = Prompts::of(experiment, rows.map(|row| row.prompt_tokens));
+                    fleet_curve(experiment, &prompts)
+                }
                 Some(name) => own_curve(experiment, find(experiment, name)?, outcomes, simulate)?,
             };
             FirstToken::Curve { curve: Arc::new(curve), slack: *slack }
@@ -73,15 +115,17 @@ struct Prompts {
     long: Vec<u32>,
 }
 
-fn prompts(experiment: &Experiment, outcomes: &[Outcome]) -> Prompts {
-    let rows = outcomes.par_iter().flat_map(|outcome| &outcome.trace.requests);
-    // Longer ones are turned away, and need no deadline.
-    let room = experiment.engine.max_model_len;
-    let lengths = rows.map(|row| row.prompt_tokens).filter(|&tokens| tokens <= room);
-    let mut long: Vec<u32> = lengths.clone().filter(|&tokens| tokens > EACH_LENGTH_MAX).collect();
-    long.par_sort_unstable();
-    long.dedup();
-    Prompts { longest: lengths.max().unwrap_or(1), long }
+impl Prompts {
+    fn of(experiment: &Experiment, lengths: impl ParallelIterator<Item = u32> + Clone) -> Prompts {
+        // Longer ones are turned away, and need no deadline.
+        let room = experiment.engine.max_model_len;
+        let lengths = lengths.filter(|&tokens| tokens <= room);
+        let mut long: Vec<u32> =
+            lengths.clone().filter(|&tokens| tokens > EACH_LENGTH_MAX).collect();
+        long.par_sort_unstable();
+        long.dedup();
+        Prompts { longest: lengths.max().unwrap_or(1), long }
+    }
 }
 
 /// The same for a fleet. Users do not see the router, so where pools differ the promise is still one:

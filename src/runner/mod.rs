@@ -7,6 +7,7 @@ mod asked;
 mod deadlines;
 mod drawn;
 mod features;
+mod hopeless;
 mod indexed;
 mod limits;
 mod memory;
@@ -19,6 +20,7 @@ mod summarise;
 mod what_if;
 
 pub use features::{comparable_schedulers, features, uneven};
+pub use hopeless::{EndingTerms, Hopeless};
 pub use indexed::{Indexed, indexed};
 pub use limits::{
     AtOnce, CACHED_BLOCKS_MAX, OUTPUT_TOKENS_MAX, cached_blocks, check as check_limits,
@@ -136,6 +138,7 @@ pub fn run_experiment(
                     reference: options.reference,
                     keep_log: options.keep_log,
                     progress: progress.run(index),
+                    hopeless: None,
                 };
                 let scheduler = &experiment.schedulers[index];
                 simulate.simulate(experiment, scheduler, input.requests, options)
@@ -224,10 +227,19 @@ pub fn run_scheduler(
     options: RunOptions,
     simulate: &dyn Simulate,
 ) -> Result<SchedulerOutput, RunError> {
-    run_scheduler_watched(input, scheduler, options, simulate, None)
+    run_scheduler_watched(input, scheduler, options, simulate, Watched::default())
 }
 
-/// The same, saying how far it has come.
+/// Who watches a run.
+#[derive(Clone, Copy, Default)]
+pub struct Watched<'a> {
+    /// Is told how far it has come.
+    pub progress: Option<&'a RunProgress>,
+    /// Ends it as stopped when its promise is broken for certain.
+    pub hopeless: Option<&'a Hopeless>,
+}
+
+/// The same, watched.
 ///
 /// # Errors
 /// As for [`run_experiment`].
@@ -236,17 +248,21 @@ pub fn run_scheduler_watched(
     scheduler: &SchedulerRun,
     options: RunOptions,
     simulate: &dyn Simulate,
-    progress: Option<&RunProgress>,
+    watched: Watched<'_>,
 ) -> Result<SchedulerOutput, RunError> {
     let RunOptions { reference, keep_log, .. } = options;
-    let play = PlayOptions { reference, keep_log, progress };
+    let Watched { progress, hopeless } = watched;
+    let play = PlayOptions { reference, keep_log, progress, hopeless };
     check_limits(input, AtOnce::Alike(threads_for(options.alike)))?;
     let label = scheduler.label.clone();
     let outcome = match simulate.simulate(input.experiment, scheduler, input.requests, play) {
         Ok(outcome) => [outcome],
         Err(source) => return Err(RunError::Simulation { label, source }),
     };
-    let judged_by = deadlines::judged_by(input, &outcome, simulate)?;
+    let judged_by = match hopeless {
+        Some(hopeless) => hopeless.judged_by().clone(),
+        None => deadlines::judged_by(input, &outcome, simulate)?,
+    };
     let [outcome] = outcome;
     Ok(measured(input, scheduler, label, outcome, &judged_by, options))
 }

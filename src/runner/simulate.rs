@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::fleet::{FleetSetup, MakeScheduler, PoolSetup, Routing};
 use crate::progress::RunProgress;
 use crate::replica::Accepts;
-use crate::runner::{Requests, memory};
+use crate::runner::{Hopeless, Requests, memory};
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::scheduler::EngineInfo;
 use crate::sim::{self, BehindFrontEnd, Outcome, SimError};
 use crate::workload::{Arriving, Workload};
 
 /// How to simulate.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Default)]
 pub struct PlayOptions<'a> {
     /// Take the slow, obvious path.
     pub reference: bool,
@@ -22,6 +22,8 @@ pub struct PlayOptions<'a> {
     pub keep_log: bool,
     /// Where to say how far it has come, and whether it may go on.
     pub progress: Option<&'a RunProgress>,
+    /// What ends it as stopped when its promise is broken for certain.
+    pub hopeless: Option<&'a Hopeless>,
 }
 
 /// Why a simulation could not go on.
@@ -192,7 +194,10 @@ fn play(
             progress.may_go_on(iterations)
         })
     };
+    let ended = options.hopeless.map(|hopeless| hopeless.watch(blocks == Blocks::Counted));
+    let ended = ended.as_ref().map(|ended| ended as _);
     let sim_options = sim::SimOptions {
+        ended,
         reference: options.reference,
         keep_log: options.keep_log,
         progress: Some(&report),

@@ -139,6 +139,78 @@ pub fn bracket_and_bisect<E>(
     Ok(Bracket { complete: true, ..bracket })
 }
 
+/// The same from a guess at the border: the values around it are tried first, and what they show spares
+/// those that the plain search would try on its way. Where what holds at a value holds at all below, the
+/// ends are those of the plain search; otherwise they may be another border.
+///
+/// # Errors
+/// The first error of `holds`.
+pub fn bracket_from<E>(
+    precision: f64,
+    range: Range,
+    guess: Option<f64>,
+    mut holds: impl FnMut(f64) -> Result<Option<Shown>, E>,
+) -> Result<Bracket, E> {
+    let (mut held, mut failed) = (None::<f64>, None::<f64>);
+    let mut next = guess;
+    let mut step = precision.max(1e-4);
+    while let Some(guess) = next {
+        // The plain search's own values on both sides.
+        let cell = ends_around(precision, range, guess);
+        let above = |end: Option<f64>| end.filter(|end| held.is_none_or(|held| *end > held));
+        let value = match (failed, held) {
+            (Some(_), Some(_)) => None,
+            (Some(_), None) => cell.holds,
+            (None, _) => above(cell.holds).or(above(cell.fails)),
+        };
+        let Some(value) = value.filter(|value| failed.is_none_or(|failed| *value < failed)) else {
+            break;
+        };
+        let Some(shown) = holds(value)? else {
+            return Ok(Bracket { holds: held, fails: failed, ..Bracket::default() });
+        };
+        match shown {
+            Shown::Holds => held = Some(value),
+            Shown::Fails => failed = Some(value),
+            Shown::Nothing => break,
+        }
+        // Close by first, then further and further away.
+        next = match (held, failed) {
+            (Some(held), None) if cell.holds == Some(held) => Some(guess),
+            (Some(held), None) => Some(held * (1.0 + step)),
+            (None, Some(failed)) => Some(failed / (1.0 + step)),
+            _ => None,
+        };
+        step = (step * 2.0).min(3.0);
+    }
+    bracket_and_bisect(precision, range, |value| {
+        if held.is_some_and(|held| value <= held) {
+            return Ok(Some(Shown::Holds));
+        }
+        if failed.is_some_and(|failed| value >= failed) {
+            return Ok(Some(Shown::Fails));
+        }
+        let shown = holds(value)?;
+        match shown {
+            Some(Shown::Holds) => held = Some(value),
+            Some(Shown::Fails) => failed = Some(value),
+            _ => {}
+        }
+        Ok(shown)
+    })
+}
+
+/// Where the plain search would end if the border were there.
+fn ends_around(precision: f64, range: Range, border: f64) -> Bracket {
+    let shown = |value: f64| if value <= border { Shown::Holds } else { Shown::Fails };
+    let found: Result<Bracket, std::convert::Infallible> =
+        bracket_and_bisect(precision, range, |value| Ok(Some(shown(value))));
+    match found {
+        Ok(found) => found,
+        Err(never) => match never {},
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,6 +280,38 @@ mod tests {
         let (low, high) = search(1.0, &below).ends().expect("both");
         assert!(low <= 0.3 && 0.3 < high && high <= low * 1.01, "{low} {high}");
         assert_eq!(search(1.0, &|_| Shown::Nothing).holds, None);
+    }
+
+    #[test]
+    fn from_any_guess_the_ends_are_those_of_the_plain_search() {
+        let users = Range { from: 64.0, least: 1.0, most: 1e5, whole: true };
+        for (range, borders) in [
+            (RANGE, vec![0.0, 0.0005, 0.0123, 0.5, 0.731, 1.0, 3.3, 777.7, 1e9]),
+            (users, vec![0.0, 1.0, 2.0, 31.0, 64.0, 90.0, 50_000.0, 1e9]),
+        ] {
+            for border in borders {
+                let shown = |value: f64| if value <= border { Shown::Holds } else { Shown::Fails };
+                let plain = bracket_and_bisect::<()>(0.01, range, |value| Ok(Some(shown(value))));
+                for off in [0.0, 0.01, 0.5, 0.97, 0.999, 1.0, 1.004, 1.03, 1.6, 50.0] {
+                    let mut tried = Vec::new();
+                    let found = bracket_from::<()>(0.01, range, Some(border * off), |value| {
+                        assert!(!tried.contains(&value), "{value} was tried before: {tried:?}");
+                        tried.push(value);
+                        Ok(Some(shown(value)))
+                    });
+                    assert_eq!(found, plain, "{border} from {off} of it: {tried:?}");
+                    let (holds, fails) = (found.expect("fine").holds, plain.expect("fine").fails);
+                    for end in [holds, fails].into_iter().flatten() {
+                        assert!(
+                            tried.contains(&end),
+                            "{end} is an end and was not tried: {tried:?}"
+                        );
+                    }
+                    let few = if off == 1.0 || off == 1.004 { 4 } else { 40 };
+                    assert!(tried.len() <= few || border == 0.0, "{border} {off}: {tried:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! What-if and capacity planning: the highest load that keeps a promise, the fewest replicas for a
-//! load, grids of scenarios, and which of them are worth having.
+//! load, the cheapest GPUs for a question, grids of scenarios, and which of them are worth having.
 
 mod bisect;
 mod cache;
@@ -8,13 +8,15 @@ mod depends;
 mod digest;
 mod goal;
 mod interval;
+mod lone;
+mod plan;
 mod probe;
 mod size;
 mod steady;
 pub mod sweep;
 mod watch;
 
-pub use bisect::{Bracket, Range, Shown, bracket_and_bisect};
+pub use bisect::{Bracket, Range, Shown, bracket_and_bisect, bracket_from};
 pub use cache::{Cache, CacheError};
 pub use capacity::{
     Alone, AtCapacity, Capacity, CapacityFile, CapacityOptions, ForLoad, MAX_REPLICAS, Searched,
@@ -24,7 +26,11 @@ pub use capacity::{
 pub use depends::{Contents, FileDigests, build};
 pub use goal::{Goal, Judged, Terms};
 pub use interval::{Border, Estimate, Interval, interval};
-pub use probe::{Kept, Load, Offered, Probe, SearchError, Study};
+pub use plan::{
+    PlanAnswer, PlanError, PlanFile, PlanInfeasible, PlanLoad, PlanOptions, PlanQuestion, Traffic,
+    TrafficLengths, find_plan, launch, plan_answer, plan_rows, plan_schema, plan_text,
+};
+pub use probe::{Kept, Length, Load, Offered, Probe, SearchError, Study};
 pub use size::{FleetSize, Steps};
 pub use steady::{Steadiness, steadiness};
 pub use watch::Watch;

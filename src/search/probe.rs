@@ -6,13 +6,16 @@ use serde_json::{Value, json};
 use super::bisect::Shown;
 use super::cache::Cache;
 use super::depends::build;
-use super::goal::Goal;
+use super::goal::{Goal, Terms};
 use super::size::FleetSize;
 use super::steady::{Steadiness, steadiness};
 use super::watch::Watch;
 use crate::inert::seed_is_inert;
 use crate::result::{Assertion, RunResult};
-use crate::runner::{Requests, RunError, RunInput, RunOptions, Simulate, run_scheduler_watched};
+use crate::runner::{
+    EndingTerms, Hopeless, Requests, RunError, RunInput, RunOptions, Simulate, Watched,
+    run_scheduler_watched,
+};
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::sim::Outcome;
 use crate::workload::WorkloadError;
@@ -75,6 +78,29 @@ pub struct Load {
     pub size: FleetSize,
     /// Of every random stream.
     pub seed: u64,
+    /// How much of it is played.
+    pub played: Length,
+    /// A larger fleet than the scenario's gets as many requests a replica, but no more than these in all,
+    /// nor fewer than the scenario has.
+    pub requests_max: u32,
+}
+
+impl Load {
+    /// All of a load.
+    pub fn whole(offered: Offered, size: FleetSize, seed: u64) -> Load {
+        Load { offered, size, seed, played: Length::Whole, requests_max: u32::MAX }
+    }
+}
+
+/// How much of a load is played.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Length {
+    /// All of it, to the last token.
+    Whole,
+    /// All of it, unless the promise is broken for certain before: the verdict is the same.
+    UntilBroken,
+    /// Likewise, and of its requests this share alone: a look ahead, which shows nothing.
+    Glimpse(f64),
 }
 
 /// A load a quarter above what can be served leaves a fifth of its requests behind; half of that
@@ -92,10 +118,12 @@ pub struct Probe {
     pub open: Vec<String>,
     /// Whether the backlog grew to the end.
     pub steadiness: Steadiness,
-    /// Arrivals a second as they came about; `None` of fewer than two.
+    /// Arrivals a second as they came about; `None` of fewer than two, and of a run that was ended.
     pub requests_per_s: Option<f64>,
-    /// The run's figures.
-    pub result: RunResult,
+    /// Requests that were to be played.
+    pub requests: u64,
+    /// The run's figures; `None` where it was ended because its promise was broken for certain.
+    pub result: Option<RunResult>,
 }
 
 impl Probe {
@@ -118,11 +146,6 @@ impl Probe {
     fn only_grows(&self) -> bool {
         self.steadiness.growing && self.broken.is_empty()
     }
-
-    /// Requests that were played.
-    pub fn requests(&self) -> u64 {
-        self.result.summary.requests.offered
-    }
 }
 
 impl Study<'_> {
@@ -141,11 +164,21 @@ impl Study<'_> {
             Offered::Times(factor) => json!({"times": factor.to_bits()}),
             Offered::Users(users) => json!({"users": users}),
         };
-        let what = json!({"offered": offered, "replicas": load.size.of_pools(), "seed": load.seed});
+        let mut what =
+            json!({"offered": offered, "replicas": load.size.of_pools(), "seed": load.seed});
+        if load.requests_max < u32::MAX {
+            what["requests_max"] = json!(load.requests_max);
+        }
+        match load.played {
+            Length::Whole => {}
+            Length::UntilBroken => what["until"] = json!("broken"),
+            Length::Glimpse(share) => what["glimpse"] = json!(share.to_bits()),
+        }
         self.found_or_played(scheduler, &what, || {
             let experiment = self.at(load)?;
             let (requests, _) = Requests::of(&experiment)?;
-            let Some(mut probe) = self.play(&experiment, &requests, scheduler)? else {
+            let ends = load.played != Length::Whole;
+            let Some(mut probe) = self.play_until(&experiment, &requests, scheduler, ends)? else {
                 return Ok(None);
             };
             if probe.only_grows() && experiment.workload.is_stationary() {
@@ -207,13 +240,42 @@ impl Study<'_> {
         requests: &Requests,
         scheduler: &SchedulerRun,
     ) -> Result<Option<Probe>, SearchError> {
+        self.play_until(experiment, requests, scheduler, false)
+    }
+
+    /// The same; where `ends`, a run also ends when its promise is broken for certain.
+    pub(super) fn play_until(
+        &self,
+        experiment: &Experiment,
+        requests: &Requests,
+        scheduler: &SchedulerRun,
+        ends: bool,
+    ) -> Result<Option<Probe>, SearchError> {
         let input = RunInput { experiment, requests };
+        let terms = EndingTerms {
+            shares: self.goal.terms != Terms::Bounds,
+            bounds: self.goal.terms != Terms::Fluidity,
+        };
+        let hopeless = if ends { Hopeless::of(input, terms)? } else { None };
+        let hopeless = hopeless.as_ref();
         let full_metrics = self.goal.assertions.iter().any(Assertion::needs_full_metrics);
         let options = RunOptions { full_metrics, alike: self.at_once, ..RunOptions::default() };
         let played = self.watch.play(|progress| {
-            run_scheduler_watched(input, scheduler, options, self.simulate, Some(progress))
+            let watched = Watched { progress: Some(progress), hopeless };
+            run_scheduler_watched(input, scheduler, options, self.simulate, watched)
         })?;
-        let Some(output) = played else { return Ok(None) };
+        let count = requests.count(experiment);
+        let Some(output) = played else {
+            let broken = hopeless.and_then(Hopeless::broken);
+            return Ok(broken.map(|broken| Probe {
+                broken: vec![broken.to_owned()],
+                open: Vec::new(),
+                steadiness: Steadiness::default(),
+                requests_per_s: None,
+                requests: count.unwrap_or_default(),
+                result: None,
+            }));
+        };
         let judged = self.goal.judge(&output.result);
         let mut steadiness = steadiness(&output.outcome, experiment.workload.is_stationary());
         // Users who wait for an answer bring no more requests than are answered.
@@ -223,7 +285,8 @@ impl Study<'_> {
             open: judged.open,
             steadiness,
             requests_per_s: realised(&output.outcome),
-            result: output.result,
+            requests: output.result.summary.requests.offered,
+            result: Some(output.result),
         }))
     }
 
@@ -232,7 +295,7 @@ impl Study<'_> {
         let mut experiment = self.experiment.clone();
         let more = load.size.apply(&mut experiment)?;
         let workload = &experiment.workload;
-        let scaled = match load.offered {
+        let mut scaled = match load.offered {
             Offered::Times(factor) => {
                 let scaled = workload.scaled(factor).ok_or_else(no_rate)?;
                 if more > 1.0 { scaled.lengthened(more) } else { scaled }
@@ -240,7 +303,14 @@ impl Study<'_> {
             // More users bring more requests by themselves.
             Offered::Users(users) => workload.with_users(users).ok_or_else(no_rate)?,
         };
-        experiment.workload = scaled;
+        let amount = &mut scaled.amount;
+        let own = self.experiment.workload.amount.requests;
+        amount.requests =
+            amount.requests.zip(own).map(|(all, own)| all.min(load.requests_max.max(own)));
+        experiment.workload = match load.played {
+            Length::Glimpse(share) => scaled.shortened(share),
+            _ => scaled,
+        };
         experiment.seed = load.seed;
         Ok(experiment)
     }
@@ -271,7 +341,7 @@ impl Study<'_> {
             None => Offered::Times(1.0),
         };
         let size = FleetSize::of(self.experiment);
-        self.at(&Load { offered, size, seed: self.experiment.seed })
+        self.at(&Load::whole(offered, size, self.experiment.seed))
     }
 
     /// Whether another seed gives other requests: those of a trace are the same.

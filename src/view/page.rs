@@ -29,6 +29,8 @@ pub enum PageKind {
     Capacity,
     /// A grid of what-ifs.
     Sweep,
+    /// The cheapest GPUs for a question.
+    Plan,
 }
 
 /// A part of a page that is not there.
@@ -111,6 +113,11 @@ impl Page {
             thinned: Vec::new(),
             scenario: scenario.clone(),
         }
+    }
+
+    /// A plan: all of it is words and a table.
+    pub fn of_plan(plan: &Value) -> Page {
+        Page::new(PageKind::Plan, "metron-sim plan", plan)
     }
 
     /// Simulated runs; with cures it is an explanation.

@@ -1,4 +1,4 @@
-//! The worked examples of docs/planning.md and docs/speculative.md print what the documents say.
+//! The worked examples of docs/planning.md, docs/plan.md and docs/speculative.md print what the documents say.
 //!
 //! `UPDATE_PLANNING=1 cargo test --test cli planning` writes them anew.
 
@@ -33,6 +33,11 @@ fn every_example_prints_what_the_document_says() {
 #[test]
 fn a_sweep_shows_where_drafts_stop_paying() {
     check("docs/speculative.md", 1);
+}
+
+#[test]
+fn a_plan_answers_in_its_first_line() {
+    check("docs/plan.md", 1);
 }
 
 fn check(file: &str, count: usize) {

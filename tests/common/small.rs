@@ -59,7 +59,7 @@ pub(crate) fn simulate(
     let workload = workload(requests);
     let make = || config.build(&engine);
     let run = |reference| {
-        let options = SimOptions { reference, keep_log: true, progress: None };
+        let options = SimOptions { reference, keep_log: true, ..SimOptions::default() };
         play(&setup, &make, &mut workload.arriving(), options).expect("nobody is stuck")
     };
     let (fast, slow) = (run(false), run(true));

@@ -68,7 +68,7 @@ fn played(router: RouterKind, seen: Option<&Arc<Mutex<Seen>>>, reference: bool) 
     let sent = [(0, 3), (0, 5), (9, 2)];
     let requests = sent.map(|(ms, tokens)| request(Span::from_millis(ms), 16, tokens));
     let workload = workload(requests.to_vec());
-    let options = SimOptions { reference, keep_log: true, progress: None };
+    let options = SimOptions { reference, keep_log: true, ..SimOptions::default() };
     play_fleet(&fleet, &mut workload.arriving(), options).expect("nobody is stuck")
 }
 

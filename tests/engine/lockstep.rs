@@ -43,7 +43,7 @@ fn played(requests: &[Request], horizon: Option<Span>, async_scheduling: bool) -
         let fleet = setup.fleet(&make);
         let pools = fleet.pools.iter().map(|pool| PoolSetup { lockstep: 2, ..*pool }).collect();
         let fleet = FleetSetup { pools, ..fleet };
-        let options = SimOptions { reference, keep_log: true, progress: None };
+        let options = SimOptions { reference, keep_log: true, ..SimOptions::default() };
         let workload = workload(requests.to_vec());
         play_fleet(&fleet, &mut workload.arriving(), options).expect("nobody is stuck")
     };

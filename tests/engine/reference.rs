@@ -290,7 +290,7 @@ fn run_on(system: &System, arriving: &mut dyn Arriving, reference: bool) -> Outc
         async_scheduling: system.async_scheduling,
         horizon: system.horizon,
     };
-    let options = SimOptions { reference, keep_log: true, progress: None };
+    let options = SimOptions { reference, keep_log: true, ..SimOptions::default() };
     let make = || system.scheduler.build(&system.engine);
     play(&setup, &make, arriving, options).unwrap_or_else(|error| panic!("{error}"))
 }

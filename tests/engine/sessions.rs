@@ -71,7 +71,7 @@ fn computed(drawn: &Drawn, block_tokens: u32) -> Vec<u32> {
         serde_json::from_value(json!({"vllm-v1": {"max_num_batched_tokens": 2048}})).unwrap();
     let make = || config.build(&engine);
     let run = |reference| {
-        let options = SimOptions { reference, keep_log: true, progress: None };
+        let options = SimOptions { reference, keep_log: true, ..SimOptions::default() };
         play(&setup, &make, &mut drawn.workload.arriving(), options).expect("nobody is stuck")
     };
     let (fast, slow) = (run(false), run(true));

@@ -171,7 +171,7 @@ impl Case {
             async_scheduling: planned_ahead,
             horizon: self.horizon,
         };
-        let options = SimOptions { reference, keep_log: true, progress: None };
+        let options = SimOptions { reference, keep_log: true, ..SimOptions::default() };
         let make = || self.config.build(&self.engine);
         play(&setup, &make, &mut self.workload.arriving(), options)
     }

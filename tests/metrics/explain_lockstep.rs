@@ -38,7 +38,7 @@ fn simulate(scheduler: &str, requests: Vec<Request>) -> Outcome {
         controllers: &Vec::new,
         horizon: None,
     };
-    let options = SimOptions { reference: false, keep_log: true, progress: None };
+    let options = SimOptions { reference: false, keep_log: true, ..SimOptions::default() };
     play_fleet(&fleet, &mut workload(requests).arriving(), options).expect("nobody is stuck")
 }
 

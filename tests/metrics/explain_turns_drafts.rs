@@ -114,7 +114,7 @@ impl System {
         let make = || self.config.build(&self.engine);
         let workload = workload(requests);
         let run = |reference| {
-            let options = SimOptions { reference, keep_log: true, progress: None };
+            let options = SimOptions { reference, keep_log: true, ..SimOptions::default() };
             play(&setup, &make, &mut workload.arriving(), options).expect("nobody is stuck")
         };
         let (fast, slow) = (run(false), run(true));

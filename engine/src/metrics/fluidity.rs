@@ -9,6 +9,7 @@
 //! Everything is kept as one number, the next token's deadline. It saturates at the last instant
 //! that can be told: no token comes later than that, so every later deadline is met either way.
 
+use super::Deadlines;
 use super::lateness::Lateness;
 use crate::ids::RequestId;
 use crate::threads;
@@ -164,6 +165,12 @@ impl<'a> Judge<'a> {
         }
         Judged { tally: judgement.tally, overdue }
     }
+}
+
+/// The tally of one request by these deadlines, token by token: for who looks at a few.
+pub fn tally_of(trace: &TokenTrace, row: &RequestRow, deadlines: &Deadlines) -> Tally {
+    let ttft = deadlines.ttft(row.prompt_tokens).as_nanos();
+    Judge::token_by_token(trace, deadlines.tbt().as_nanos()).tally(row, Some(ttft))
 }
 
 /// As [`demand`], of those requests of a part that have these indices among all.

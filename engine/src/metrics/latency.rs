@@ -1,5 +1,6 @@
 //! What latencies and their figures are called.
 
+use super::quantile::above_for_certain;
 use super::summary::Distribution;
 
 /// A latency of which a summary tells the distribution.
@@ -76,6 +77,21 @@ impl Statistic {
             Statistic::P999 => "p999",
             Statistic::Max => "max",
         }
+    }
+
+    /// How many of `count` samples must lie above a bound for this figure to lie above it for certain,
+    /// whatever the others are, and where there are fewer in the end. `None` of a mean or a least.
+    pub fn above_for_certain(self, count: u64) -> Option<u64> {
+        let thousandths = match self {
+            Statistic::Mean | Statistic::Min => return None,
+            Statistic::P50 => 500,
+            Statistic::P90 => 900,
+            Statistic::P95 => 950,
+            Statistic::P99 => 990,
+            Statistic::P999 => 999,
+            Statistic::Max => 1000,
+        };
+        Some(above_for_certain(count, thousandths))
     }
 
     /// This figure of a distribution; `None` without samples.

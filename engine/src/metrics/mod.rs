@@ -77,7 +77,7 @@ pub use deadline::{DeadlineError, Deadlines, FirstToken};
 pub use evaluate::{evaluate, summarise};
 pub(crate) use evaluate::{goodput, index_over_requests};
 pub use fairness::{class_fairness, jain_index};
-pub use fluidity::Tally;
+pub use fluidity::{Tally, tally_of};
 #[cfg(any(test, feature = "internals"))]
 pub use full::min_tbt_deadline;
 pub use options::{Count, FULL_METRICS_TOKENS_MAX, Knowledge, Measure, Options, RequestBounds};

@@ -67,6 +67,13 @@ pub(super) fn rank(count: u64, thousandths: u64) -> (u64, u64) {
     ((h / 1000) as u64, (h % 1000) as u64)
 }
 
+/// How many of `count` samples, at the least, must lie above a bound for the quantile at `thousandths` to
+/// lie above it for certain, whatever the others are, and of however many fewer samples it is in the
+/// end: those from the rank below the quantile on.
+pub(super) fn above_for_certain(count: u64, thousandths: u64) -> u64 {
+    if count == 0 { 1 } else { count - rank(count, thousandths).0 }
+}
+
 /// The quantiles at `thousandths` (rising), in seconds. Reorders the samples.
 ///
 /// # Panics

@@ -19,6 +19,7 @@ use crate::ids::{ControllerId, LaneId, PoolId, ReplicaId};
 use crate::replica::{BatchesOut, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
 use crate::time::{Span, Time};
+use crate::trace::TokenTrace;
 use crate::units::Duration;
 use crate::workload::Arriving;
 
@@ -32,6 +33,10 @@ pub struct SimOptions<'a> {
     /// Called now and then with the number of requests that have come to their end and that of the
     /// iterations so far. The run ends with [`SimError::Stopped`] where it says no.
     pub progress: Option<&'a (dyn Fn(u64, u64) -> bool + Sync)>,
+    /// Told of each request that has come to its end, with what is written down so far: a fleet's
+    /// replicas may each have a trace of their own. The run ends with [`SimError::Stopped`] where it says
+    /// no. Where drafts bring tokens, those after a request's first are not written down yet.
+    pub ended: Option<&'a (dyn Fn(&TokenTrace, RequestId) -> bool + Sync)>,
 }
 
 /// Why a simulation cannot go on. Nothing of the run is kept.
@@ -173,6 +178,8 @@ pub(super) struct Engine<'a> {
     ends_by_horizon: bool,
     options: SimOptions<'a>,
     reported: (u64, u64),
+    /// Requests that ended and nobody was told of yet, where somebody wants to know.
+    ended: Vec<RequestId>,
 }
 
 /// How many endings, or iterations, lie between two reports of progress.
@@ -223,6 +230,7 @@ impl<'a> Engine<'a> {
             ends_by_horizon: setup.horizon.is_some(),
             options,
             reported: (0, 0),
+            ended: Vec::new(),
         }
     }
 
@@ -232,6 +240,7 @@ impl<'a> Engine<'a> {
                 break;
             }
             self.play_instant(now, arriving)?;
+            self.tell_of_the_ended()?;
             self.report_progress()?;
         }
         self.nobody_is_stuck()
@@ -347,7 +356,11 @@ impl<'a> Engine<'a> {
     fn end_step(&mut self, index: ReplicaId, arriving: &mut dyn Arriving) {
         let server = &mut self.servers[index.index()];
         let fleet = &mut self.fleet;
+        let (told, ended) = (self.options.ended.is_some(), &mut self.ended);
         server.end_step(self.calendar.now(), &mut self.tally, |request, at| {
+            if told {
+                ended.push(request);
+            }
             fleet.leave(request);
             arriving.finished(request, at);
         });
@@ -385,6 +398,9 @@ impl<'a> Engine<'a> {
         }
         if let Some(why) = self.rejects(id, &request, index) {
             self.tally.reject(id, request.arrival, why);
+            if self.options.ended.is_some() {
+                self.ended.push(id);
+            }
             self.fleet.leave(id);
             arriving.finished(id, request.arrival);
             return;
@@ -463,6 +479,13 @@ impl<'a> Engine<'a> {
         let present = stuck.present();
         let (count, first) = (present.len(), present[0]);
         Err(SimError::Stuck { at, replica, count, first, held: stuck.held_back() })
+    }
+
+    fn tell_of_the_ended(&mut self) -> Result<(), SimError> {
+        let Some(told) = self.options.ended else { return Ok(()) };
+        let goes_on = self.ended.iter().all(|&request| told(&self.tally.trace, request));
+        self.ended.clear();
+        if goes_on { Ok(()) } else { Err(SimError::Stopped) }
     }
 
     fn report_progress(&mut self) -> Result<(), SimError> {

@@ -1,5 +1,7 @@
 //! The same workload at another rate: the search for a capacity turns this knob.
 
+use crate::time::Span;
+
 use super::{Amount, Arrivals, MAX_REQUESTS, Source, WorkloadSpec};
 
 impl WorkloadSpec {
@@ -55,6 +57,19 @@ impl WorkloadSpec {
         };
         let amount = Amount { requests: self.amount.requests.map(longer), ..self.amount };
         WorkloadSpec { amount, ..self.clone() }
+    }
+
+    /// The first requests of the same workload: this share of their number, or of the time in which they
+    /// arrive. A trace without a number of its own stays as it is.
+    pub fn shortened(&self, share: f64) -> WorkloadSpec {
+        let shorter = |span: Span| Span::from_nanos((span.as_nanos() as f64 * share) as u64);
+        let duration = match self.amount.requests {
+            Some(_) => self.amount.duration,
+            None => self.amount.duration.map(shorter),
+        };
+        let mut spec = self.lengthened(share);
+        spec.amount.duration = duration;
+        spec
     }
 
     /// Whether the rate is the same from the first arrival to the last, but for chance. Piecewise

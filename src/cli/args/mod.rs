@@ -19,7 +19,7 @@ pub(super) use measured::{
 };
 pub use parse::command;
 pub(super) use parse::parse;
-pub(super) use search::{CapacityArgs, CountedTerms, MergeArgs, SearchFlags, SweepArgs};
+pub(super) use search::{CapacityArgs, CountedTerms, MergeArgs, PlanArgs, SearchFlags, SweepArgs};
 pub(super) use simulate::{
     ExplainArgs, ExplainFlags, Metrics, RunArgs, RunFlags, ServeArgs, SwarmArgs,
 };
@@ -136,6 +136,8 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Find the highest load that meets the SLO, and the replicas for a load
     Capacity(CapacityArgs),
+    /// Find the cheapest GPUs for a model, its traffic and a promise
+    Plan(Box<PlanArgs>),
     /// Run every combination of some fields' values
     Sweep(SweepArgs),
     /// Put the shards of a sweep together
@@ -206,6 +208,8 @@ pub(super) enum Described {
     Comparison,
     /// The JSON of `capacity`
     Capacity,
+    /// The JSON of `plan`
+    Plan,
     /// The JSON of `sweep` and `merge`
     Sweep,
 }

@@ -21,6 +21,7 @@ pub fn command() -> clap::Command {
 /// When it makes no sense, and for `--help` and `--version`.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut command = command();
+    let args = tokens_of_answers(args.into_iter().collect());
     let matches =
         command.try_get_matches_from_mut(args).map_err(|error| match file_as_command(&error) {
             Some(message) => command.error(clap::error::ErrorKind::InvalidSubcommand, message),
@@ -46,6 +47,29 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
         )),
         _ => Ok(cli),
     }
+}
+
+/// In `plan`, `--output 400` are the tokens of an answer: a number is no file for the result.
+fn tokens_of_answers(mut args: Vec<OsString>) -> Vec<OsString> {
+    if args.get(1).is_none_or(|command| command != "plan") {
+        return args;
+    }
+    let number = |arg: &OsString| {
+        arg.to_str()
+            .is_some_and(|text| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()))
+    };
+    for place in 2..args.len() {
+        let joined = args[place].to_str().and_then(|text| text.strip_prefix("--output="));
+        let joined = joined.map(OsString::from).filter(number);
+        if let Some(tokens) = joined {
+            let mut whole = OsString::from("--output-tokens=");
+            whole.push(tokens);
+            args[place] = whole;
+        } else if args[place] == "--output" && args.get(place + 1).is_some_and(number) {
+            args[place] = "--output-tokens".into();
+        }
+    }
+    args
 }
 
 /// What to say when a file stands where a command was expected.

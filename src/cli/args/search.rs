@@ -118,3 +118,77 @@ pub(crate) enum CountedTerms {
     /// The bounds: TBT and TTFT, TTFT and TPOT, or whatever is bounded
     Bounds,
 }
+
+/// `metron-sim plan`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The model: a name of the catalogue
+    #[arg(long, value_name = "NAME", required_unless_present = "scenario")]
+    pub model: Option<String>,
+    /// GPUs to choose from, such as h100-sxm,l40s, or `all`
+    #[arg(long, alias = "gpu", value_name = "A,B", value_delimiter = ',', required = true)]
+    pub gpus: Vec<String>,
+    /// Tokens of a prompt
+    #[arg(long, value_name = "N", conflicts_with_all = ["scenario", "trace"])]
+    pub prompt: Option<NonZeroU32>,
+    /// Tokens of an answer; `--output 400` says the same
+    #[arg(long, value_name = "N", conflicts_with_all = ["scenario", "trace"])]
+    pub output_tokens: Option<NonZeroU32>,
+    /// Of each prompt, so many tokens are the same for all
+    #[arg(long, value_name = "N", default_value = "0")]
+    pub shared_prefix: u32,
+    /// The longest time to the first token, such as p99=1s
+    #[arg(long, value_name = "P99=TIME", conflicts_with = "scenario")]
+    pub ttft: Option<String>,
+    /// Tokens a second that a user is to see
+    #[arg(long, alias = "tokens-per-sec", value_name = "N", conflicts_with = "scenario")]
+    pub tokens_per_s: Option<f64>,
+    /// The share of requests whose text must flow
+    #[arg(long, value_name = "SHARE", default_value = "99%", conflicts_with = "scenario")]
+    pub share: String,
+    /// Requests a second
+    #[arg(long, alias = "qps", value_name = "R")]
+    pub rate: Option<f64>,
+    /// Users who wait for their answers
+    #[arg(long, alias = "concurrency", value_name = "N", conflicts_with_all = ["rate", "scenario", "trace"])]
+    pub users: Option<NonZeroU32>,
+    /// What a user thinks between an answer and the next request
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub think_time: String,
+    /// Sessions of several turns
+    #[arg(long, value_name = "N", conflicts_with_all = ["rate", "users"])]
+    pub sessions: Option<NonZeroU32>,
+    /// A scenario file with the traffic and the promise; its GPU is chosen
+    #[arg(long, value_name = "FILE", conflicts_with = "model")]
+    pub scenario: Option<String>,
+    /// A file of requests, in place of --prompt and --output
+    #[arg(long, value_name = "FILE", conflicts_with = "scenario")]
+    pub trace: Option<String>,
+    /// What a GPU costs an hour, such as h100-sxm=2.5 (repeatable)
+    #[arg(long, value_name = "GPU=USD")]
+    pub price: Vec<String>,
+    /// Sizes of tensor parallelism to choose from [default: 1,2,4,8 within a node]
+    #[arg(long, alias = "tensor-parallel-size", value_name = "N,M", value_delimiter = ',')]
+    pub tp: Vec<NonZeroU32>,
+    /// Number formats to choose from [default: the model's own, and fp8 where the GPU has it]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub dtype: Vec<String>,
+    /// Runs with seeds of their own, all of which must hold
+    #[arg(long, value_name = "N", default_value = "3", value_parser = value_parser!(u32).range(1..=100))]
+    pub seeds: u32,
+    /// Simulate no fleet of more replicas than these
+    #[arg(long, value_name = "N", default_value_t = crate::search::MAX_REPLICAS)]
+    pub max_replicas: u32,
+    /// End after this time with what is known by then, such as 1min (exit code 3)
+    #[arg(long, value_name = "DURATION")]
+    pub max_time: Option<String>,
+    /// Try everything in its turn, to check the search by: takes long
+    #[arg(long)]
+    pub exhaustive: bool,
+    /// Write the best answer as a scenario (.yaml)
+    #[arg(long, value_name = "FILE")]
+    pub write_scenario: Option<PathBuf>,
+    /// Write a page (.html)
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}

@@ -23,6 +23,8 @@ pub enum Arrivals {
     AllAtOnce(AllAtOnce),
     /// Poisson with a rate that changes over time.
     Piecewise(Vec<Piece>),
+    /// Poisson with a rate that goes up and down over a day.
+    Day(Day),
     /// Each user sends the next request some time after the last answer.
     ClosedLoop(ClosedLoop),
 }
@@ -37,6 +39,7 @@ impl Arrivals {
             Arrivals::Constant(_) => "constant",
             Arrivals::AllAtOnce(_) => "all_at_once",
             Arrivals::Piecewise(_) => "piecewise",
+            Arrivals::Day(_) => "day",
             Arrivals::ClosedLoop(_) => "closed_loop",
         }
     }
@@ -46,7 +49,10 @@ impl Arrivals {
         match self {
             Arrivals::Poisson(of) | Arrivals::Constant(of) => Some(of.rate),
             Arrivals::Gamma(of) | Arrivals::Weibull(of) => Some(of.rate),
-            Arrivals::AllAtOnce(_) | Arrivals::Piecewise(_) | Arrivals::ClosedLoop(_) => None,
+            Arrivals::AllAtOnce(_)
+            | Arrivals::Piecewise(_)
+            | Arrivals::Day(_)
+            | Arrivals::ClosedLoop(_) => None,
         }
     }
 }
@@ -93,6 +99,38 @@ pub struct Piece {
     /// Requests a second at its end, the rate changing linearly; `rate` unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ramp_to: Option<f64>,
+}
+
+/// A day of arrivals from midnight on: `peak` and `trough`, or a file of rates.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a map such as `{peak: 40, trough: 4, shape: office}`")]
+pub struct Day {
+    /// Requests a second at the busiest time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub peak: Option<f64>,
+    /// Requests a second at the quietest time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trough: Option<f64>,
+    /// How the rate goes between the two; `sine` unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shape: Option<DayShape>,
+    /// In place of these a CSV file with the columns `time_s` (or `hour`) and `requests_per_s`, relative
+    /// to the scenario's file: straight lines between its rows, and the last one ends the arrivals.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// How a day's rate goes between its trough and its peak. Both are assumptions, not measured: a file has
+/// the rates of a real day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DayShape {
+    /// A wave with its peak at 14:00 and its trough at 02:00.
+    #[default]
+    Sine,
+    /// Working hours: the trough from 21:00 to 06:00, nine tenths of the way to the peak by 09:00, the
+    /// peak at 11:00 and 14:00, and a dip at 12:30 between them.
+    Office,
 }
 
 /// Users who wait for their answers.

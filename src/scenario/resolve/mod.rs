@@ -2,6 +2,7 @@
 //! is wrong found at once.
 
 mod check;
+mod day;
 mod engine;
 mod experts;
 mod feasible;

@@ -1,6 +1,7 @@
 //! The requests.
 
 use super::check::Check;
+use super::day;
 use super::lengths::lengths;
 use crate::excerpt::quoted;
 use crate::scenario::raw;
@@ -13,7 +14,7 @@ use crate::workload::{
 use crate::yaml::Path;
 
 /// Slowest and fastest rate, requests a second.
-const RATE_RANGE: (f64, f64) = (1e-6, 1e6);
+pub(super) const RATE_RANGE: (f64, f64) = (1e-6, 1e6);
 
 /// The workload, whole; and as a scenario has it with every default filled in, a stand-in in the place
 /// of a trace that is not there.
@@ -176,6 +177,17 @@ fn trace_source(check: &mut Check<'_>, path: &Path, trace: &raw::Trace) -> Optio
             path.key("file"),
             trace.file
         ));
+        if let raw::Arrivals::Day(raw::Day { file: Some(_), .. }) = &raw.arrivals
+            && time_scale != 1.0
+        {
+            let message = "a file of rates cannot be scaled with the trace that it stands in for";
+            let help = "leave `time_scale` out, or give `peak` and `trough`";
+            check.report(
+                &path.key("stand_in").key("arrivals").key("day").key("file"),
+                message,
+                help,
+            );
+        }
         // A trace's times divided are a stand-in's rates multiplied.
         let raw_arrivals = scaled(&raw.arrivals, time_scale);
         let arrivals = match time_scale {
@@ -211,6 +223,11 @@ fn scaled(given: &raw::Arrivals, factor: f64) -> raw::Arrivals {
             for piece in pieces {
                 piece.rate *= factor;
                 piece.ramp_to = piece.ramp_to.map(|rate| rate * factor);
+            }
+        }
+        raw::Arrivals::Day(day) => {
+            for rate in [&mut day.peak, &mut day.trough] {
+                *rate = rate.map(|rate| rate * factor);
             }
         }
         raw::Arrivals::AllAtOnce(_) | raw::Arrivals::ClosedLoop(_) => {}
@@ -253,6 +270,7 @@ fn arrivals(check: &mut Check<'_>, path: &Path, given: &raw::Arrivals) -> Arriva
         raw::Arrivals::Piecewise(pieces) => {
             Arrivals::Piecewise(piecewise(check, &path.key("piecewise"), pieces))
         }
+        raw::Arrivals::Day(given) => Arrivals::Piecewise(day::day(check, &path.key("day"), given)),
     }
 }
 

@@ -1,24 +1,18 @@
 //! What requests get that have the system to themselves: a promise that those do not keep, no load
 //! keeps.
 
-use serde_json::json;
-
 use super::file::Alone;
 use super::knob::Knob;
-use crate::metrics::{Latency, Measure};
+use crate::metrics::Latency;
 use crate::promise::Term;
-use crate::runner::Requests;
 use crate::scenario::SchedulerRun;
 use crate::search::goal::Goal;
-use crate::search::probe::{Load, Offered, Probe, SearchError, Study};
+use crate::search::lone::one_at_a_time;
+use crate::search::probe::{Length, Load, Probe, SearchError, Study};
 use crate::search::size::FleetSize;
-use crate::time::Time;
-use crate::workload::Workload;
 
 /// As many requests tell what the others get.
-const REQUESTS_MAX: usize = 10_000;
-/// What lies between two arrivals, in seconds: the first that keeps them apart is taken.
-const GAPS_S: [u64; 3] = [60, 3_600, 86_400];
+const REQUESTS_MAX: usize = 2_000;
 
 /// Plays the scenario's requests one at a time. `None` where they cannot be kept apart, or time
 /// ran out. What it finds decides only if the requests of every seed agree.
@@ -34,22 +28,28 @@ pub(super) fn alone(
     // What a load must bring about, such as a throughput, is no matter of single requests.
     let goal = Goal { assertions: Vec::new(), ..study.goal.clone() };
     let study = Study { goal: &goal, ..study };
-    let Some(probe) = one_at_a_time(study, scheduler, study.experiment.seed)? else {
+    let own = study.experiment.seed;
+    let Some(probe) = one_at_a_time(study, scheduler, own, Length::Whole, REQUESTS_MAX)? else {
         return Ok(None);
     };
-    let judged = goal.judge(&probe.result);
+    let Some(run) = &probe.result else { return Ok(None) };
+    let judged = goal.judge(run);
     let mut decides = !judged.broken.is_empty();
     let breaks = |probe: Option<Probe>| probe.is_some_and(|probe| !probe.broken.is_empty());
     for &seed in seeds {
-        decides = decides && breaks(one_at_a_time(study, scheduler, seed)?) && {
+        let until = Length::UntilBroken;
+        let broken = decides
+            && (seed == own || breaks(one_at_a_time(study, scheduler, seed, until, REQUESTS_MAX)?));
+        decides = broken && {
             // A policy may wait for company: then more of it helps.
             let offered = knob.offered(knob.range().from);
             let size = FleetSize::of(study.experiment);
-            breaks(study.probe(scheduler, &Load { offered, size, seed })?)
+            let load = Load { played: until, ..Load::whole(offered, size, seed) };
+            breaks(study.probe(scheduler, &load)?)
         };
     }
-    let summary = &probe.result.summary;
-    let broken_terms = goal.counted(&probe.result.slo).filter(|term| term.met == Some(false));
+    let summary = &run.summary;
+    let broken_terms = goal.counted(&run.slo).filter(|term| term.met == Some(false));
     Ok(Some(Alone {
         requests: summary.requests.offered,
         rejected: summary.requests.rejected,
@@ -59,47 +59,6 @@ pub(super) fn alone(
         decides,
         in_words: broken_terms.map(Term::sentence).collect(),
         broken: judged.broken.iter().map(|told| told.replace(" = ", " is ")).collect(),
-        warnings: probe.result.warnings.clone(),
+        warnings: run.warnings.clone(),
     }))
-}
-
-fn one_at_a_time(
-    study: Study<'_>,
-    scheduler: &SchedulerRun,
-    seed: u64,
-) -> Result<Option<Probe>, SearchError> {
-    let size = FleetSize::of(study.experiment);
-    if study.experiment.workload.users().is_some() {
-        return study.probe(scheduler, &Load { offered: Offered::Users(1), size, seed });
-    }
-    let mut experiment = study.as_it_is()?;
-    (experiment.horizon, experiment.measure) = (None, Measure::default());
-    experiment.seed = seed;
-    let (requests, _) = Requests::of(&experiment)?;
-    let Requests::Open(mut workload) = requests else { return Ok(None) };
-    workload.requests.truncate(REQUESTS_MAX);
-    workload.blocks.truncate(REQUESTS_MAX);
-    workload.sessions.truncate(REQUESTS_MAX);
-    workload.turns.truncate(REQUESTS_MAX);
-    study.found_or_played(scheduler, &json!({"one at a time": seed}), || {
-        for gap in GAPS_S {
-            space_out(&mut workload, gap);
-            let requests = Requests::Open(workload.clone());
-            let Some(probe) = study.play(&experiment, &requests, scheduler)? else {
-                return Ok(None);
-            };
-            let longest = probe.result.summary.e2e_s.max.unwrap_or(0.0);
-            if longest < gap as f64 {
-                return Ok(Some(probe));
-            }
-        }
-        Ok(None)
-    })
-}
-
-fn space_out(workload: &mut Workload, gap_s: u64) {
-    let gap = gap_s * 1_000_000_000;
-    for (request, place) in workload.requests.iter_mut().zip(0u64..) {
-        request.arrival = Time::from_nanos(place * gap);
-    }
 }

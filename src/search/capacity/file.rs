@@ -8,9 +8,8 @@ use serde_json::Value;
 
 use crate::metrics::{Bounds, Latency};
 use crate::promise::JudgedBy;
-use crate::result::{Inert, Tool};
+use crate::result::{Inert, RunResult, Tool};
 use crate::search::interval::{Border, Estimate, whole};
-use crate::search::probe::Probe;
 
 /// What a search is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -123,6 +122,9 @@ pub struct Capacity {
     pub for_rate: Option<ForLoad>,
     /// Replicas for the users asked for.
     pub for_users: Option<ForLoad>,
+    /// How to start an engine like this, where its command line is known and all replicas are alike.
+    #[serde(default)]
+    pub launch: Option<String>,
     /// What the runs warn of.
     pub warnings: Vec<String>,
     /// What a reader should know.
@@ -329,8 +331,8 @@ pub fn capacity_schema() -> schemars::Schema {
 
 impl AtCapacity {
     /// The figures of a run.
-    pub(super) fn of(probe: &Probe) -> AtCapacity {
-        let summary = &probe.result.summary;
+    pub(super) fn of(run: &RunResult) -> AtCapacity {
+        let summary = &run.summary;
         let offered = summary.requests.offered;
         let fluidity = summary.fluidity.as_ref();
         let fluid = fluidity.and_then(|of| of.fluid_request_share);
@@ -433,6 +435,7 @@ pub(crate) fn full_capacity() -> Capacity {
         price: Some(price),
         for_rate: Some(sized.clone()),
         for_users: Some(sized),
+        launch: None,
         warnings: Vec::new(),
         notes: Vec::new(),
     }

@@ -3,9 +3,9 @@
 use super::file::{Capacity, ForLoad, SizingPrice};
 use super::knob::Knob;
 use crate::scenario::SchedulerRun;
-use crate::search::bisect::{Range, Shown, bracket_and_bisect};
+use crate::search::bisect::{Range, Shown, bracket_from};
 use crate::search::interval::interval;
-use crate::search::probe::{Load, Offered, SearchError, Study};
+use crate::search::probe::{Length, Load, Offered, SearchError, Study};
 use crate::search::size::{FleetSize, Steps};
 use crate::search::watch::Task;
 use crate::threads;
@@ -26,6 +26,19 @@ pub(super) struct Asked<'a> {
     pub steps: &'a Steps,
     pub seeds: &'a [u64],
     pub task: Task<'a>,
+    /// The most requests of a run, where the scenario's own fleet needs no more.
+    pub requests_max: u32,
+}
+
+/// A large fleet's run has so many requests at most, if they come over so many times as long as one stays:
+/// a thousandth of them is twenty, and the start and the end weigh little.
+const REQUESTS_MAX: f64 = 20_000.0;
+const STAYS_MIN: f64 = 20.0;
+
+/// The most requests of a run at so many requests a second that stay so long each.
+pub(super) fn requests_max(requests_per_s: Option<f64>, stay_s: Option<f64>) -> u32 {
+    let Some((rate, stay_s)) = requests_per_s.zip(stay_s) else { return u32::MAX };
+    (STAYS_MIN * stay_s * rate).max(REQUESTS_MAX) as u32
 }
 
 impl Asked<'_> {
@@ -94,11 +107,16 @@ impl Asked<'_> {
         let found = fewest(guess, most, |steps| -> Result<Option<bool>, SearchError> {
             let size = self.steps.at(steps);
             let probe = |&seed: &u64| -> Result<Option<Shown>, SearchError> {
-                let load = Load { offered: self.offered(), size: size.clone(), seed };
+                let load = self.on(self.offered(), &size, seed);
                 Ok(study.probe(scheduler, &load)?.map(|probe| probe.shows()))
             };
-            let shown: Vec<Result<Option<Shown>, SearchError>> =
-                threads::spread_map(self.seeds.iter().collect(), probe);
+            // What the first seed does not hold the others need not.
+            let (first, others) = self.seeds.split_at(1.min(self.seeds.len()));
+            let mut shown: Vec<Result<Option<Shown>, SearchError>> =
+                first.iter().map(probe).collect();
+            if !matches!(shown.first(), Some(Ok(Some(Shown::Fails)))) {
+                shown.extend(threads::spread_map(others.iter().collect(), probe));
+            }
             let shown = shown.into_iter().collect::<Result<Option<Vec<Shown>>, _>>()?;
             let Some(shown) = shown else { return Ok(None) };
             let held = shown.iter().filter(|shown| **shown == Shown::Holds).count();
@@ -107,7 +125,7 @@ impl Asked<'_> {
             }
             tried.push((size.replicas(), held as u32));
             task.expects(run(&size) * seeds * 9);
-            Ok(Some(held == shown.len()))
+            Ok(Some(held == self.seeds.len()))
         })?;
         sized.tried = tried;
         match found {
@@ -154,6 +172,12 @@ impl Asked<'_> {
         Ok(sized)
     }
 
+    /// A load on a fleet, as far as it is played.
+    fn on(&self, offered: Offered, size: &FleetSize, seed: u64) -> Load {
+        let whole = Load::whole(offered, size.clone(), seed);
+        Load { played: Length::UntilBroken, requests_max: self.requests_max, ..whole }
+    }
+
     fn offered(&self) -> Offered {
         match self.knob {
             Knob::Rate { base } => Offered::Times(self.load / base),
@@ -174,7 +198,8 @@ impl Asked<'_> {
             let whole = self.knob.whole();
             let start = if whole { self.load } else { 1.0 };
             let range = Range { from: start, least: start, most: start * TIMES_MAX, whole };
-            let bracket = bracket_and_bisect(FLEET_PRECISION, range, |value| {
+            let guess = start * (1.0 + 0.5 / f64::from(size.replicas().max(1)));
+            let bracket = bracket_from(FLEET_PRECISION, range, Some(guess), |value| {
                 // It held there a moment ago.
                 if value == start {
                     return Ok(Some(Shown::Holds));
@@ -183,7 +208,7 @@ impl Asked<'_> {
                     Offered::Times(factor) => Offered::Times(factor * value),
                     Offered::Users(_) => Offered::Users(value as u32),
                 };
-                let load = Load { offered, size: size.clone(), seed };
+                let load = self.on(offered, size, seed);
                 Ok::<_, SearchError>(study.probe(scheduler, &load)?.map(|probe| probe.shows()))
             })?;
             let loads = |value: f64| if whole { value } else { value * self.load };
@@ -227,14 +252,18 @@ fn fewest<E>(
     let mut at = guess;
     let Some(held) = holds(at)? else { return Ok(Fewest::TimeRanOut) };
     if held {
-        while at > 1 {
-            match holds(at - 1)? {
-                Some(true) => at -= 1,
-                Some(false) => break,
+        // Down by steps that grow, then the gap is bisected.
+        let (mut high, mut low, mut step) = (at, 0, 1);
+        while high - low > 1 && low == 0 {
+            let below = high.saturating_sub(step).max(1);
+            match holds(below)? {
+                Some(true) => high = below,
+                Some(false) => low = below,
                 None => return Ok(Fewest::TimeRanOut),
             }
+            step *= 2;
         }
-        return Ok(Fewest::Found(at));
+        return between(low, high, holds);
     }
     // Steps that grow, then the gap is bisected.
     let (mut low, mut step) = (at, 1);
@@ -253,7 +282,15 @@ fn fewest<E>(
         }
         (low, step) = (at, step * 2);
     }
-    let mut high = at;
+    between(low, at, holds)
+}
+
+/// The lowest count that holds, between one that does not (or none) and one that does.
+fn between<E>(
+    mut low: u32,
+    mut high: u32,
+    mut holds: impl FnMut(u32) -> Result<Option<bool>, E>,
+) -> Result<Fewest, E> {
     while high - low > 1 {
         let middle = low + (high - low) / 2;
         match holds(middle)? {

@@ -7,6 +7,7 @@ mod file;
 mod fleet;
 mod knob;
 mod notes;
+mod seed;
 mod text;
 
 use rayon::prelude::*;
@@ -14,11 +15,11 @@ use serde_json::Value;
 
 use self::alone::alone;
 use self::knob::Knob;
-use super::bisect::{Bracket, Shown, bracket_and_bisect};
+use self::seed::{SeedSearch, TRIES, glimpse, search_seed};
 use super::depends::build;
 use super::interval::Border;
-use super::probe::{Load, Probe, SearchError, Study};
-use super::size::{FleetSize, Steps};
+use super::probe::{Probe, SearchError, Study};
+use super::size::Steps;
 use super::watch::Task;
 use crate::order;
 use crate::result::Tool;
@@ -130,6 +131,12 @@ pub(super) fn search(
             study.watch.task((guess as f64 * times) as u64 * seeds.len() as u64)
         })
         .collect();
+    let looked: Vec<Result<Option<f64>, SearchError>> =
+        threads::spread_map((0..lone.len()).collect(), |place| match hopeless(place) {
+            true => Ok(None),
+            false => glimpse(study, &experiment.schedulers[place], seeds[0], knob),
+        });
+    let glimpses = looked.into_iter().collect::<Result<Vec<Option<f64>>, _>>()?;
     // In order, as threads come free.
     let mut found: Vec<(usize, Result<SeedSearch, SearchError>)> = tasks
         .into_iter()
@@ -137,7 +144,8 @@ pub(super) fn search(
         .par_bridge()
         .map(|(place, (seed, of, task))| {
             let scheduler = &experiment.schedulers[of];
-            (place, search_seed(study, scheduler, seed, knob, options.precision, task))
+            let guess = glimpses[of];
+            (place, search_seed(study, scheduler, seed, knob, (options.precision, guess), task))
         })
         .collect();
     order::sort_by_key(&mut found, |(place, _)| *place);
@@ -149,9 +157,17 @@ pub(super) fn search(
     let each = of_each.into_iter().zip(lone).zip(&experiment.schedulers).zip(fleets).collect();
     let schedulers: Vec<Result<Capacity, SearchError>> =
         threads::spread_map(each, |(((searches, alone), scheduler), task)| {
+            let best = searches.iter().find_map(|search| search.best.as_ref());
+            let stay_s = best.map(|probe| probe.steadiness.mean_stay_s);
             let mut capacity = put_together(study, scheduler, searches, alone, knob);
             if let Some(load) = asked {
-                let sized = fleet::Asked { load, knob, steps: &steps, seeds: &seeds, task };
+                let rate = match knob {
+                    Knob::Rate { .. } => Some(load),
+                    Knob::Users { .. } => None,
+                };
+                let requests_max = fleet::requests_max(rate, stay_s);
+                let sized =
+                    fleet::Asked { load, knob, steps: &steps, seeds: &seeds, task, requests_max };
                 let sized = sized.fewest(study, scheduler, &capacity, options.max_replicas)?;
                 match knob {
                     Knob::Rate { .. } => capacity.for_rate = Some(sized),
@@ -227,124 +243,6 @@ fn checked(study: Study<'_>, options: &CapacityOptions) -> Result<(Knob, Steps),
     Ok((knob, steps))
 }
 
-/// Simulations that a search takes by experience, for a first guess.
-const TRIES: u64 = 10;
-
-struct SeedSearch {
-    found: SeedCapacity,
-    /// The run at the highest load that held.
-    best: Option<Probe>,
-    /// The run at the lowest load above that was shown not to.
-    fails: Option<Probe>,
-    /// The run at the lowest load above of which it is not known.
-    open: Option<Probe>,
-}
-
-impl SeedSearch {
-    /// The run at the lowest load above that was not shown to hold.
-    fn worst(&self) -> Option<&Probe> {
-        self.open.as_ref().or(self.fails.as_ref())
-    }
-}
-
-/// The runs at the ends of what a search knows.
-#[derive(Default)]
-struct Ends {
-    holds: Option<(f64, Probe)>,
-    fails: Option<(f64, Probe)>,
-    open: Option<(f64, Probe)>,
-}
-
-impl Ends {
-    /// Keeps the run at a value where it is an end: the highest that held, the lowest others.
-    fn take(&mut self, value: f64, probe: Probe) {
-        let (end, higher) = match probe.shows() {
-            Shown::Holds => (&mut self.holds, true),
-            Shown::Fails => (&mut self.fails, false),
-            Shown::Nothing => (&mut self.open, false),
-        };
-        if end.as_ref().is_none_or(|(other, _)| (value > *other) == higher) {
-            *end = Some((value, probe));
-        }
-        let Some((held, _)) = &self.holds else { return };
-        self.fails.take_if(|(value, _)| *value <= *held);
-        self.open.take_if(|(value, _)| *value <= *held);
-    }
-
-    /// Halvings that are left, by what is known.
-    fn left(&self, precision: f64) -> u64 {
-        let value = |end: &Option<(f64, Probe)>| end.as_ref().map(|(value, _)| *value);
-        let high = [value(&self.fails), value(&self.open)].into_iter().flatten();
-        match value(&self.holds).zip(high.reduce(f64::min)) {
-            Some((low, high)) => {
-                let parts = ((high - low) / (low * precision)).max(1.0);
-                libm::ceil(libm::log2(parts)).min(60.0) as u64
-            }
-            None => TRIES - 2,
-        }
-    }
-}
-
-fn search_seed(
-    study: Study<'_>,
-    scheduler: &SchedulerRun,
-    seed: u64,
-    knob: Knob,
-    precision: f64,
-    task: Task<'_>,
-) -> Result<SeedSearch, SearchError> {
-    let (mut tried, mut shares) = (Vec::new(), Vec::new());
-    let mut ends = Ends::default();
-    let size = FleetSize::of(study.experiment);
-    let bracket = bracket_and_bisect(precision, knob.range(), |value| {
-        let load = Load { offered: knob.offered(value), size: size.clone(), seed };
-        let Some(probe) = study.probe(scheduler, &load)? else { return Ok(None) };
-        let (shown, requests) = (probe.shows(), probe.requests());
-        tried.push((knob.amount(value), shown.held()));
-        let fluidity = probe.result.summary.fluidity.as_ref();
-        shares.push(fluidity.and_then(|fluidity| fluidity.fluid_request_share));
-        ends.take(value, probe);
-        task.expects(ends.left(precision) * requests);
-        Ok::<_, SearchError>(Some(shown))
-    })?;
-    task.expects(0);
-    let Bracket { holds, fails, open, complete } = bracket;
-    let run = |end: Option<(f64, Probe)>| end.map(|(_, probe)| probe);
-    let (best, failing) = (run(ends.holds), run(ends.fails));
-    // What is open above a failure is no border.
-    let unknown = run(ends.open).filter(|_| open.is_some());
-    let rate = |end: Option<f64>| end.filter(|_| !knob.whole()).map(|value| knob.amount(value));
-    let came = |end: Option<f64>, probe: &Option<Probe>| {
-        end.filter(|_| !knob.whole()).and_then(|_| probe.as_ref()?.requests_per_s)
-    };
-    let users = |end: Option<f64>| end.filter(|_| knob.whole()).map(|users| users as u32);
-    let (broken, growing) = failing
-        .as_ref()
-        .map_or((Vec::new(), false), |probe| (probe.broken.clone(), probe.steadiness.growing));
-    Ok(SeedSearch {
-        found: SeedCapacity {
-            seed,
-            holds_requests_per_s: rate(holds),
-            fails_requests_per_s: rate(fails),
-            open_requests_per_s: rate(open),
-            holds_realised_requests_per_s: came(holds, &best),
-            fails_realised_requests_per_s: came(fails, &failing),
-            holds_users: users(holds),
-            fails_users: users(fails),
-            open_users: users(open),
-            complete,
-            broken,
-            open: unknown.as_ref().or(failing.as_ref()).map_or(Vec::new(), |p| p.open.clone()),
-            growing,
-            tried,
-            tried_fluid_request_share: shares,
-        },
-        best,
-        fails: failing,
-        open: unknown,
-    })
-}
-
 fn put_together(
     study: Study<'_>,
     scheduler: &SchedulerRun,
@@ -363,7 +261,7 @@ fn put_together(
     let per_gpu = border.map(|border| border.per(gpus, knob.whole()));
     let mut limited_by: Vec<String> = Vec::new();
     for search in &searches {
-        let figure = |told: &String| told.split(" = ").next().unwrap_or_default().to_owned();
+        let figure = |told: &String| told.split([' ']).next().unwrap_or_default().to_owned();
         let broken = search.found.broken.iter().map(figure);
         let open = search.found.open.iter().map(|told| format!("{} not known", figure(told)));
         let growing = search.found.growing.then(|| "the queue keeps growing".to_owned());
@@ -381,7 +279,7 @@ fn put_together(
     notes.extend(border.and_then(|border| notes::wide(&border)));
     let best = searches.iter().find_map(|search| search.best.as_ref());
     let any = best.or(searches.iter().find_map(|search| search.worst()));
-    let at_capacity = best.map(AtCapacity::of);
+    let at_capacity = best.and_then(|probe| probe.result.as_ref()).map(AtCapacity::of);
     let rate = match knob {
         Knob::Rate { .. } => border.map(|border| border.mean),
         Knob::Users { .. } => {
@@ -391,7 +289,8 @@ fn put_together(
     let price = experiment
         .usd_per_hour()
         .map(|usd_per_hour| SizingPrice::of(usd_per_hour, rate, at_capacity));
-    let warned = |probe: &Probe| probe.result.warnings.clone();
+    let warned =
+        |probe: &Probe| probe.result.as_ref().map_or(Vec::new(), |run| run.warnings.clone());
     let (rates, users) = match knob {
         Knob::Rate { .. } => ((border, per_gpu), (None, None)),
         Knob::Users { .. } => ((None, None), (border, per_gpu)),
@@ -406,11 +305,17 @@ fn put_together(
         users: users.0,
         users_per_gpu: users.1,
         limited_by,
-        judged_by: best.map_or(Vec::new(), |probe| probe.result.judged_by.clone()),
+        judged_by: best
+            .and_then(|probe| probe.result.as_ref())
+            .map_or(Vec::new(), |run| run.judged_by.clone()),
         at_capacity,
         price,
         for_rate: None,
         for_users: None,
+        launch: match experiment.fleet().as_slice() {
+            [pool] => crate::search::launch(pool, scheduler),
+            _ => None,
+        },
         warnings: match (any, &alone) {
             (Some(probe), _) => warned(probe),
             (None, Some(alone)) => alone.warnings.clone(),

@@ -7,7 +7,7 @@ use crate::promise::{FLUID_SHARE, KEPT_SHARE, Term};
 use crate::result::RunResult;
 use crate::search::interval::Border;
 use crate::search::probe::Study;
-use crate::shown::{join, percent, three_digits};
+use crate::shown::{duration, join, percent, three_digits};
 use crate::time::Span;
 use crate::workload::Source;
 
@@ -110,9 +110,10 @@ pub(super) fn notes(
         ));
     }
     let Some(best) = searches.iter().find_map(|search| search.best.as_ref()) else { return notes };
-    for term in study.goal.counted(&best.result.slo) {
+    let Some(run) = &best.result else { return notes };
+    for term in study.goal.counted(&run.slo) {
         // Classes with a promise of their own have a term of the same words each.
-        notes.extend(weak_term(term, &best.result).filter(|note| !notes.contains(note)));
+        notes.extend(weak_term(term, run).filter(|note| !notes.contains(note)));
     }
     let steady = best.steadiness;
     if !knob.whole() && steady.arrivals_s < STAYS * steady.mean_stay_s {
@@ -139,10 +140,19 @@ fn impossible(alone: &Alone) -> String {
             format!("; {late:.0} of {all} first tokens ({share}) come after their deadline")
         })
     });
+    // What would have to be promised instead is what they got.
+    let ttft = alone.broken.iter().any(|told| told.starts_with("ttft_s"));
+    let nearest = alone.ttft_p99_s.filter(|_| ttft && alone.rejected == 0).map(|needed| {
+        format!(
+            "; nearest change: promise the first token within {} or more, or let `metron-sim plan` find \
+             GPUs that are fast enough",
+            duration(needed)
+        )
+    });
     format!(
         "no load keeps this promise: even with one request at a time, {}{}",
         join(&alone.in_words),
-        rejected.into_iter().chain(late).collect::<String>()
+        rejected.into_iter().chain(late).chain(nearest).collect::<String>()
     )
 }
 

@@ -32,7 +32,9 @@ use super::watch::Watch;
 use crate::order;
 use crate::progress::RunProgress;
 use crate::result::{Assertion, Inert, Tool};
-use crate::runner::{Requests, RunInput, RunOptions, Simulate, run_scheduler_watched, uneven};
+use crate::runner::{
+    Requests, RunInput, RunOptions, Simulate, Watched, run_scheduler_watched, uneven,
+};
 use crate::scenario::{Document, Resolved, ScenarioError};
 use crate::threads;
 
@@ -315,7 +317,8 @@ impl Sweep<'_> {
             threads::spread_map(schedulers, |scheduler| {
                 let options = RunOptions { full_metrics, alike: at_once, ..RunOptions::default() };
                 let output = self.watch.play(|progress| {
-                    run_scheduler_watched(input, scheduler, options, self.simulate, Some(progress))
+                    let watched = Watched { progress: Some(progress), ..Watched::default() };
+                    run_scheduler_watched(input, scheduler, options, self.simulate, watched)
                 })?;
                 Ok(output.map(|output| serde_json::to_value(output.result).expect(plain)))
             });

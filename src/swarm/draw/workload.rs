@@ -64,7 +64,7 @@ impl Draw {
             self.features.push("dense");
         }
         let cv = self.rng.random_range(0.3..4.0);
-        match self.rng.random_range(0..if closed { 8 } else { 7 }) {
+        match self.rng.random_range(0..if closed { 9 } else { 8 }) {
             0 => json!({"poisson": {"rate": rate}}),
             1 => json!({"gamma": {"rate": rate, "cv": cv}}),
             2 => json!({"weibull": {"rate": rate, "cv": cv}}),
@@ -84,6 +84,11 @@ impl Draw {
                     {"for": "500ms", "rate": rate, "ramp_to": 3.0 * rate},
                     {"for": "1h", "rate": 0.5 * rate},
                 ]})
+            }
+            7 => {
+                self.features.push("day");
+                let shape = self.one_of(&["sine", "office"]);
+                json!({"day": {"peak": rate, "trough": 0.5 * rate, "shape": shape}})
             }
             _ => {
                 self.features.push("closed loop");

@@ -40,6 +40,8 @@ pub(crate) fn write_files(folder: &Path) {
     write("other-rounds.jsonl", "{\"accepted\": [0, 1]}\n");
     write("a.csv", "prompt_tokens,output_tokens\n500,20\n900,30\n");
     write("b.csv", "prompt_tokens,output_tokens\n400,20\n1900,30\n");
+    write("day-a.csv", "hour,requests_per_s\n0,4\n12,9\n24,4\n");
+    write("day-b.csv", "hour,requests_per_s\n0,5\n12,9\n24,4\n");
     write("plain.csv", "arrival_s,input_tokens,output_tokens\n0,500,50\n0.02,800,60\n0.5,600,70\n");
     write("other.csv", "arrival_s,input_tokens,output_tokens\n0,900,50\n0.02,800,60\n0.5,600,70\n");
     copy("engine/src/catalog/data/gpus/h100-sxm.yaml", &folder.join("h100.yaml"));

@@ -14,6 +14,7 @@ const GEOMETRIC: &str = "workload.lengths.output={geometric: {mean: 40}}";
 const STAND_IN: &str = "workload.trace={file: none.csv, stand_in: {requests: 9, arrivals: all_at_once, lengths: {table: chat}}}";
 const GAMMA: &str = "workload.arrivals={gamma: {rate: 8, cv: 2}}";
 const PIECEWISE: &str = "workload.arrivals={piecewise: [{for: 2s, rate: 8}, {for: 9s, rate: 4}]}";
+const DAY: &str = "workload.arrivals={day: {peak: 9, trough: 3}}";
 const CLOSED_LOOP: &str = "workload.arrivals={closed_loop: {users: 8, think_time: 1s}}";
 /// Prompts that share blocks are found again.
 const CACHED: &[&str] = &[CACHING, VLLM_V1];
@@ -87,6 +88,16 @@ pub(super) const CASES: &[Case] = &[
         &[],
         "workload.arrivals={piecewise: [{for: 9s, rate: 8, ramp_to: 1}]}",
         "workload.arrivals={piecewise: [{for: 9s, rate: 8, ramp_to: 16}]}",
+    ),
+    case("Arrivals.day", &[], "", DAY),
+    case("Day.peak", &[], DAY, "workload.arrivals={day: {peak: 12, trough: 3}}"),
+    case("Day.trough", &[], DAY, "workload.arrivals={day: {peak: 9, trough: 5}}"),
+    case("Day.shape", &[], DAY, "workload.arrivals={day: {peak: 9, trough: 3, shape: office}}"),
+    case(
+        "Day.file",
+        &[],
+        "workload.arrivals={day: {file: day-a.csv}}",
+        "workload.arrivals={day: {file: day-b.csv}}",
     ),
     case(
         "ClosedLoop.users",

@@ -1,0 +1,22 @@
+//! Which GPU, how many, and what it costs, for a model, its traffic and a promise.
+//!
+//! A *kind* is a GPU with a parallelism and a number format; with the settings of a scheduler it is a
+//! *cell*. What a cell costs is what the fewest of its replicas cost that hold the load. Cells are looked
+//! at in order of what they cost at the least; one that would have to hold the load on fewer replicas
+//! than it can to be cheaper than the best so far is left after one run, which ends as soon as it is
+//! lost. So every GPU's cheapest cell is found as if all of them had been tried, as long as more
+//! replicas hold what fewer do (`tests/cli/plan.rs` tries all).
+
+mod bound;
+mod cells;
+mod file;
+mod launch;
+mod question;
+mod search;
+mod text;
+
+pub use file::{PlanAnswer, PlanFile, PlanInfeasible, plan_schema};
+pub use launch::launch;
+pub use question::{Load as PlanLoad, PlanQuestion, Traffic, TrafficLengths};
+pub use search::{PlanError, PlanOptions, find_plan};
+pub use text::{plan_answer, plan_rows, plan_text};

@@ -1,0 +1,140 @@
+//! The plan for people: the answer in the first line, then what else was found.
+
+use super::cells::spread;
+use super::file::{PlanAnswer, PlanFile};
+use super::question::short;
+use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
+use crate::shown::{duration, percent, three_digits};
+
+/// The answer in a sentence.
+pub fn plan_answer(file: &PlanFile) -> String {
+    let Some(best) = file.answers.first() else {
+        let none = match file.complete {
+            true => "none of these GPUs holds this promise",
+            false => "time ran out (--max-time) before an answer was found",
+        };
+        return format!("{}: {none}", file.question);
+    };
+    let money = match (best.usd_per_hour, best.usd_per_million_output_tokens) {
+        (Some(usd), Some(per_million)) => {
+            format!(", ${usd:.2}/h, ${per_million:.2} per million output tokens")
+        }
+        (Some(usd), None) => format!(", ${usd:.2}/h"),
+        _ => String::new(),
+    };
+    format!(
+        "{}: {} x {} as {} replica{} of {} with {}{money}",
+        file.question,
+        best.gpus,
+        best.gpu,
+        best.replicas,
+        if best.replicas == 1 { "" } else { "s" },
+        spread(best.parallelism, &best.dtype),
+        best.scheduler
+    )
+}
+
+/// The table, its head first.
+pub fn plan_rows(file: &PlanFile) -> Vec<Vec<String>> {
+    let head = [
+        "GPU",
+        "replica",
+        "replicas",
+        "GPUs",
+        "$/h",
+        "$/M tokens",
+        "head-room",
+        "carries",
+        "P99 TTFT",
+        "fluid",
+    ];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    for one in &file.answers {
+        rows.push(vec![
+            one.gpu.clone(),
+            spread(one.parallelism, &one.dtype),
+            one.replicas.to_string(),
+            one.gpus.to_string(),
+            or_dash(one.usd_per_hour.map(|usd| format!("{usd:.2}"))),
+            or_dash(one.usd_per_million_output_tokens.map(|usd| format!("{usd:.2}"))),
+            format!("{:.0} %", 100.0 * one.head_room),
+            carries(one),
+            or_dash(one.ttft_p99_s.map(duration)),
+            or_dash(one.fluid_request_share.map(percent)),
+        ]);
+    }
+    rows
+}
+
+fn carries(one: &PlanAnswer) -> String {
+    match one.interval {
+        (lower, Some(upper)) => format!("{} to {}", three_digits(lower), three_digits(upper)),
+        (lower, None) => format!(">= {}", three_digits(lower)),
+    }
+}
+
+/// Renders a plan for 100 columns.
+pub fn plan_text(file: &PlanFile) -> String {
+    let mut text = format!("{}\n", wrap(&plan_answer(file), WIDTH, "  "));
+    if !file.promise.is_empty() {
+        let load = match (file.requests_per_s, file.users) {
+            (Some(rate), _) => format!("{} requests/s", short(rate)),
+            (None, users) => format!("{} users", users.unwrap_or_default()),
+        };
+        let seeds: Vec<String> = file.seeds.iter().map(u64::to_string).collect();
+        text.push_str(&format!(
+            "{}\n",
+            wrap(
+                &format!(
+                    "held: {}, at {load}, with each of seeds {}; {} of {} cells were simulated on a \
+                     fleet, the others cannot be cheaper",
+                    file.promise,
+                    seeds.join(", "),
+                    file.cells_simulated,
+                    file.cells
+                ),
+                WIDTH,
+                "  "
+            )
+        ));
+    }
+    if !file.answers.is_empty() {
+        let rows: Vec<Vec<Cell>> = plan_rows(file)
+            .into_iter()
+            .map(|row| row.into_iter().map(Cell::from).collect())
+            .collect();
+        let mut align = vec![Align::Right; rows[0].len()];
+        (align[0], align[1]) = (Align::Left, Align::Left);
+        text.push_str(&format!("\n{}", lay_out(&rows, &align)));
+    }
+    for one in &file.answers {
+        let launch = one.launch.as_deref().unwrap_or(&one.scheduler);
+        text.push_str(&format!("\n{}:\n  {launch}\n", one.gpu));
+        let prices = one.usd_per_gpu_hour.zip(one.price_source.as_ref());
+        if let Some((usd, source)) = prices {
+            let said = format!("${usd:.2} a GPU and hour: {source}");
+            text.push_str(&format!("  {}\n", wrap(&said, WIDTH - 2, "    ")));
+        }
+        if let Some(caution) = &one.caution {
+            text.push_str(&format!("  {}\n", wrap(caution, WIDTH - 2, "    ")));
+        }
+    }
+    if !file.infeasible.is_empty() {
+        text.push_str("\ncannot hold it at any load:\n");
+        for one in &file.infeasible {
+            let change = one.nearest_change.as_ref();
+            let change = change.map_or(String::new(), |change| format!("; nearest: {change}"));
+            let spread = spread(one.parallelism, &one.dtype);
+            // Its kind stands before it.
+            let tensor = format!("TP{}: ", one.parallelism.tensor);
+            let reason = one.reason.strip_prefix(&tensor).unwrap_or(&one.reason);
+            let said = format!("{} {spread}: {reason}{change}", one.gpu);
+            text.push_str(&format!("  {}\n", wrap(&said, WIDTH - 2, "    ")));
+        }
+    }
+    for note in &file.notes {
+        text.push_str(&format!("\n{}\n", wrap(&format!("note: {note}"), WIDTH, "  ")));
+    }
+    text
+}

@@ -1,0 +1,204 @@
+//! `metron-sim plan`: the cheapest GPUs for a question, as if everything had been tried.
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn plan(flags: &[&str]) -> (String, String, i32) {
+    let mut command = Command::cargo_bin("metron-sim").expect("built");
+    let out = command.arg("plan").args(flags).output().expect("ran");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&out.stdout), text(&out.stderr), out.status.code().expect("an exit code"))
+}
+
+fn json(flags: &[&str]) -> (Value, i32) {
+    let (out, err, code) = plan(&[flags, &["--format", "json"]].concat());
+    (serde_json::from_str(&out).unwrap_or_else(|_| panic!("{err}")), code)
+}
+
+const SMALL: [&str; 14] = [
+    "--model",
+    "llama-3.1-8b",
+    "--prompt",
+    "2000",
+    "--output",
+    "60",
+    "--shared-prefix",
+    "512",
+    "--ttft",
+    "p99=600ms",
+    "--tokens-per-s",
+    "40",
+    "--tp",
+    "1,2",
+];
+
+#[test]
+fn the_cheapest_is_that_of_trying_everything() {
+    for (rate, gpus) in [("12", "h100-sxm,l40s"), ("30", "a100-sxm-80gb")] {
+        let asked = ["--rate", rate, "--gpus", gpus, "--seeds", "2"];
+        let asked = [&SMALL[..], &asked].concat();
+        let (found, code) = json(&asked);
+        assert_eq!(code, 0, "{found}");
+        let (all, _) = json(&[&asked[..], &["--exhaustive"]].concat());
+        let told = |file: &Value| -> Vec<(Value, Value, Value)> {
+            let answers = file["answers"].as_array().expect("a list").iter();
+            let of = |one: &Value| {
+                (one["gpu"].clone(), one["usd_per_hour"].clone(), one["gpus"].clone())
+            };
+            answers.map(of).collect()
+        };
+        assert_eq!(told(&found), told(&all), "{found}\n{all}");
+        assert!(!told(&found).is_empty());
+        let simulated = |file: &Value| file["cells_simulated"].as_u64().expect("a number");
+        assert!(simulated(&found) <= simulated(&all), "{found}");
+    }
+}
+
+#[test]
+fn an_answer_has_all_that_it_takes() {
+    let asked =
+        [&SMALL[..], &["--rate", "20", "--gpu", "h100,l40s", "--price", "l40s=0.9"]].concat();
+    let folder = tempfile::tempdir().expect("a folder");
+    let (yaml, page) = (folder.path().join("best.yaml"), folder.path().join("page.html"));
+    let write = [
+        "--write-scenario",
+        yaml.to_str().expect("text"),
+        "--report",
+        page.to_str().expect("text"),
+    ];
+    let (file, code) = json(&[&asked[..], &write].concat());
+    assert_eq!(code, 0, "{file}");
+    let best = &file["answers"][0];
+    let (replicas, gpus) = (best["replicas"].as_u64(), best["gpus"].as_u64());
+    let tensor = best["parallelism"]["tensor"].as_u64().expect("a number");
+    assert_eq!(gpus, replicas.map(|replicas| replicas * tensor), "{best}");
+    let usd = best["usd_per_hour"].as_f64().expect("a price");
+    let per_million = usd / (20.0 * 60.0 * 3600.0) * 1e6;
+    assert!(
+        (best["usd_per_million_output_tokens"].as_f64().expect("a price") - per_million).abs()
+            < 0.01
+    );
+    let (lower, upper) = (best["interval"][0].as_f64().expect("a load"), &best["interval"][1]);
+    assert!(lower >= 20.0 && upper.as_f64().is_none_or(|upper| upper > lower), "{best}");
+    assert!(best["head_room"].as_f64().expect("a share") >= 0.0);
+    let launch = best["launch"].as_str().expect("a command");
+    assert!(launch.starts_with("vllm serve meta-llama/"), "{launch}");
+    let l40s = file["answers"].as_array().expect("a list").iter().find(|one| one["gpu"] == "l40s");
+    let l40s = l40s.expect("both GPUs hold it");
+    assert_eq!(l40s["usd_per_gpu_hour"], 0.9);
+    assert_eq!(l40s["price_source"], "given with --price");
+    // The scenario that was written is the one that is in the result, and holds.
+    let written = std::fs::read_to_string(&yaml).expect("written");
+    assert_eq!(file["scenario"], Value::from(written));
+    let mut run = Command::cargo_bin("metron-sim").expect("built");
+    let ran =
+        run.args(["run", "-q", "--check", "--format", "quiet"]).arg(&yaml).output().expect("ran");
+    assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(std::fs::read_to_string(&page).expect("written").contains("vllm serve"));
+    // The schema that is printed is that of the result.
+    let mut command = Command::cargo_bin("metron-sim").expect("built");
+    let schema = command.args(["schema", "plan"]).output().expect("ran").stdout;
+    let schema: Value = serde_json::from_slice(&schema).expect("JSON");
+    let validator = jsonschema::validator_for(&schema).expect("a sound schema");
+    assert!(validator.is_valid(&file));
+    // The text says it in its first line.
+    let (text, _, _) = plan(&asked);
+    let first = text.split("\n\n").next().expect("a paragraph").replace("\n  ", " ");
+    let gpu = best["gpu"].as_str().expect("a name");
+    assert!(first.contains(&format!("{} x {gpu}", gpus.expect("a number"))), "{text}");
+    assert!(first.contains(&format!("${usd:.2}/h")), "{text}");
+}
+
+#[test]
+fn what_cannot_hold_is_named_with_its_reason() {
+    let asked = [
+        "--model",
+        "qwen3-32b",
+        "--prompt",
+        "8000",
+        "--output",
+        "100",
+        "--ttft",
+        "p99=1s",
+        "--tokens-per-s",
+        "30",
+        "--rate",
+        "4",
+        "--gpus",
+        "l40s",
+        "--tp",
+        "1,2",
+        "--dtype",
+        "bf16",
+    ];
+    let (file, code) = json(&asked);
+    assert_eq!(code, 3, "{file}");
+    assert_eq!(file["answers"], serde_json::json!([]));
+    let reasons = file["infeasible"].to_string();
+    assert!(
+        reasons.contains("TP2: 100 % of prompts cannot be prefilled in 1.00 s even alone"),
+        "{reasons}"
+    );
+    assert!(reasons.contains("first token within"), "{reasons}");
+    assert_eq!(file["infeasible"].as_array().map(Vec::len), Some(2), "{reasons}");
+    let (text, _, _) = plan(&asked);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    assert!(text.contains("none of these GPUs holds this promise"), "{text}");
+    assert!(text.contains("l40s TP2, bf16: 100 % of prompts cannot"), "{text}");
+}
+
+#[test]
+fn questions_that_make_no_sense_are_refused() {
+    let base =
+        ["--model", "llama-3.1-8b", "--gpus", "h100-sxm", "--ttft", "1s", "--tokens-per-s", "30"];
+    let lengths = ["--prompt", "100", "--output", "10"];
+    let refused = |flags: &[&str], why: &str| {
+        let (_, said, code) = plan(flags);
+        assert_eq!(code, 2, "{said}");
+        assert!(said.contains(why), "{said}");
+    };
+    refused(&[&base[..], &["--rate", "1"]].concat(), "how long are the requests?");
+    refused(&[&base[..], &lengths].concat(), "how much traffic is there?");
+    refused(&[&base[..], &lengths, &["--sessions", "9"]].concat(), "--sessions");
+    refused(&[&base[..], &lengths, &["--rate", "0"]].concat(), "above 0");
+    refused(&[&base[..], &lengths, &["--rate", "1", "--price", "l4=1"]].concat(), "--price");
+    refused(&[&base[..2], &["--gpus", "h1000", "--rate", "1"]].concat(), "no GPU `h1000`");
+    refused(&[&base[..4], &lengths, &["--rate", "1"]].concat(), "what are users promised?");
+    refused(
+        &[&base[..4], &["--ttft", "q=1s", "--tokens-per-s", "3"], &lengths[..], &["--rate", "1"]]
+            .concat(),
+        "figures are",
+    );
+}
+
+#[test]
+fn a_scenario_and_users_can_be_planned_for() {
+    let text = "
+model: llama-3.1-8b
+gpu: h100-sxm
+schedulers: [sarathi: {chunk_size: 512}]
+workload:
+  requests: 500
+  arrivals: {poisson: {rate: 10}}
+  lengths: {prompt: {fixed: 500}, output: {fixed: 50}}
+slo: {ttft: 1s, tbt: 40ms}
+";
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("s.yaml");
+    std::fs::write(&path, text).expect("writable");
+    let path = path.to_str().expect("text");
+    let (file, code) =
+        json(&["--scenario", path, "--gpus", "l40s,h100-sxm", "--tp", "1", "--seeds", "1"]);
+    assert_eq!(code, 0, "{file}");
+    assert_eq!(file["requests_per_s"], 10.0);
+    assert_eq!(file["answers"][0]["scheduler"], "sarathi(chunk_size=512)");
+    let users = [
+        &SMALL[..],
+        &["--users", "30", "--think-time", "2s", "--gpus", "h100-sxm", "--seeds", "1"],
+    ]
+    .concat();
+    let (file, code) = json(&users);
+    assert_eq!(code, 0, "{file}");
+    assert_eq!(file["users"], 30);
+}
