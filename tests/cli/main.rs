@@ -15,6 +15,8 @@ mod fleet;
 #[path = "../common/folder.rs"]
 mod folder;
 mod hostile;
+mod joined;
+mod mistakes;
 mod observation;
 mod planning;
 mod readme;

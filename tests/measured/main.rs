@@ -7,6 +7,7 @@ mod evaluate_hostile;
 mod evaluate_memory;
 mod evaluate_reference;
 mod evidence;
+mod more_formats;
 mod mutated;
 #[path = "../common/shared.rs"]
 mod shared;
