@@ -1,7 +1,7 @@
 //! `metron-sim explain`: why tokens were late, who caused it, and what would have helped.
 
 mod cured;
-pub(super) mod observed;
+mod observed;
 mod paragraph;
 mod text;
 

@@ -4,7 +4,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::cli::explain::observed::Joined;
+use crate::cli::joined::Joined;
 use crate::explain::{Cause, RunExplanation};
 use crate::request::RequestId;
 use crate::result::{Inert, Tool};

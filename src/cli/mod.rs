@@ -18,6 +18,7 @@ mod explain;
 mod explanation;
 mod figures;
 mod interrupt;
+mod joined;
 mod judging;
 mod kept;
 mod library;

@@ -102,6 +102,34 @@ const MATTER: [&str; 10] = [
     "throughput.output_tokens_per_s",
 ];
 
+/// The same of each class, and of each pool.
+const MATTER_OF_CLASSES: [&str; 3] = ["fluidity.fluid_request_share", "ttft_s.p99", "tbt_s.p99"];
+const MATTER_OF_POOLS: [&str; 2] = ["requests", "gpu_utilization"];
+
+/// Parts of a class's, and of a pool's, figures to compare.
+const CLASS_PARTS: &[&str] =
+    &["requests", "ttft_s", "tbt_s", "tpot_s", "e2e_s", "fluidity", "ttft_in_time_share"];
+const POOL_PARTS: &[&str] =
+    &["requests", "completed", "rejected", "output_tokens", "gpu_utilization", "kv"];
+
+/// Whether a figure stands in the text of a comparison.
+fn matters(metric: &str) -> bool {
+    match whose(metric) {
+        ("", own) => MATTER.contains(&own),
+        ("classes", own) => MATTER_OF_CLASSES.contains(&own),
+        (_, own) => MATTER_OF_POOLS.contains(&own),
+    }
+}
+
+/// Of whom a figure is, `classes`, `pools` or nobody's alone, and its path there.
+fn whose(metric: &str) -> (&str, &str) {
+    let mut steps = metric.splitn(3, '.');
+    match (steps.next(), steps.next(), steps.next()) {
+        (Some(of @ ("classes" | "pools")), Some(_), Some(own)) => (of, own),
+        _ => ("", metric),
+    }
+}
+
 /// Ratios this close to 1 are no difference.
 const SAME_RATIO: f64 = 0.02;
 
@@ -248,12 +276,8 @@ impl Pair {
         text.push('\n');
         text.push_str(&wrap(&self.verdict, width(), ""));
         text.push_str("\n\n");
-        let matters = |row: &&Compared| MATTER.contains(&row.metric.as_str());
-        let shown_rows: Vec<&Compared> = if all {
-            self.metrics.iter().collect()
-        } else {
-            self.metrics.iter().filter(matters).collect()
-        };
+        let shown_rows: Vec<&Compared> =
+            self.metrics.iter().filter(|row| all || matters(&row.metric)).collect();
         let mut rows = vec![["metric", "A", "B", "B / A", ""].map(Cell::from).to_vec()];
         for row in &shown_rows {
             let show = |value: Option<f64>| {
@@ -297,6 +321,11 @@ impl Named {
 
 /// A figure of a run in words, by its path.
 pub(crate) fn shown(metric: &str, value: f64) -> String {
+    let (of, metric) = whose(metric);
+    if of == "pools" {
+        let share = metric.ends_with("utilization");
+        return if share { percent(value) } else { crate::shown::grouped(value) };
+    }
     let counted = metric.starts_with("requests.")
         || metric.starts_with("tokens.")
         || metric.ends_with(".count");
@@ -323,6 +352,15 @@ fn figures(run: &Value) -> Vec<(String, Option<f64>)> {
     for part in PARTS {
         if let Some(value) = run.get(part) {
             collect(part, value, &mut all);
+        }
+    }
+    for (of, parts) in [("classes", CLASS_PARTS), ("pools", POOL_PARTS)] {
+        for (name, one) in run.get(of).and_then(Value::as_object).into_iter().flatten() {
+            for part in parts {
+                if let Some(value) = one.get(part) {
+                    collect(&format!("{of}.{name}.{part}"), value, &mut all);
+                }
+            }
         }
     }
     // Latencies of requests that observation saw the end of are not those of all.
@@ -382,6 +420,7 @@ impl Doubts {
 
     /// Why a figure cannot be compared.
     fn about(&self, metric: &str) -> Option<String> {
+        let (_, metric) = whose(metric);
         let judged = metric.starts_with("goodput")
             || (metric.starts_with("fluidity") && !metric.contains("tokens_per_s"));
         let of_gaps = metric.starts_with("tbt_s") || metric.starts_with("fluidity");

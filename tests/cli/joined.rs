@@ -17,6 +17,9 @@ workload: {trace: {file: trace.jsonl}}
 slo: {ttft: 1s, tbt: 25ms}
 ";
 
+/// A promise that the long prompt breaks, and its chunks keep for most.
+const CLOSE: &str = "{ttft: {prefill_curve_plus: 50ms}, tbt: 10ms}";
+
 fn run(folder: &Path, args: &[&str]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_metron-sim"))
         .current_dir(folder)
@@ -54,14 +57,14 @@ fn a_stall_that_the_simulation_has_too_is_probably_for_its_reason() {
     let folder = folder();
     let args = ["explain", "s.yaml", "--observed", "real.csv", "-q"];
     let text = unwrapped(&run(folder.path(), &args));
-    assert!(text.contains("Probably prefill interference: the simulation stands still"), "{text}");
+    assert!(text.contains("Probably prefill_only (iterations that only prefilled others): the simulation stands still"), "{text}");
     assert!(text.contains("most by request 6 of the simulation"), "{text}");
     assert!(text.contains("not what the server recorded"), "{text}");
     let json = run(folder.path(), &[&args[..], &["--format", "json"]].concat());
     let file: Value = serde_json::from_str(&json).expect("JSON");
     let worst = &file["observed"]["worst"][0];
     assert_eq!(worst["verdict"], "simulated");
-    assert_eq!(worst["simulated"]["main_cause"], "prefill_interference");
+    assert_eq!(worst["simulated"]["main_cause"], "prefill_only");
 }
 
 #[test]
@@ -123,6 +126,9 @@ fn without_token_times_there_is_nothing_to_join() {
 fn two_scenarios_are_run_and_the_verdict_comes_first() {
     let folder = folder();
     let chunked = SCENARIO.replace("[vllm-v0]", "[sarathi: {chunk_size: 256}]");
+    let chunked = chunked.replace("{ttft: 1s, tbt: 25ms}", CLOSE);
+    fs::write(folder.path().join("s.yaml"), SCENARIO.replace("{ttft: 1s, tbt: 25ms}", CLOSE))
+        .expect("writable");
     fs::write(folder.path().join("t.yaml"), chunked).expect("writable");
     let text = run(folder.path(), &["compare", "s.yaml", "t.yaml", "-q"]);
     let lines: Vec<&str> = text.lines().collect();
@@ -149,4 +155,17 @@ fn two_scenarios_are_run_and_the_verdict_comes_first() {
     let of_results = run(folder.path(), &["compare", "a.json", "b.json", "-q"]);
     let after = |text: &str| text.split_once("\n\n").map(|(_, rest)| rest.to_owned());
     assert_eq!(after(&of_results), after(&text));
+}
+
+#[test]
+fn classes_and_pools_have_rows_of_their_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let set = ["--set", "workload.requests=60", "--set", "schedulers=[sarathi]", "-q"];
+    let text = run(folder.path(), &[&["compare", "mixed-fleet", "mixed-fleet"][..], &set].concat());
+    for row in
+        ["classes.chat.ttft_s.p99", "classes.summary.tbt_s.p99", "pools.cheap.gpu_utilization"]
+    {
+        assert!(text.lines().any(|line| line.starts_with(row)), "{row}: {text}");
+    }
+    assert!(text.contains("Text is as smooth in both"), "{text}");
 }

@@ -1,6 +1,6 @@
 //! The form of a result that its file's name asks for: `-o result.json`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::{Cli, Command, Format};
 
@@ -66,15 +66,13 @@ fn page(cli: &mut Cli, path: PathBuf, asked: bool) -> Result<(), String> {
              page, and -o with another file for the {format}"
         ));
     }
-    match report.as_deref() {
-        Some(other) if other != Path::new(&shown) => Err(format!(
+    if let Some(other) = report {
+        return Err(format!(
             "`-o {shown}` and `--report {}` both ask for the page: leave one out",
             other.display()
-        )),
-        _ => {
-            *report = Some(path);
-            cli.global.output = None;
-            Ok(())
-        }
+        ));
     }
+    *report = Some(path);
+    cli.global.output = None;
+    Ok(())
 }

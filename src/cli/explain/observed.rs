@@ -10,19 +10,15 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::path::Path;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
 use super::paragraph::paragraph;
 use crate::cli::args::{ExplainFlags, Format, GlobalFlags};
 use crate::cli::backend::Backend;
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::explanation::ExplanationFile;
+use crate::cli::joined::{Joined, JoinedStall, Likely};
 use crate::cli::{progress, validate};
-use crate::explain::{
-    LooksLike, MeasuredGap, Question, StallGroup, StallReport, explain, measured_stalls,
-};
+use crate::explain::{LooksLike, Question, StallGroup, StallReport, explain, measured_stalls};
 use crate::interop::{self, Granularity, Measured};
 use crate::progress::Progress;
 use crate::request::RequestId;
@@ -34,53 +30,6 @@ use crate::validation::Replay;
 /// Tokens to either side of a real gap at which a simulated one is the same: clients count a role or an end
 /// for a chunk.
 const TOKENS_APART: u32 = 2;
-
-/// Stalls of a real run, with what the simulation had there.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub(in crate::cli) struct Joined {
-    /// The file.
-    pub file: String,
-    /// The scheduler that the same requests were simulated with.
-    pub label: String,
-    /// A gap longer than this is a stall.
-    pub threshold_s: f64,
-    /// How many stalls the file has.
-    pub stalls: u64,
-    /// The worst stall of each instant, those with most lost time first.
-    pub worst: Vec<JoinedStall>,
-    /// How far this can be trusted.
-    pub note: String,
-}
-
-/// One real stall.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub(in crate::cli) struct JoinedStall {
-    /// The gap, by its place in the file.
-    pub real: MeasuredGap,
-    /// Requests that stalled at that instant.
-    pub requests_hit: u32,
-    /// What token times alone suggest.
-    pub looks_like: LooksLike,
-    /// What may be said of its cause.
-    pub verdict: Likely,
-    /// The longest gap of the same request in the simulation, at the same token or next to it; null where the
-    /// request got no token there.
-    pub simulated: Option<StallReport>,
-}
-
-/// What may be said of the cause of a real stall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::cli) enum Likely {
-    /// The simulation stood still there for half as long or longer: probably for its reason.
-    Simulated,
-    /// It stood still for a part of that: probably a part of the reason.
-    Partly,
-    /// It did not: nothing that is simulated.
-    NotSimulated,
-    /// The missing tokens came all at once: probably not the server at all.
-    HeldBack,
-}
 
 /// Runs the command with `--observed`.
 ///
@@ -313,7 +262,7 @@ fn told(stall: &JoinedStall) -> String {
 }
 
 fn cause(stall: &StallReport) -> String {
-    stall.main_cause.name().replace('_', " ")
+    format!("{} ({})", stall.main_cause.name(), stall.main_cause.meaning())
 }
 
 /// Where the time of a simulated gap went, and who caused it.
@@ -321,8 +270,7 @@ fn parts(stall: &StallReport) -> String {
     let mut causes: Vec<_> = stall.causes_ns.iter().filter(|(_, ns)| **ns > 0).collect();
     causes.sort_by_key(|(cause, ns)| (std::cmp::Reverse(**ns), **cause));
     let each = causes.iter().take(3).map(|(cause, ns)| {
-        let name = cause.name().replace('_', " ");
-        format!("{} of it {name}", shown::duration(**ns as f64 / 1e9))
+        format!("{} of it {}", shown::duration(**ns as f64 / 1e9), cause.name())
     });
     let mut text = each.collect::<Vec<_>>().join(", ");
     if let Some(culprit) = stall.culprits.first() {
