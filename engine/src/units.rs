@@ -168,7 +168,7 @@ impl Dimension {
             return Err(self.bare(text));
         }
         let Some(&(_, scale)) = self.units.iter().find(|(name, _)| *name == unit) else {
-            return Err(self.unknown_unit(unit));
+            return Err(self.unknown_unit(&number, unit));
         };
         let fail = |problem: &str| UnitError {
             message: format!(
@@ -216,7 +216,7 @@ impl Dimension {
         }
     }
 
-    fn unknown_unit(&self, unit: &str) -> UnitError {
+    fn unknown_unit(&self, number: &str, unit: &str) -> UnitError {
         let lower = unit.to_lowercase();
         let meant = self
             .meant
@@ -230,7 +230,12 @@ impl Dimension {
         UnitError {
             message: format!("unknown unit `{}` in {}", quoted(unit), self.what),
             help: Some(match meant {
-                Some(name) => format!("did you mean `{name}`? units are {}", self.list()),
+                Some(name) => {
+                    format!(
+                        "did you mean `{name}`, as in `{number}{name}`? units are {}",
+                        self.list()
+                    )
+                }
                 None => format!("units are {}", self.list()),
             }),
         }

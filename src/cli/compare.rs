@@ -7,11 +7,16 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::cli::args::{CompareArgs, Format, GlobalFlags};
+use crate::cli::backend::{Backend, ScenarioRequest};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::judging::Judging;
+use crate::cli::progress;
+use crate::progress::Progress;
 use crate::report::pair::{Pair, Side};
 use crate::result::{ResultFile, RunResult};
+use crate::runner::{RunInput, RunOptions, run_experiment};
+use crate::scenario::{Document, bundled};
 
 /// Runs the command.
 ///
@@ -21,17 +26,19 @@ pub(super) fn compare(
     args: &CompareArgs,
     global: &GlobalFlags,
     console: &Console,
+    backend: &dyn Backend,
 ) -> Result<Exit, Error> {
     if global.format == Format::Quiet && global.output.is_some() {
         return Err(Error::Usage("--format quiet has nothing to write: leave out -o".to_owned()));
     }
     let judging = Judging::new(&args.judge, &[])?;
     let sink = console.open_result(global.output.as_ref())?;
-    let a = side(&args.a, args.run_a.as_deref(), "--run-a", &judging)?;
-    let b = side(&args.b, args.run_b.as_deref(), "--run-b", &judging)?;
+    let simulated = Simulated { global, console, backend };
+    let a = side(&args.a, args.run_a.as_deref(), "--run-a", &judging, &simulated)?;
+    let b = side(&args.b, args.run_b.as_deref(), "--run-b", &judging, &simulated)?;
     let pair = Pair::new(&a, &b);
     let bytes = match global.format {
-        Format::Text => pair.to_text(console.colors_result(&sink)).into_bytes(),
+        Format::Text => pair.to_text(console.colors_result(&sink), global.verbose).into_bytes(),
         Format::Json => pair.to_json().into_bytes(),
         Format::Csv => pair.to_csv().into_bytes(),
         Format::Quiet => Vec::new(),
@@ -40,14 +47,69 @@ pub(super) fn compare(
     Ok(Exit::Fine)
 }
 
-/// One side: a run of a result file, or of a measured one.
-fn side(path: &Path, label: Option<&str>, flag: &str, judging: &Judging) -> Result<Side, Error> {
-    let (runs, slo) = match result_file(path)? {
+/// What a scenario is run with.
+struct Simulated<'a> {
+    global: &'a GlobalFlags,
+    console: &'a Console,
+    backend: &'a dyn Backend,
+}
+
+impl Simulated<'_> {
+    /// The result of a scenario, if that is what `path` names.
+    fn result(&self, path: &Path) -> Result<Option<ResultFile>, Error> {
+        let Some(name) = path.to_str().filter(|name| is_scenario(name)) else { return Ok(None) };
+        let Simulated { global, console, backend } = *self;
+        let request = ScenarioRequest::new(name.to_owned(), global);
+        let loaded = console.load(backend, &request)?;
+        for warning in &loaded.warnings {
+            console.warn(&format!("{name}: {warning}"));
+        }
+        let input = RunInput { experiment: &loaded.experiment, requests: &loaded.requests };
+        let options = RunOptions { jobs: global.threads(), ..RunOptions::default() };
+        let progress = Progress::new(loaded.experiment.schedulers.len());
+        let outputs = progress::shown(&progress, console.shows_progress(), || {
+            run_experiment(input, options, backend, &progress)
+        })?;
+        let runs = outputs.into_iter().map(|output| output.result).collect();
+        Ok(Some(ResultFile::new(loaded.resolved.to_json(), runs, loaded.warnings)))
+    }
+}
+
+/// Whether a name is a scenario's: of a file with a scenario's keys, or of one that comes with the program.
+fn is_scenario(name: &str) -> bool {
+    let path = Path::new(name);
+    let yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+    if !yaml && (path.exists() || bundled().iter().all(|one| one.name != name)) {
+        return false;
+    }
+    // BLIS has a YAML header too. A scenario that cannot be read is told as one.
+    !path.exists()
+        || Document::read(name).map_or(true, |document| {
+            ["schedulers", "workload"].iter().any(|key| document.root().get(key).is_some())
+        })
+}
+
+/// One side: a run of a result file, of a scenario that is simulated, or of a measured file.
+fn side(
+    path: &Path,
+    label: Option<&str>,
+    flag: &str,
+    judging: &Judging,
+    simulated: &Simulated<'_>,
+) -> Result<Side, Error> {
+    let result = match result_file(path)? {
+        Some(result) => Some(result),
+        None => simulated.result(path)?,
+    };
+    let (runs, slo) = match result {
         Some(result) => {
             let slo = result.scenario.get("slo").cloned().unwrap_or(Value::Null);
             (result.runs, slo)
         }
-        None => (judging.runs(path)?.1, Value::Null),
+        None => match judging.histograms(path)? {
+            Some(runs) => (runs, Value::Null),
+            None => (judging.runs(path)?.1, Value::Null),
+        },
     };
     let file = path.display().to_string();
     let run = pick(runs, label, flag, &file)?;

@@ -11,6 +11,7 @@ use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
 use crate::cli::error::Error;
 use crate::cli::outputs::Outputs;
 use crate::excerpt::bounded;
+use crate::report::table::fit_to;
 use crate::report::{OutputError, OutputFile};
 
 /// The terminal of a command: streams, and how to use them.
@@ -18,6 +19,7 @@ pub(super) struct Console {
     color: ColorWhen,
     quiet: bool,
     verbose: bool,
+    json_lines: bool,
     outputs: Outputs,
 }
 
@@ -26,7 +28,12 @@ pub(super) enum ResultSink {
     /// Stdout.
     Stdout,
     /// A file, put in place when the result is whole.
-    File(Box<OutputFile>),
+    File {
+        /// The file.
+        file: Box<OutputFile>,
+        /// Whether a JSON result is written a line a run.
+        json_lines: bool,
+    },
 }
 
 /// How progress is shown.
@@ -43,7 +50,8 @@ pub(super) enum Shows {
 impl Console {
     /// The console that the flags ask for, of a command that writes these files.
     pub(super) fn new(flags: &GlobalFlags, outputs: Outputs) -> Console {
-        Console { color: flags.color, quiet: flags.quiet, verbose: flags.verbose, outputs }
+        let GlobalFlags { color, quiet, verbose, json_lines, .. } = *flags;
+        Console { color, quiet, verbose, json_lines, outputs }
     }
 
     /// The files that the command writes.
@@ -72,9 +80,17 @@ impl Console {
     pub(super) fn open_result(&self, output: Option<&PathBuf>) -> Result<ResultSink, OutputError> {
         match output {
             Some(path) if path != Path::new("-") => {
-                Ok(ResultSink::File(Box::new(OutputFile::create(path)?)))
+                let file = Box::new(OutputFile::create(path)?);
+                Ok(ResultSink::File { file, json_lines: self.json_lines })
             }
-            _ => Ok(ResultSink::Stdout),
+            _ => {
+                if io::stdout().is_terminal()
+                    && let Some((columns, _)) = terminal_size::terminal_size()
+                {
+                    fit_to(usize::from(columns.0));
+                }
+                Ok(ResultSink::Stdout)
+            }
         }
     }
 
@@ -82,7 +98,7 @@ impl Console {
     pub(super) fn colors_result(&self, sink: &ResultSink) -> bool {
         match (self.color, sink) {
             (ColorWhen::Always, _) => true,
-            (ColorWhen::Never, _) | (ColorWhen::Auto, ResultSink::File(_)) => false,
+            (ColorWhen::Never, _) | (ColorWhen::Auto, ResultSink::File { .. }) => false,
             (ColorWhen::Auto, ResultSink::Stdout) => {
                 anstream::AutoStream::choice(&io::stdout()) != ColorChoice::Never
             }
@@ -180,12 +196,27 @@ impl ResultSink {
                     other => other.map_err(Error::Stdout),
                 }
             }
-            ResultSink::File(mut file) => {
-                if let Err(source) = file.write_all(result) {
+            ResultSink::File { mut file, json_lines } => {
+                let lines = json_lines.then(|| as_lines(result)).flatten();
+                if let Err(source) = file.write_all(lines.as_deref().unwrap_or(result)) {
                     return Err(file.error(source).into());
                 }
                 Ok(file.commit()?)
             }
         }
     }
+}
+
+/// A JSON result as JSON Lines: an object for each run, point or entry, or one for all where it has none.
+fn as_lines(result: &[u8]) -> Option<Vec<u8>> {
+    let whole: serde_json::Value = serde_json::from_slice(result).ok()?;
+    let list = |name: &str| whole.get(name).and_then(serde_json::Value::as_array);
+    let each = whole
+        .as_array()
+        .or_else(|| ["runs", "points", "metrics", "files"].iter().find_map(|name| list(name)));
+    let lines: Vec<String> = match each {
+        Some(all) => all.iter().map(ToString::to_string).collect(),
+        None => vec![whole.to_string()],
+    };
+    Some((lines.join("\n") + "\n").into_bytes())
 }

@@ -17,6 +17,9 @@ pub(super) fn schema(
     backend: &dyn Backend,
 ) -> Result<Exit, Error> {
     let schema = match what {
+        Described::Keys => {
+            return write(global, console, crate::scenario::reference().as_bytes());
+        }
         Described::Scenario => backend.scenario_schema(),
         Described::Result => json_schema().to_value(),
         Described::Comparison => crate::report::pair::json_schema().to_value(),

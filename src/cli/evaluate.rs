@@ -47,15 +47,21 @@ pub(super) fn evaluated(
     let mut files = Vec::new();
     let (mut labels, mut numbers) = (BTreeSet::new(), BTreeMap::new());
     for path in &args.files {
-        let (imported, mut judged) = judging.runs(path)?;
-        if args.explain {
-            stalls::find(&imported, &mut judged);
-            let file = path.display().to_string();
-            imported.sound().map_err(|error| Error::Judge { file, error })?;
-        }
+        let (format, judged) = match judging.histograms(path)? {
+            Some(runs) => ("prometheus", runs),
+            None => {
+                let (imported, mut judged) = judging.runs(path)?;
+                if args.explain {
+                    stalls::find(&imported, &mut judged);
+                    let file = path.display().to_string();
+                    imported.sound().map_err(|error| Error::Judge { file, error })?;
+                }
+                (imported.format.name(), judged)
+            }
+        };
         files.push(json!({
             "file": path.display().to_string(),
-            "format": imported.format.name(),
+            "format": format,
             "runs": judged.len()
         }));
         for mut run in judged {

@@ -1,6 +1,7 @@
 //! `metron-sim explain`: why tokens were late, who caused it, and what would have helped.
 
 mod cured;
+mod observed;
 mod paragraph;
 mod text;
 
@@ -36,6 +37,9 @@ pub(super) fn run(
 ) -> Result<Exit, Error> {
     if !matches!(global.format, Format::Text | Format::Json) {
         return Err(Error::Usage("explain writes --format text or json".to_owned()));
+    }
+    if let Some(file) = &flags.observed {
+        return observed::run(&scenario, file, flags, global, console, backend);
     }
     let report = ReportFile::open(flags.report.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
@@ -82,6 +86,7 @@ pub(super) fn run(
             cures,
             warnings: [&loaded.warnings[..], &of_runs].concat(),
             inert: inert.everywhere.clone(),
+            observed: None,
         }
     });
     let file = file.map_err(crate::runner::RunError::Threads)?;

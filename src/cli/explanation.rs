@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::cli::joined::Joined;
 use crate::explain::{Cause, RunExplanation};
 use crate::request::RequestId;
 use crate::result::{Inert, Tool};
@@ -27,6 +28,9 @@ pub(super) struct ExplanationFile {
     /// Settings of the scenario that change nothing in any of its runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inert: Vec<Inert>,
+    /// With `--observed`: the stalls of a real run, beside a simulation of its requests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Joined>,
 }
 
 /// Changes that were simulated on the same requests.

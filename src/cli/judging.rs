@@ -61,6 +61,17 @@ impl Judging {
         })
     }
 
+    /// The runs of a file of a server's own histograms; `None` for another file.
+    ///
+    /// # Errors
+    /// When it is one that cannot be read.
+    pub(super) fn histograms(&self, path: &Path) -> Result<Option<Vec<RunResult>>, Error> {
+        if self.from.is_some() {
+            return Ok(None);
+        }
+        Ok(interop::histograms(path).transpose()?)
+    }
+
     /// Reads a file and judges each of its runs.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ pub(super) fn cache_of(
 ) -> Result<Option<Cache>, Error> {
     Ok(match (folder, sink, &global.output) {
         (Some(folder), ..) => Some(Cache::lasting(folder)?),
-        (None, ResultSink::File(_), Some(path)) => Cache::beside(path)?,
+        (None, ResultSink::File { .. }, Some(path)) => Cache::beside(path)?,
         _ => None,
     })
 }

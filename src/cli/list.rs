@@ -8,7 +8,7 @@ use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::figures::Figures;
 use crate::report::csv_text::CsvText;
-use crate::report::table::{WIDTH, wrap};
+use crate::report::table::{width, wrap};
 use crate::scenario::{CELLS, Parameter, SchedulerDetails, proof_table_text};
 
 /// Runs the command.
@@ -24,7 +24,7 @@ pub(super) fn run(
     let sink = console.open_result(global.output.as_ref())?;
     let entries = backend.list(what);
     let text = match global.format {
-        Format::Text => table(&entries, global.verbose) + &proofs(&entries),
+        Format::Text => table(&entries, global.verbose) + &proofs(&entries) + how(what),
         Format::Json => crate::json::indented(&entries),
         Format::Csv => rows(&entries),
         Format::Quiet => String::new(),
@@ -58,12 +58,25 @@ fn table(entries: &[ListEntry], verbose: bool) -> String {
     text
 }
 
+/// How to use what was listed, below the list.
+fn how(what: Listed) -> &'static str {
+    match what {
+        Listed::Scenarios => {
+            "\nrun one by its name   metron-sim run chat\n\
+             read it               metron-sim show chat\n\
+             copy and change it    metron-sim show chat -o my.yaml, then metron-sim run my.yaml\n\
+             change one key        metron-sim run chat --set workload.arrivals.poisson.rate=6\n"
+        }
+        _ => "",
+    }
+}
+
 /// What of the schedulers is proven, below their list.
 fn proofs(entries: &[ListEntry]) -> String {
     if entries.iter().all(|entry| entry.scheduler.is_none()) {
         return String::new();
     }
-    format!("\nWhat is proven:\n{}{}\n", proof_table_text(), wrap(CELLS, WIDTH, ""))
+    format!("\nWhat is proven:\n{}{}\n", proof_table_text(), wrap(CELLS, width(), ""))
 }
 
 /// Where a scheduler's rules come from, then a line a parameter: name, default, meaning.
@@ -106,7 +119,7 @@ fn value_text(value: &Value) -> String {
 /// `words` beside `head`; what is too long goes on below itself.
 fn beside(head: &str, words: &str) -> String {
     let indent = " ".repeat(head.chars().count());
-    let room = WIDTH.saturating_sub(indent.len()).max(20);
+    let room = width().saturating_sub(indent.len()).max(20);
     let lines = wrap(words, room, "").replace('\n', &format!("\n{indent}"));
     format!("{}\n", format!("{head}{lines}").trim_end())
 }
@@ -157,7 +170,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "short        one line");
         assert!(lines[2].starts_with("             word"), "{text}");
-        assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(lines.iter().all(|line| line.chars().count() <= width()), "{text}");
         assert!(rows(&entries).starts_with("name,description\nshort,one line\n"));
     }
 
@@ -174,7 +187,7 @@ mod tests {
             text.contains("\n    derived from h100-sxm; expected error: 10 to 20 %\n"),
             "{text}"
         );
-        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= width()), "{text}");
         let csv = rows(&entries);
         assert!(csv.starts_with("name,description,evidence,from,expected_error\n"), "{csv}");
         assert!(csv.contains("h20,a GPU,derived,h100-sxm,10 to 20 %\n"), "{csv}");
@@ -200,7 +213,7 @@ mod tests {
         assert!(line("policy").contains(" fcfs  "), "{text}");
         let words: Vec<&str> = text.split_whitespace().collect();
         assert!(words.join(" ").contains("One of fcfs, priority."), "{text}");
-        assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{text}");
+        assert!(lines.iter().all(|line| line.chars().count() <= width()), "{text}");
         let rows = rows(&entries);
         assert!(rows.starts_with("name,description,system,evidence,parameters\n"), "{rows}");
         assert!(rows.contains("\"\"policy\"\":\"\"fcfs\"\""), "{rows}");

@@ -20,6 +20,7 @@ mod figures;
 mod host_range;
 mod interrupt;
 mod iterations;
+mod joined;
 mod judging;
 mod kept;
 mod library;
@@ -36,6 +37,7 @@ mod progress;
 mod report_file;
 mod run;
 mod serve;
+mod show;
 mod side_files;
 mod swarm;
 mod sweep;
@@ -67,6 +69,12 @@ pub fn program() -> ExitCode {
 
 /// Does what `args` (program name first) ask for, shows errors, and tells how it ended.
 pub fn main(args: impl IntoIterator<Item = OsString>, backend: &dyn Backend) -> Exit {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if args.len() <= 1 {
+        // Whoever closed the pipe wants none of it.
+        let _ = std::io::stdout().write_all(first_screen().as_bytes());
+        return Exit::BadInput;
+    }
     let cli = match args::parse(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -86,6 +94,22 @@ pub fn main(args: impl IntoIterator<Item = OsString>, backend: &dyn Backend) -> 
     }
 }
 
+/// What is said to who types the program's name alone: what to do next.
+fn first_screen() -> String {
+    format!(
+        "metron-sim {}: plays how GPUs serve large language models, and says why a user's text stalled.\n\
+         \n  \
+         metron-sim run chat               simulate a scenario that comes with it (`list scenarios`)\n  \
+         metron-sim show chat -o my.yaml   copy one to change; `schema keys` explains every key\n  \
+         metron-sim explain my.yaml        why tokens were late, and what would have helped\n  \
+         metron-sim capacity my.yaml       the highest load that keeps the promise to users\n  \
+         metron-sim evaluate result.json   judge a benchmark's own file: vLLM, SGLang, AIPerf, GuideLLM ...\n\
+         \n\
+         `metron-sim --help` lists all commands, `metron-sim COMMAND --help` the flags of one.\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
 fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, Error> {
     console.outputs().check(&cli)?;
     let Cli { command, scenario, run: run_flags, global } = cli;
@@ -95,7 +119,9 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
         }
         (None, Some(scenario)) => run::run(scenario, &run_flags, &global, console, backend),
         (Some(args::Command::Evaluate(args)), _) => evaluate::evaluate(&args, &global, console),
-        (Some(args::Command::Compare(args)), _) => compare::compare(&args, &global, console),
+        (Some(args::Command::Compare(args)), _) => {
+            compare::compare(&args, &global, console, backend)
+        }
         (Some(args::Command::Validate(args)), _) => validate::run(&args, &global, console, backend),
         (Some(args::Command::Calibrate(args)), _) => {
             calibrate::run(&args, &global, console, backend)
@@ -114,6 +140,7 @@ fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, 
         (Some(args::Command::Serve(args)), _) => serve::run(&args, &global, console),
         (Some(args::Command::Swarm(args)), _) => swarm::run(&args, &global, console),
         (Some(args::Command::List { what }), _) => list::run(what, &global, console, backend),
+        (Some(args::Command::Show { name }), _) => show::run(&name, &global, console),
         (Some(args::Command::Schema { what }), _) => {
             documents::schema(what, &global, console, backend)
         }

@@ -115,7 +115,9 @@ fn inputs(cli: &Cli) -> Vec<PathBuf> {
         Some(Command::Bench(args)) => scenario(&args.scenario),
         #[cfg(feature = "live")]
         Some(Command::Mock(args)) => scenario(&args.scenario),
-        Some(Command::Explain(args)) => scenario(&args.scenario),
+        Some(Command::Explain(args)) => {
+            scenario(&args.scenario).into_iter().chain(args.flags.observed.clone()).collect()
+        }
         Some(Command::Capacity(args)) => scenario(&args.scenario),
         Some(Command::Sweep(args)) => scenario(&args.scenario),
         Some(Command::Plan(args)) => {

@@ -35,9 +35,16 @@ impl SideFiles {
         let rows = |flag: &str, path: &Option<PathBuf>| -> Result<_, Error> {
             let Some(path) = path else { return Ok(None) };
             let format = RowFormat::from_path(path).ok_or_else(|| {
+                let path = path.display().to_string();
+                // Other tools have a number behind it.
+                let meant = match path.parse::<u32>() {
+                    Ok(number) if flag == "--requests" => format!(
+                        "; to simulate {number} requests write `--set workload.requests={number}`"
+                    ),
+                    _ => String::new(),
+                };
                 Error::Usage(format!(
-                    "{flag}: {} must end in .csv or .jsonl, which picks its format",
-                    path.display()
+                    "{flag}: {path} must end in .csv or .jsonl, which picks its format{meant}"
                 ))
             })?;
             Ok(Some((OutputFile::create(path)?, format)))

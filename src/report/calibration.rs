@@ -1,7 +1,7 @@
 //! What a calibration found, as text, as CSV, and as a profile's file.
 
 use crate::catalog::EngineProfile;
-use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
+use crate::report::table::{Align, Cell, lay_out, width, wrap};
 use crate::validation::{Calibration, Constant, Errors, Flat};
 
 /// For people.
@@ -30,7 +30,7 @@ pub fn to_text(found: &Calibration) -> String {
         text.push_str("Every constant is determined by the data.\n");
     }
     for flat in &found.undetermined {
-        text.push_str(&wrap(&undetermined(flat), WIDTH, "  "));
+        text.push_str(&wrap(&undetermined(flat), width(), "  "));
         text.push('\n');
     }
     for constant in found.constants.iter().filter(|constant| constant.at_bound) {
@@ -39,7 +39,7 @@ pub fn to_text(found: &Calibration) -> String {
              among those fitted, or for none of this kind.",
             constant.name
         );
-        text.push_str(&wrap(&line, WIDTH, "  "));
+        text.push_str(&wrap(&line, width(), "  "));
         text.push('\n');
     }
     text

@@ -9,7 +9,7 @@ use crate::metrics::{Bounds, Distribution, Fluidity, Latency, RequestCounts, Sum
 use crate::promise::KEPT_SHARE;
 use crate::report::best::{Better, best};
 use crate::report::known::Known;
-use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
+use crate::report::table::{Align, Cell, lay_out, width, wrap};
 use crate::result::RunResult;
 use crate::result::features::all_comparable;
 use crate::shown::{TimeUnit, count, percent, three_digits};
@@ -64,14 +64,14 @@ pub fn table(runs: &[RunResult]) -> String {
         }
     }
     let mut heads: Vec<Vec<String>> = runs.iter().map(|run| head(&run.label)).collect();
-    let width = |heads: &[Vec<String>], run: usize| {
+    let needs = |heads: &[Vec<String>], run: usize| {
         let values = columns[run].iter().map(|cell| cell.text.chars().count());
         let head = heads[run].iter().map(|line| line.chars().count() + 1);
         values.chain(head).max().unwrap_or(0)
     };
-    let all: usize = (0..runs.len()).map(|run| 2 + width(&heads, run)).sum();
+    let all: usize = (0..runs.len()).map(|run| 2 + needs(&heads, run)).sum();
     let mut blocks = Vec::new();
-    if name_width + all > WIDTH && runs.len() <= LETTERS.len() {
+    if name_width + all > width() && runs.len() <= LETTERS.len() {
         let letters = || LETTERS.chars().map(String::from);
         let key = |(letter, run): (String, &RunResult)| format!("{letter}  {}\n", run.label);
         blocks.push(letters().zip(runs).map(key).collect());
@@ -81,8 +81,8 @@ pub fn table(runs: &[RunResult]) -> String {
     while from < runs.len() {
         let mut to = from;
         let mut used = name_width;
-        while to < runs.len() && (to == from || used + 2 + width(&heads, to) <= WIDTH) {
-            used += 2 + width(&heads, to);
+        while to < runs.len() && (to == from || used + 2 + needs(&heads, to) <= width()) {
+            used += 2 + needs(&heads, to);
             to += 1;
         }
         blocks.push(block(&rows, &columns, &heads, from..to));
@@ -471,7 +471,7 @@ mod tests {
             runs.push(run);
             let text = bare(&runs);
             let widest = text.lines().map(|line| line.chars().count()).max().expect("lines");
-            assert!(widest <= WIDTH, "{widest} columns:\n{text}");
+            assert!(widest <= width(), "{widest} columns:\n{text}");
         }
     }
 

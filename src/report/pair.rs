@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::promise::judged_by::{self, Agreement};
 use crate::report::csv_text::CsvText;
-use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
+use crate::report::table::{Align, Cell, lay_out, width, wrap};
+use crate::report::verdict::evidence;
 use crate::result::assertion;
 use crate::result::measured::AS_STATED;
 use crate::result::{RunResult, SCHEMA_VERSION, Tool};
@@ -34,6 +35,8 @@ pub struct Pair {
     pub a: Named,
     /// The second run.
     pub b: Named,
+    /// What it comes to, in a sentence or two.
+    pub verdict: String,
     /// Why some figures cannot be compared as they stand.
     pub flags: Vec<String>,
     /// Every figure that either has.
@@ -85,6 +88,112 @@ const PARTS: &[&str] = &[
     "goodput",
 ];
 
+/// The figures that stand in the text of a comparison.
+const MATTER: [&str; 10] = [
+    "requests.completed",
+    "fluidity.fluid_request_share",
+    "fluidity.service_miss_rate",
+    "ttft_s.p50",
+    "ttft_s.p99",
+    "tbt_s.p99",
+    "tbt_s.max",
+    "tpot_s.p50",
+    "e2e_s.p99",
+    "throughput.output_tokens_per_s",
+];
+
+/// The same of each class, and of each pool.
+const MATTER_OF_CLASSES: [&str; 3] = ["fluidity.fluid_request_share", "ttft_s.p99", "tbt_s.p99"];
+const MATTER_OF_POOLS: [&str; 2] = ["requests", "gpu_utilization"];
+
+/// Parts of a class's, and of a pool's, figures to compare.
+const CLASS_PARTS: &[&str] =
+    &["requests", "ttft_s", "tbt_s", "tpot_s", "e2e_s", "fluidity", "ttft_in_time_share"];
+const POOL_PARTS: &[&str] =
+    &["requests", "completed", "rejected", "output_tokens", "gpu_utilization", "kv"];
+
+/// Whether a figure stands in the text of a comparison.
+fn matters(metric: &str) -> bool {
+    match whose(metric) {
+        ("", own) => MATTER.contains(&own),
+        ("classes", own) => MATTER_OF_CLASSES.contains(&own),
+        (_, own) => MATTER_OF_POOLS.contains(&own),
+    }
+}
+
+/// Of whom a figure is, `classes`, `pools` or nobody's alone, and its path there.
+fn whose(metric: &str) -> (&str, &str) {
+    let mut steps = metric.splitn(3, '.');
+    match (steps.next(), steps.next(), steps.next()) {
+        (Some(of @ ("classes" | "pools")), Some(_), Some(own)) => (of, own),
+        _ => ("", metric),
+    }
+}
+
+/// Ratios this close to 1 are no difference.
+const SAME_RATIO: f64 = 0.02;
+
+/// What a comparison comes to: whose text is smoother, as far as the two can be compared, and what else
+/// differs most.
+fn verdict((a, b): (&Side, &Side), doubts: &Doubts, metrics: &[Compared]) -> String {
+    if let Some(what) = &doubts.contradictions {
+        return format!("No verdict: {what}.");
+    }
+    let comparable = |metric: &str| {
+        metrics
+            .iter()
+            .find(|row| row.metric == metric && row.comparable)
+            .and_then(|row| Some((row.metric.clone(), row.a?, row.b?)))
+    };
+    let shares = comparable("fluidity.fluid_request_share");
+    let smooth = match (evidence(&a.run), evidence(&b.run), shares) {
+        (Some((least_a, most_a)), Some((least_b, most_b)), Some((_, in_a, in_b))) => {
+            let both = |one: f64, other: f64| {
+                format!("{} of requests are fluid, against {}", percent(one), percent(other))
+            };
+            if least_a > most_b {
+                format!("A gives smoother text: {}.", both(in_a, in_b))
+            } else if least_b > most_a {
+                format!("B gives smoother text: {}.", both(in_b, in_a))
+            } else if in_a == in_b {
+                format!("Text is as smooth in both: {} of requests are fluid.", percent(in_a))
+            } else {
+                format!(
+                    "Which gives smoother text, so many requests cannot tell: {} are fluid in A, {} in B.",
+                    percent(in_a),
+                    percent(in_b)
+                )
+            }
+        }
+        _ => {
+            let why = doubts.about("fluidity.fluid_request_share");
+            let why = why
+                .unwrap_or_else(|| "the share of fluid requests is not known in both".to_owned());
+            format!("Smooth text cannot be compared: {why}.")
+        }
+    };
+    let named = [
+        ("ttft_s.p99", "P99 TTFT"),
+        ("tbt_s.p99", "P99 TBT"),
+        ("tpot_s.p50", "median TPOT"),
+        ("throughput.output_tokens_per_s", "output tokens/s"),
+    ];
+    let differing: Vec<String> = named
+        .iter()
+        .filter_map(|(metric, name)| {
+            let (metric, in_a, in_b) = comparable(metric)?;
+            let apart = (in_b / in_a - 1.0).abs() > SAME_RATIO;
+            apart.then(|| {
+                format!("{name} {} in A, {} in B", shown(&metric, in_a), shown(&metric, in_b))
+            })
+        })
+        .collect();
+    match differing.is_empty() {
+        true => smooth,
+        false => format!("{smooth} {}.", differing.join("; ")),
+    }
+}
+
 impl Pair {
     /// Compares two runs.
     pub fn new(a: &Side, b: &Side) -> Pair {
@@ -121,11 +230,13 @@ impl Pair {
             })
             .collect();
         let flags = doubts.flags(&metrics);
+        let verdict = verdict((a, b), &doubts, &metrics);
         Pair {
             schema_version: SCHEMA_VERSION,
             tool: Tool::this(),
             a: Named::of(a),
             b: Named::of(b),
+            verdict,
             flags,
             metrics,
         }
@@ -153,18 +264,22 @@ impl Pair {
         csv.into_string()
     }
 
-    /// For people, in 100 columns.
-    pub fn to_text(&self, color: bool) -> String {
+    /// For people: what it comes to, then the figures that matter, or `all` of them.
+    pub fn to_text(&self, color: bool, all: bool) -> String {
         let mut text = String::new();
         for (name, side) in [("A", &self.a), ("B", &self.b)] {
             let kind = if side.measured { "measured" } else { "simulated" };
             let line = format!("{name}: {} ({kind}, {})", side.label, side.file);
-            text.push_str(&wrap(&line, WIDTH, "  "));
+            text.push_str(&wrap(&line, width(), "  "));
             text.push('\n');
         }
         text.push('\n');
+        text.push_str(&wrap(&self.verdict, width(), ""));
+        text.push_str("\n\n");
+        let shown_rows: Vec<&Compared> =
+            self.metrics.iter().filter(|row| all || matters(&row.metric)).collect();
         let mut rows = vec![["metric", "A", "B", "B / A", ""].map(Cell::from).to_vec()];
-        for row in &self.metrics {
+        for row in &shown_rows {
             let show = |value: Option<f64>| {
                 Cell::from(value.map_or("-".to_owned(), |value| shown(&row.metric, value)))
             };
@@ -179,10 +294,14 @@ impl Pair {
         }
         let align = [Align::Left, Align::Right, Align::Right, Align::Right, Align::Left];
         text.push_str(&lay_out(&rows, &align));
+        let more = self.metrics.len() - shown_rows.len();
+        if more > 0 {
+            text.push_str(&format!("\n{more} more figures: -v\n"));
+        }
         if !self.flags.is_empty() {
             text.push_str("\n! not comparable as they stand:\n");
             for flag in &self.flags {
-                text.push_str(&wrap(&format!("- {flag}"), WIDTH, "  "));
+                text.push_str(&wrap(&format!("- {flag}"), width(), "  "));
                 text.push('\n');
             }
         }
@@ -202,6 +321,11 @@ impl Named {
 
 /// A figure of a run in words, by its path.
 pub(crate) fn shown(metric: &str, value: f64) -> String {
+    let (of, metric) = whose(metric);
+    if of == "pools" {
+        let share = metric.ends_with("utilization");
+        return if share { percent(value) } else { crate::shown::grouped(value) };
+    }
     let counted = metric.starts_with("requests.")
         || metric.starts_with("tokens.")
         || metric.ends_with(".count");
@@ -228,6 +352,15 @@ fn figures(run: &Value) -> Vec<(String, Option<f64>)> {
     for part in PARTS {
         if let Some(value) = run.get(part) {
             collect(part, value, &mut all);
+        }
+    }
+    for (of, parts) in [("classes", CLASS_PARTS), ("pools", POOL_PARTS)] {
+        for (name, one) in run.get(of).and_then(Value::as_object).into_iter().flatten() {
+            for part in parts {
+                if let Some(value) = one.get(part) {
+                    collect(&format!("{of}.{name}.{part}"), value, &mut all);
+                }
+            }
         }
     }
     // Latencies of requests that observation saw the end of are not those of all.
@@ -287,6 +420,7 @@ impl Doubts {
 
     /// Why a figure cannot be compared.
     fn about(&self, metric: &str) -> Option<String> {
+        let (_, metric) = whose(metric);
         let judged = metric.starts_with("goodput")
             || (metric.starts_with("fluidity") && !metric.contains("tokens_per_s"));
         let of_gaps = metric.starts_with("tbt_s") || metric.starts_with("fluidity");

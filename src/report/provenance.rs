@@ -60,6 +60,14 @@ pub fn provenance(run: &RunResult) -> Vec<String> {
         );
         list("waited in the client", &[text]);
     }
+    if let Some((p50, p99)) = measured.first_answer_s.and_then(|d| Some((d.p50?, d.p99?))) {
+        let text = format!(
+            "P50 {}, P99 {} after sending; TTFT is that of the first token thought",
+            duration(p50),
+            duration(p99)
+        );
+        list("first token of the answer", &[text]);
+    }
     list("ended otherwise", &ends(run));
     list("contradicts itself", &measured.contradictions);
     list("notes", &measured.notes);

@@ -1,12 +1,27 @@
 //! Tables of plain text, measured in characters, with colour outside of the measuring.
 //!
 //! An own layout of a few lines, since cells carry styles that a general table would count as
-//! width, and since wide comparisons must break into blocks at a fixed 100 columns.
+//! width, and since wide comparisons must break into blocks at the width that there is.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use owo_colors::Style;
 
-/// Columns that a report may take, whatever the terminal.
+/// Columns that a report takes where it goes to no terminal.
 pub const WIDTH: usize = 100;
+
+/// Columns of the terminal that the result goes to.
+static COLUMNS: AtomicUsize = AtomicUsize::new(WIDTH);
+
+/// Columns that a report may take: the terminal's, from 80 to 120.
+pub fn width() -> usize {
+    COLUMNS.load(Ordering::Relaxed)
+}
+
+/// Says how wide the terminal is that the result goes to.
+pub fn fit_to(columns: usize) {
+    COLUMNS.store(columns.clamp(80, 120), Ordering::Relaxed);
+}
 
 /// Between two columns.
 const GAP: &str = "  ";
@@ -44,7 +59,7 @@ pub enum Align {
 /// Lays rows out in columns as wide as their widest cell; no trailing blanks.
 pub fn lay_out(rows: &[Vec<Cell>], align: &[Align]) -> String {
     let widths: Vec<usize> = (0..align.len())
-        .map(|column| rows.iter().filter_map(|r| r.get(column)).map(width).max().unwrap_or(0))
+        .map(|column| rows.iter().filter_map(|r| r.get(column)).map(cell_width).max().unwrap_or(0))
         .collect();
     let mut text = String::new();
     for row in rows {
@@ -54,7 +69,7 @@ pub fn lay_out(rows: &[Vec<Cell>], align: &[Align]) -> String {
             if column > 0 {
                 blanks += GAP.len();
             }
-            let padding = widths[column] - width(cell);
+            let padding = widths[column] - cell_width(cell);
             let (before, after) = match align[column] {
                 Align::Left => (0, padding),
                 Align::Right => (padding, 0),
@@ -66,7 +81,7 @@ pub fn lay_out(rows: &[Vec<Cell>], align: &[Align]) -> String {
                 line.push_str(&cell.style.style(text).to_string());
                 blanks = 0;
             }
-            blanks += width(cell) - text.chars().count() + after;
+            blanks += cell_width(cell) - text.chars().count() + after;
         }
         text.push_str(&line);
         text.push('\n');
@@ -74,7 +89,7 @@ pub fn lay_out(rows: &[Vec<Cell>], align: &[Align]) -> String {
     text
 }
 
-fn width(cell: &Cell) -> usize {
+fn cell_width(cell: &Cell) -> usize {
     cell.text.chars().count()
 }
 

@@ -6,7 +6,7 @@ use crate::inert::sentence;
 use crate::report::comparison;
 use crate::report::header::header;
 use crate::report::provenance::provenance;
-use crate::report::table::{WIDTH, wrap};
+use crate::report::table::{width, wrap};
 use crate::report::verdict::verdict;
 use crate::result::ResultFile;
 
@@ -14,7 +14,7 @@ use crate::result::ResultFile;
 pub fn to_text(result: &ResultFile, color: bool) -> String {
     let mut text = String::new();
     for (index, line) in header(result).iter().enumerate() {
-        let line = wrap(line, WIDTH, "  ");
+        let line = wrap(line, width(), "  ");
         if index == 0 {
             text.push_str(&line.bold().to_string());
         } else {
@@ -32,24 +32,24 @@ pub fn to_text(result: &ResultFile, color: bool) -> String {
     if !sentences.is_empty() {
         text.push('\n');
         for sentence in sentences {
-            text.push_str(&wrap(&sentence, WIDTH, ""));
+            text.push_str(&wrap(&sentence, width(), ""));
             text.push('\n');
         }
     }
     for run in &result.runs {
         for line in provenance(run) {
-            text.push_str(&wrap(&line, WIDTH, "  "));
+            text.push_str(&wrap(&line, width(), "  "));
             text.push('\n');
         }
     }
     for warning in &result.warnings {
         text.push('\n');
-        text.push_str(&wrap(&format!("warning: {warning}"), WIDTH, "  "));
+        text.push_str(&wrap(&format!("warning: {warning}"), width(), "  "));
         text.push('\n');
     }
     for note in notes(result) {
         text.push('\n');
-        text.push_str(&wrap(&note, WIDTH, "  "));
+        text.push_str(&wrap(&note, width(), "  "));
         text.push('\n');
     }
     if color { text } else { anstream::adapter::strip_str(&text).to_string() }

@@ -10,6 +10,8 @@ mod smoothness;
 
 use std::collections::BTreeMap;
 
+pub(crate) use share::evidence;
+
 use crate::metrics::Bounds;
 use crate::promise::{KEPT_SHARE, Term};
 use crate::result::RunResult;

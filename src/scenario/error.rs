@@ -6,6 +6,7 @@ use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
 };
 use serde::Serialize;
+use textwrap::{WordSeparator, WordSplitter};
 
 use crate::order;
 use crate::yaml::{Problem, Sources, Span, floor_char_boundary};
@@ -99,7 +100,12 @@ impl ScenarioError {
     pub fn render(&self, color: bool) -> String {
         let theme =
             if color { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
-        let handler = GraphicalReportHandler::new_themed(theme).with_width(100).with_links(false);
+        // A name with a dash in it is one word.
+        let handler = GraphicalReportHandler::new_themed(theme)
+            .with_width(100)
+            .with_word_separator(WordSeparator::AsciiSpace)
+            .with_word_splitter(WordSplitter::NoHyphenation)
+            .with_links(false);
         let mut out = String::new();
         let mut shown = 0;
         for problem in self.problems.iter().take(SHOWN_MAX) {

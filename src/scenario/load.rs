@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
+use super::bundled::{Bundled, bundled};
 use super::error::ScenarioError;
 use super::files::Files;
 use super::overrides;
@@ -22,7 +23,8 @@ pub struct Document {
 }
 
 impl Document {
-    /// Reads a file, or stdin for `-`.
+    /// Reads a file, stdin for `-`, or a scenario that comes with the program, by its name. A file of
+    /// that name comes first. What a bundled scenario names is looked for in the current folder.
     ///
     /// # Errors
     /// When it cannot be read or is not YAML.
@@ -33,6 +35,11 @@ impl Document {
             return Document::from_bytes("<stdin>", bytes, Files::any(""));
         }
         let path = Path::new(input);
+        if !path.exists()
+            && let Some(bundled) = named(input)
+        {
+            return Document::from_text(&bundled.name, bundled.text, Files::any(""));
+        }
         let help = match std::fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => {
                 return Err(unreadable(input, "is a folder, not a scenario", &beside(path)));
@@ -182,8 +189,38 @@ fn unreadable(name: &str, what: &str, help: &str) -> ScenarioError {
     ScenarioError::new(vec![problem], Sources::default())
 }
 
-/// The scenarios that stand where one was looked for.
+/// The scenario of this name that comes with the program.
+fn named(name: &str) -> Option<Bundled> {
+    bundled().into_iter().find(|one| one.name == name)
+}
+
+/// What was probably meant by a scenario's file that is not there: one that comes with the program, or
+/// one of those that stand where it was looked for.
 fn beside(path: &Path) -> String {
+    let all = bundled();
+    let names = || all.iter().map(|one| one.name.as_str());
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    let there = in_folder(path);
+    if names().any(|name| name == stem) {
+        let by_name = format!(
+            "`{stem}` comes with the program: give its name alone, as in `metron-sim run {stem}`"
+        );
+        return if there.is_empty() { by_name } else { format!("{by_name}; {there}") };
+    }
+    let no_file_meant = !there.starts_with("did you mean");
+    if path.components().count() == 1 && path.extension().is_none() && no_file_meant {
+        let meant = crate::suggest::nearest(stem, names())
+            .map(|name| format!("did you mean `{name}`, which comes with the program? "));
+        let names: Vec<&str> = names().collect();
+        let names = names.join(", ");
+        let meant = meant.unwrap_or_default();
+        let help = format!("{meant}by name there are {names}");
+        return if there.is_empty() { help } else { format!("{help}; {there}") };
+    }
+    there
+}
+
+fn in_folder(path: &Path) -> String {
     let folder = if path.is_dir() { Some(path) } else { path.parent() };
     let folder = folder.filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let Ok(entries) = std::fs::read_dir(folder) else {

@@ -5,10 +5,37 @@ use std::sync::OnceLock;
 use serde_json::Value as Json;
 
 use super::schema::json_schema;
-use crate::yaml::{Path, Step};
+use super::synonyms;
+use crate::suggest::{in_another_word, is_spelt_otherwise};
+use crate::yaml::{Entry, Node, Path, Step, Value};
 
 /// Deepest key looked for.
 const DEPTH_MAX: usize = 6;
+
+/// What to write in place of an entry that is not known where it stands, beside `names`: another tool's
+/// name for a key, or a key of another place. `None` where one of the names was meant.
+pub(super) fn advice(root: &Node, entry: &Entry, at: &Path, names: &[&str]) -> Option<String> {
+    if is_spelt_otherwise(&entry.key, names) {
+        return None;
+    }
+    let value = match &entry.value.value {
+        Value::Null => None,
+        Value::List(_) | Value::Map(_) => Some(entry.value.json().to_string()),
+        _ => entry.value.scalar_text(),
+    };
+    let value = value.filter(|value| value.len() <= 200);
+    if let Some(fix) = synonyms::fix(root, &entry.key, value.as_deref(), at) {
+        let write = format!("write `{}`, or `{}`", fix.yaml(), fix.set());
+        // The name is right, the place is not.
+        let misplaced = fix.path.rsplit('.').next() == Some(entry.key.as_str());
+        let place = misplaced.then(|| format!("it belongs at `{}`: ", fix.path));
+        return Some(format!("{}{write}", place.unwrap_or_default()));
+    }
+    if in_another_word(&entry.key, names).is_some() {
+        return None;
+    }
+    belongs(&entry.key, at).map(|place| format!("it belongs at `{place}`"))
+}
 
 /// The place of a key of this name nearest to where it was written, such as `engine.kv_blocks`.
 pub(super) fn belongs(key: &str, written: &Path) -> Option<String> {

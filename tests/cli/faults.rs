@@ -80,13 +80,13 @@ fn prepared() -> tempfile::TempDir {
 fn a_full_disk_is_told_at_every_output() {
     let folder = prepared();
     let at = folder.path();
-    for name in ["full.csv", "full.jsonl", "full.json", "full.html"] {
+    for name in ["full", "full.csv", "full.jsonl", "full.json", "full.html"] {
         std::os::unix::fs::symlink("/dev/full", at.join(name)).expect("linked");
     }
     let before = names(at);
     let mut lines: Vec<String> = Vec::new();
     for (command, formats) in COMMANDS {
-        lines.extend(formats.iter().map(|f| format!("{command} --format {f} -o full.json")));
+        lines.extend(formats.iter().map(|f| format!("{command} --format {f} -o full")));
     }
     for flag in [
         "--requests full.csv",
@@ -337,7 +337,7 @@ fn no_command_writes_over_what_it_reads() {
         "run traced.yaml --requests t.csv",
         "run traced.yaml --tokens sub/../t.csv",
         "explain s.yaml --report s.yaml",
-        "explain traced.yaml -o t.csv",
+        "explain traced.yaml --report t.csv",
         "evaluate m.json -o m.json",
         "evaluate m.json --ttft-curve s.yaml --report s.yaml",
         "compare m.json shard.json -o shard.json",

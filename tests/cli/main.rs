@@ -16,6 +16,8 @@ mod fleet;
 #[path = "../common/folder.rs"]
 mod folder;
 mod hostile;
+mod joined;
+mod mistakes;
 mod observation;
 mod plan;
 mod planning;

@@ -9,6 +9,7 @@ mod evaluate_reference;
 mod evidence;
 mod fit_profiles;
 mod iteration_logs;
+mod more_formats;
 mod mutated;
 mod points;
 mod public_points;

@@ -7,6 +7,7 @@ mod defaults;
 mod fuzz;
 mod load;
 mod proofs;
+mod reference;
 #[path = "../common/shared.rs"]
 mod shared;
 mod speculative;

@@ -187,6 +187,11 @@ macro_rules! from_yaml {
 from_yaml!(Gpu, relative::read);
 from_yaml!(EngineProfile, yaml::read);
 
+/// The text of the catalog's file of this name, as it is.
+pub fn text(kind: Kind, name: &str) -> Option<&'static str> {
+    built_in_text(kind, name)
+}
+
 fn look_up<T: DeserializeOwned>(kind: Kind, name: &str) -> Result<T, UnknownName> {
     Ok(read_built_in(text_of(kind, name)?))
 }
@@ -198,7 +203,8 @@ fn text_of(kind: Kind, name: &str) -> Result<&'static str, UnknownName> {
 
 fn unknown(kind: Kind, name: &str) -> UnknownName {
     let valid = names(kind);
-    let nearest = nearest(name, &valid).map(str::to_owned);
+    let nearest =
+        crate::suggest::nearest(name, valid.iter().map(String::as_str)).map(str::to_owned);
     UnknownName { kind, given: name.to_owned(), nearest, valid }
 }
 
@@ -215,17 +221,6 @@ fn built_in_text(kind: Kind, name: &str) -> Option<&'static str> {
     let known = names(kind).into_iter().find(|n| n == name)?;
     let file = DATA.get_file(format!("{}/{known}.yaml", kind.folder()))?;
     Some(file.contents_utf8().expect("catalog files are UTF-8"))
-}
-
-/// The name in `valid` nearest to `given`, if near enough to have been meant.
-fn nearest<'a>(given: &str, valid: &'a [String]) -> Option<&'a str> {
-    let given = given.to_lowercase();
-    valid
-        .iter()
-        .map(|name| (strsim::jaro_winkler(&given, name), name.as_str()))
-        .filter(|&(likeness, _)| likeness >= 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

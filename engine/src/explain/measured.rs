@@ -5,7 +5,9 @@
 //! A gap between two tokens is a stall when it is longer than five times the median gap and than
 //! the deadline. Stalls that share an instant are one group: where half or more of the requests
 //! that were being answered then stall together, the server stood still; one request alone lost
-//! its own place (a preemption) or its own connection.
+//! its own place, or its own connection. These two are told apart by what came after: text that was held
+//! back on its way (a network, a proxy, a client) comes all at once when the gap ends; a request that lost
+//! its place goes on at its pace, and catches nothing up.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,14 @@ pub(super) const LONG_PROMPT_MIN: u32 = 512;
 
 /// From so many stalled requests on, one token number of most stalls is told.
 const PATTERN_MIN: u64 = 4;
+
+/// Tokens come at once when the gaps between them are below this part of the median gap, and below so many
+/// nanoseconds.
+const AT_ONCE_PART: u64 = 8;
+const AT_ONCE_MAX: u64 = 2_000_000;
+
+/// Fewer tokens at once may be chance.
+const AT_ONCE_MIN: u32 = 2;
 
 /// Groups that are listed, and stalls and suspects of each.
 const LISTED: usize = 10;
@@ -71,6 +81,9 @@ pub struct StallGroup {
     pub answering: u32,
     /// The longest gap.
     pub longest_s: f64,
+    /// Requests whose missing tokens came all at once when the gap ended.
+    #[serde(default)]
+    pub caught_up: u32,
     /// What it looks like.
     pub looks_like: LooksLike,
     /// The longest stalls of the group.
@@ -90,7 +103,11 @@ pub enum LooksLike {
     Server,
     /// Several, and fewer than half: a part of the server, such as a replica, or chance.
     Several,
-    /// One among others that went on: its own preemption, or the network.
+    /// The tokens that were missing came all at once when the gap ended: they had been made meanwhile,
+    /// and were held back by the network, a proxy or the client.
+    HeldBack,
+    /// One among others that went on, without catching up afterwards: its own preemption, or the prefill
+    /// of a long prompt beside it.
     OneRequest,
     /// One that was alone: token times cannot tell.
     Alone,
@@ -102,7 +119,13 @@ impl LooksLike {
         match self {
             LooksLike::Server => "the server seems to have stalled",
             LooksLike::Several => "a part of the server, or chance",
-            LooksLike::OneRequest => "probably its own preemption, or the network",
+            LooksLike::HeldBack => {
+                "probably held back by the network, a proxy or the client: the missing tokens came all at \
+                 once afterwards"
+            }
+            LooksLike::OneRequest => {
+                "probably its own preemption, or a long prefill beside it: nothing was caught up afterwards"
+            }
             LooksLike::Alone => "no other request to compare with",
         }
     }
@@ -119,6 +142,9 @@ pub struct MeasuredGap {
     pub from_s: f64,
     /// The late token.
     pub to_s: f64,
+    /// Tokens that came together with the late one, as if they had waited for it.
+    #[serde(default)]
+    pub at_once: u32,
 }
 
 /// A long prompt that arrived, or was waiting, while others stalled.
@@ -138,9 +164,17 @@ struct Stall {
     token: u32,
     from: Time,
     to: Time,
+    /// Tokens that came at once with the late one.
+    at_once: u32,
 }
 
 impl Stall {
+    /// Whether so many tokens came at once as half the gap would have brought at the usual pace.
+    fn caught_up(&self, median: u64) -> bool {
+        let missed = self.length().as_nanos().checked_div(median).unwrap_or(u64::MAX);
+        self.at_once >= AT_ONCE_MIN && u64::from(self.at_once).saturating_mul(2) >= missed
+    }
+
     fn length(&self) -> Span {
         self.to.since(self.from)
     }
@@ -159,12 +193,22 @@ pub fn measured_stalls(trace: &dyn Parts, deadline: Span, one_clock: bool) -> Me
     let threshold = deadline.as_nanos().max(median.unwrap_or(0).saturating_mul(MEDIANS));
     let mut stalls: Vec<Stall> = Vec::new();
     let mut hit = 0;
+    // Where several tokens at once are the rule, that some come so tells nothing.
+    let at_once = median.map_or(0, |median| (median / AT_ONCE_PART).min(AT_ONCE_MAX));
     trace.each_part(&mut |part| {
         for (request, row) in part.rows().filter(|(_, row)| has_token(row)) {
             let before = stalls.len();
+            let mut after_stall = false;
             each_gap(part.trace, row, |token, from, to| {
-                if to.since(from).as_nanos() > threshold {
-                    stalls.push(Stall { request, token, from, to });
+                let gap = to.since(from).as_nanos();
+                if gap > threshold {
+                    stalls.push(Stall { request, token, from, to, at_once: 0 });
+                    after_stall = at_once > 0;
+                } else if after_stall {
+                    after_stall = gap <= at_once;
+                    if let Some(last) = stalls.last_mut().filter(|_| after_stall) {
+                        last.at_once += 1;
+                    }
                 }
             });
             hit += u64::from(stalls.len() > before);
@@ -172,7 +216,7 @@ pub fn measured_stalls(trace: &dyn Parts, deadline: Span, one_clock: bool) -> Me
     });
     let beyond = beyond(&stalls, threshold);
     let (groups, more_groups) = match one_clock {
-        true => Groups::new(trace, threshold).of(&mut stalls),
+        true => Groups::new(trace, threshold, median.unwrap_or(0)).of(&mut stalls),
         false => (Vec::new(), 0),
     };
     let note = match one_clock {
@@ -226,6 +270,8 @@ fn median(values: &mut [u64]) -> Option<u64> {
 struct Groups<'g> {
     requests: &'g [RequestRow],
     threshold: u64,
+    /// The median gap, nanoseconds.
+    median: u64,
     /// First tokens and last tokens, each in order: who is being answered at an instant.
     firsts: Vec<Time>,
     lasts: Vec<Time>,
@@ -233,7 +279,7 @@ struct Groups<'g> {
 }
 
 impl<'g> Groups<'g> {
-    fn new(trace: &'g dyn Parts, threshold: u64) -> Groups<'g> {
+    fn new(trace: &'g dyn Parts, threshold: u64, median_gap: u64) -> Groups<'g> {
         let requests = trace.requests();
         let mut lasts = last_tokens(trace);
         lasts.retain(|&last| last != Time::NEVER);
@@ -247,6 +293,7 @@ impl<'g> Groups<'g> {
         Groups {
             requests,
             threshold,
+            median: median_gap,
             firsts,
             lasts,
             long: long.saturating_mul(LONG_PROMPT).max(LONG_PROMPT_MIN),
@@ -286,7 +333,10 @@ impl<'g> Groups<'g> {
         let over = self.lasts.partition_point(|&last| last <= instant);
         let answering = (begun - over) as u32;
         let requests = stalls.len() as u32;
+        let caught_up = stalls.iter().filter(|stall| stall.caught_up(self.median)).count() as u32;
         let looks_like = match requests {
+            // Text that was made all the while tells of no server that stood still.
+            hit if caught_up * 2 > hit => LooksLike::HeldBack,
             1 if answering < 2 => LooksLike::Alone,
             1 => LooksLike::OneRequest,
             hit if hit * 2 >= answering => LooksLike::Server,
@@ -299,6 +349,7 @@ impl<'g> Groups<'g> {
             token: stall.token,
             from_s: seconds(stall.from),
             to_s: seconds(stall.to),
+            at_once: stall.at_once,
         };
         let mut suspects: Vec<Suspect> = self
             .requests
@@ -320,6 +371,7 @@ impl<'g> Groups<'g> {
             requests,
             answering,
             longest_s: worst[0].length().as_secs_f64(),
+            caught_up,
             looks_like,
             worst: worst.iter().take(NAMED).map(gap).collect(),
             suspects,
@@ -401,6 +453,30 @@ mod tests {
         assert_eq!((one.worst[0].request, one.worst[0].token), (RequestId(1), 6));
         // Without a common clock nothing is compared.
         assert!(measured_stalls(&trace, Span::from_millis(25), false).groups.is_empty());
+    }
+
+    #[test]
+    fn text_that_was_held_back_comes_at_once_and_a_lost_place_catches_nothing_up() {
+        let pace = |from: u64, tokens: u64| (0..tokens).map(move |i| from + 10 * i);
+        let steady: Vec<u64> = pace(10, 30).collect();
+        // Nine tokens of a gap of 100 ms come together with the late one.
+        let held: Vec<u64> = pace(10, 5).chain([150; 10]).chain(pace(160, 10)).collect();
+        let lost: Vec<u64> = pace(10, 5).chain(pace(150, 15)).collect();
+        let look = |one: &[u64]| {
+            let trace = trace(&[(0, 100, &steady), (0, 100, &steady), (0, 100, one)]);
+            let found = measured_stalls(&trace, Span::from_millis(25), true);
+            let [group] = &found.groups[..] else { panic!("one group") };
+            (group.looks_like, group.caught_up, group.worst[0].at_once)
+        };
+        assert_eq!(look(&held), (LooksLike::HeldBack, 1, 9));
+        assert_eq!(look(&lost), (LooksLike::OneRequest, 0, 0));
+        // Two at once after a gap of ten say little.
+        let chance: Vec<u64> = pace(10, 5).chain([150; 2]).chain(pace(160, 10)).collect();
+        assert_eq!(look(&chance).0, LooksLike::OneRequest);
+        // A proxy that held every answer back is not the server.
+        let trace = trace(&[(0, 100, &held), (0, 100, &held)]);
+        let found = measured_stalls(&trace, Span::from_millis(25), true);
+        assert_eq!(found.groups[0].looks_like, LooksLike::HeldBack);
     }
 
     #[test]

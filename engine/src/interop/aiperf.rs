@@ -128,6 +128,8 @@ impl Counts {
 #[derive(Default)]
 struct Metrics {
     ttft: Option<u64>,
+    /// Time to the first token of the answer, what was thought before it left out.
+    answer: Option<u64>,
     latency: Option<u64>,
     gaps: Vec<u64>,
     /// The mean gap, as the client worked it out.
@@ -193,6 +195,7 @@ pub(super) fn read<R: Read>(
         if let Some(ttft) = metrics.ttft.filter(|_| timed) {
             let mut at = sum(sent, ttft).map_err(|fault| fault.or_at(begin))?;
             row.first = Some(at);
+            row.answer = metrics.answer.and_then(|answer| sum(sent, answer).ok());
             let decode = metrics.latency.map(|latency| latency.saturating_sub(ttft));
             builder.mean_gap(metrics.gap, decode, row.output_tokens);
             builder.rate(metrics.rate, row.output_tokens, decode);
@@ -271,6 +274,7 @@ fn by_code(code: f64) -> Option<Failure> {
 fn read_metrics<R: Read>(json: &mut Json<R>) -> Result<Metrics, Fault> {
     const KEYS: &[&str] = &[
         "time_to_first_token",
+        "time_to_first_output_token",
         "request_latency",
         "inter_chunk_latency",
         "inter_token_latency",
@@ -285,6 +289,7 @@ fn read_metrics<R: Read>(json: &mut Json<R>) -> Result<Metrics, Fault> {
     json.object(KEYS, |json, key| {
         match key {
             "time_to_first_token" => metrics.ttft = times(json)?.first().copied(),
+            "time_to_first_output_token" => metrics.answer = times(json)?.first().copied(),
             "request_latency" => metrics.latency = times(json)?.first().copied(),
             "inter_chunk_latency" => metrics.gaps = times(json)?,
             "inter_token_latency" => metrics.gap = times(json)?.first().copied(),

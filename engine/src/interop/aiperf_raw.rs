@@ -1,8 +1,7 @@
 //! AIPerf's `profile_export_raw.jsonl` (`--export-level raw`, 0.13.0): an object a request, with
 //! each server-sent packet and when it came.
 //!
-//! Packets hold the answer's text. Of each it is only told whether it holds any, and how many
-//! tokens the server counted; a packet without text (a role, the usage, `[DONE]`) is no token.
+//! What packets tell is in `packets.rs`.
 
 use std::io::Read;
 
@@ -13,14 +12,7 @@ use super::ended::{Ended, Failure};
 use super::fault::Fault;
 use super::json::Json;
 use super::measured::{Granularity, Measured};
-
-/// What one packet says.
-#[derive(Default)]
-struct Packet {
-    text: bool,
-    prompt_tokens: Option<u32>,
-    output_tokens: Option<u32>,
-}
+use super::packets::Packet;
 
 /// Reads the requests of a file, which are one run.
 pub(super) fn read<R: Read>(
@@ -35,6 +27,7 @@ pub(super) fn read<R: Read>(
         let begin = json.position();
         let (mut metadata, mut start, mut end, mut failed) = (None, None, None, None);
         let mut times: Vec<u64> = Vec::new();
+        let mut answer = None;
         let mut usage = Packet::default();
         json.object(KEYS, |json, key| {
             match key {
@@ -47,7 +40,9 @@ pub(super) fn read<R: Read>(
                     failed = by_status.map(|ended| Failure { ended, by_code: true }).or(failed);
                 }
                 "responses" if json.null()? => {}
-                "responses" => json.list(|json| response(json, &mut times, &mut usage))?,
+                "responses" => {
+                    json.list(|json| response(json, &mut times, &mut answer, &mut usage))?;
+                }
                 _ => failed = failed.or(error(json)?),
             }
             Ok(())
@@ -90,6 +85,9 @@ pub(super) fn read<R: Read>(
             id: metadata.id,
             sent,
             first,
+            answer: answer
+                .filter(|_| first.is_some())
+                .and_then(|at: u64| sum(sent, at.saturating_sub(start)).ok()),
             prompt_tokens: usage.prompt_tokens.unwrap_or(0),
             output_tokens: usage.output_tokens,
             ended,
@@ -109,10 +107,11 @@ pub(super) fn read<R: Read>(
 fn response<R: Read>(
     json: &mut Json<R>,
     times: &mut Vec<u64>,
+    answer: &mut Option<u64>,
     usage: &mut Packet,
 ) -> Result<(), Fault> {
     let mut at = None;
-    let mut text = false;
+    let (mut text, mut answered) = (false, false);
     let begin = json.position();
     json.object(&["perf_ns", "packets", "text"], |json, key| match key {
         "perf_ns" => {
@@ -120,14 +119,16 @@ fn response<R: Read>(
             Ok(())
         }
         "text" => {
-            text |= json.string_or_skip()?.is_some_and(|text| !text.is_empty());
+            let some = json.string_or_skip()?.is_some_and(|text| !text.is_empty());
+            (text, answered) = (text | some, answered | some);
             Ok(())
         }
         _ => json.list(|json| {
             json.object(&["value"], |json, _| {
                 let Some(value) = json.string_or_skip()? else { return Ok(()) };
-                let packet = packet(&value);
+                let packet = Packet::of(&value);
                 text |= packet.text;
+                answered |= packet.answer;
                 usage.prompt_tokens = packet.prompt_tokens.or(usage.prompt_tokens);
                 usage.output_tokens = packet.output_tokens.or(usage.output_tokens);
                 Ok(())
@@ -138,45 +139,8 @@ fn response<R: Read>(
     if text {
         times.push(at);
     }
-    Ok(())
-}
-
-/// Looks into a packet. One that is no JSON (`[DONE]`, or longer than is kept) holds text if it is
-/// long.
-fn packet(value: &str) -> Packet {
-    let mut packet = Packet::default();
-    let mut json = Json::new(value.as_bytes());
-    let mut text = false;
-    let read = json.object(&["choices", "usage", "content", "text"], |json, key| match key {
-        "choices" => json.list(|json| {
-            json.object(&["delta", "message", "text"], |json, key| match key {
-                "text" => says(json, &mut text),
-                _ if json.null()? => Ok(()),
-                _ => json.object(&["content", "reasoning_content", "reasoning"], |json, _| {
-                    says(json, &mut text)
-                }),
-            })
-        }),
-        "usage" => {
-            if json.null()? {
-                return Ok(());
-            }
-            json.object(&["prompt_tokens", "completion_tokens"], |json, key| {
-                let count = json.count_or_null()?;
-                match key {
-                    "prompt_tokens" => packet.prompt_tokens = count,
-                    _ => packet.output_tokens = count,
-                }
-                Ok(())
-            })
-        }
-        _ => says(json, &mut text),
-    });
-    packet.text = text || (read.is_err() && value.len() > 64);
-    packet
-}
-
-fn says<R: Read>(json: &mut Json<R>, text: &mut bool) -> Result<(), Fault> {
-    *text |= json.string_or_skip()?.is_some_and(|said| !said.is_empty());
+    if answered {
+        *answer = answer.or(Some(at));
+    }
     Ok(())
 }

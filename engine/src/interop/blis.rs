@@ -188,6 +188,7 @@ fn read_rows(mut rows: Rows, real: bool, progress: &mut Progress) -> Result<Meas
         let prompt = rows.count(9)?.filter(|&tokens| tokens > 0).or(rows.count(5)?);
         let row = Sent {
             id: rows.text(0).map(Mark::of),
+            answer: None,
             left: None,
             sent,
             scheduled: None,

@@ -29,6 +29,8 @@ pub(super) struct Sent {
     pub scheduled: Option<u64>,
     /// Its first token.
     pub first: Option<u64>,
+    /// The first token of its answer, where the file tells it from what was thought before.
+    pub answer: Option<u64>,
     /// Prompt length.
     pub prompt_tokens: u32,
     /// Output tokens; `None` for as many as there are times.
@@ -66,6 +68,9 @@ pub(super) struct Builder {
     more: u64,
     end: Option<u64>,
     waits: Vec<u64>,
+    /// From sending to the first token of the answer, and whether any came after the first token of all.
+    answers: Vec<u64>,
+    thought: bool,
     untimed: Vec<Untimed>,
     /// Whether requests whose times make no sense are left out, and how many were.
     skip_bad: bool,
@@ -215,6 +220,10 @@ impl Builder {
         self.more += u64::from(held > tokens);
         self.failed += u64::from(sent.ended == Ended::Failed);
         self.waits.extend(sent.waited);
+        if let (Some(answer), Ended::Completed) = (sent.answer, sent.ended) {
+            self.answers.push(answer.saturating_sub(sent.sent));
+            self.thought |= sent.first.is_some_and(|first| answer > first);
+        }
         if sent.ended == Ended::Completed && sent.first.is_none() {
             let row = self.rows.len();
             let output = sent.output_tokens.unwrap_or(0);
@@ -334,6 +343,8 @@ impl Builder {
                 ));
             }
         }
+        // Where nothing was thought the two are the same.
+        let answers = Some(self.answers).filter(|answers| self.thought && !answers.is_empty());
         let waits = Some(self.waits).filter(|waits| waits.len() == self.rows.len());
         let end = self.end.map_or(last, |end| last.max(end.saturating_sub(base)));
         Ok(Measured {
@@ -357,6 +368,7 @@ impl Builder {
             classes: vec!["default".to_owned()],
             ttft_deadlines_ns: None,
             client_queue_ns: waits,
+            first_answer_ns: answers,
             token_totals: totals.as_ref().map(|totals| totals.tokens),
             totals_ns: totals.map(|totals| totals.times),
             failed: self.failed,

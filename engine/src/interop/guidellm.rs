@@ -35,6 +35,8 @@ struct Benchmark {
     builder: Builder,
     strategy: Option<String>,
     rate: Option<f64>,
+    /// Requests at once, of a strategy that keeps so many.
+    concurrency: Option<f64>,
     cached: Option<u64>,
     /// Figures of the whole benchmark, by the names that other clients give them.
     reported: BTreeMap<String, f64>,
@@ -123,9 +125,14 @@ fn benchmark<R: Read>(json: &mut Json<R>, progress: &mut Progress) -> Result<Mea
                 if json.null()? {
                     return Ok(());
                 }
-                json.object(&["type_", "rate"], |json, key| {
+                json.object(&["type_", "rate", "streams", "max_concurrency"], |json, key| {
                     match key {
                         "type_" => benchmark.strategy = json.string_or_skip()?,
+                        // `max_concurrency` of another strategy is a limit alone.
+                        "streams" | "max_concurrency" => {
+                            let at_once = json.figure_or_skip()?;
+                            benchmark.concurrency = benchmark.concurrency.or(at_once);
+                        }
                         _ => benchmark.rate = json.figure()?,
                     }
                     Ok(())
@@ -163,9 +170,11 @@ fn benchmark<R: Read>(json: &mut Json<R>, progress: &mut Progress) -> Result<Mea
         measured.reported.retain(|_, value| value.is_finite());
     }
     let strategy = benchmark.strategy.unwrap_or_default();
-    measured.name = match benchmark.rate {
-        Some(rate) => format!("{strategy} rate={rate}"),
-        None => strategy,
+    let at_once = benchmark.concurrency.filter(|_| strategy == "concurrent");
+    measured.name = match (benchmark.rate, at_once) {
+        (Some(rate), _) => format!("{strategy} rate={rate}"),
+        (None, Some(at_once)) => format!("{strategy} concurrency={at_once}"),
+        (None, None) => strategy,
     };
     Ok(measured)
 }

@@ -118,6 +118,10 @@ pub fn judge(
                 .client_queue_ns
                 .as_ref()
                 .map(|waits| distribution_of_nanos(&mut waits.clone())),
+            first_answer_s: measured
+                .first_answer_ns
+                .as_ref()
+                .map(|times| distribution_of_nanos(&mut times.clone())),
             exact: said.exact,
             bounds: said.bounds,
             fluidity_bounds: bounds.map(|over| over.gaps),

@@ -61,6 +61,9 @@ pub struct Measured {
     /// Time that each request spent in the client before it was sent, where the file tells, in
     /// nanoseconds. Not part of any latency: those count from sending.
     pub client_queue_ns: Option<Vec<u64>>,
+    /// From sending to the first token of the answer, of completed requests, where the file tells it from
+    /// the first token of what was thought before.
+    pub first_answer_ns: Option<Vec<u64>>,
     /// Total time of each completed request, for [`Granularity::Total`].
     pub totals_ns: Option<Vec<u64>>,
     /// Requests that failed; they are among the rejected.

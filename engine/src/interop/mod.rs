@@ -25,15 +25,22 @@ mod ended;
 mod etalon;
 mod fault;
 mod fit;
+mod folder;
+mod genai_perf;
 mod guidellm;
 mod guidellm_figures;
 mod inference_perf;
 mod json;
 mod judged;
+mod litellm;
+mod llmperf;
 mod measured;
+mod otel;
 mod own;
+mod packets;
 mod parallel;
 mod plots;
+mod prometheus;
 mod promise;
 mod rows;
 mod said;
@@ -50,6 +57,7 @@ pub use fault::{Fault, InteropError, Position};
 pub use fit::{FittedCurve, fit_prefill_curve};
 pub use judged::{JudgeError, contradictions, judge};
 pub use measured::{Granularity, Measured};
+pub use prometheus::histograms;
 pub use promise::{GivenPromise, GivenTtft, promise_json};
 pub use sniff::Format;
 pub(crate) use sniff::{measured_columns, measured_file};
@@ -135,6 +143,10 @@ pub fn import_with(
         })
     };
     let mut progress = Progress { skip_bad, ..Progress::default() };
+    if path.is_dir() {
+        let whole = |what: String| error(from, Fault::whole(what), &progress);
+        return import_folder(path, from, skip_bad, &whole);
+    }
     let file = File::open(path)
         .map_err(|io| error(from, Fault::whole(format!("cannot be opened: {io}")), &progress))?;
     let (format, input) = match from {
@@ -157,6 +169,43 @@ pub fn import_with(
     Ok(Imported { format, runs })
 }
 
+/// Reads the results in a client's folder: a run each, named after the folder that it stands in.
+///
+/// # Errors
+/// Those of the first file that cannot be read; `whole` of the words where there is none, or files of two
+/// clients.
+fn import_folder(
+    folder: &Path,
+    from: Option<Format>,
+    skip_bad: bool,
+    whole: &dyn Fn(String) -> Box<InteropError>,
+) -> Result<Imported, Box<InteropError>> {
+    let mut all: Option<Imported> = None;
+    for (name, file) in folder::results(folder).map_err(whole)? {
+        let mut one = import_with(&file, from, skip_bad)?;
+        for run in &mut one.runs {
+            run.name = match (name.is_empty(), run.name.is_empty()) {
+                (true, _) => std::mem::take(&mut run.name),
+                (false, true) => name.clone(),
+                (false, false) => format!("{name} {}", run.name),
+            };
+        }
+        match &mut all {
+            None => all = Some(one),
+            Some(before) if before.format == one.format => before.runs.append(&mut one.runs),
+            Some(before) => {
+                let (a, b) = (before.format.name(), one.format.name());
+                return Err(whole(format!(
+                    "it holds results of two kinds, {a} and {b}: give the files one by one"
+                )));
+            }
+        }
+    }
+    let mut all = all.expect("there is a file, or an error");
+    twice::same_runs(&mut all.runs);
+    Ok(all)
+}
+
 fn read(
     format: Format,
     input: Box<dyn Read>,
@@ -171,6 +220,10 @@ fn read(
         Format::AiperfRaw => aiperf_raw::read(&mut Json::new(input), progress),
         Format::InferencePerf => inference_perf::read(&mut Json::new(input), progress),
         Format::Guidellm => guidellm::read(&mut Json::new(input), progress),
+        Format::GenaiPerf => genai_perf::read(&mut Json::new(input), progress),
+        Format::Llmperf => llmperf::read(&mut Json::new(input), progress),
+        Format::Litellm => litellm::read(&mut Json::new(input), progress),
+        Format::Otel => otel::read(&mut Json::new(input), progress),
         Format::Blis => blis::read(input, path, progress),
         Format::Tokens => own::read_tokens(rows::Rows::own(input)?, progress),
         Format::Requests => own::read_requests(rows::Rows::own(input)?, progress),

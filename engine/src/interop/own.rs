@@ -4,7 +4,9 @@
 //! `metron_sim::report::requests`. A file may hold several schedulers, one after another;
 //! each is a run. In a token file a request's rows stand together, in order of the tokens. How many
 //! runs, requests and tokens there must be is stated in the files, so that one that was cut off is
-//! told; files without these columns are read as they are.
+//! told; files without these columns are read as they are. Of the columns few are needed, so that what a
+//! benchmark of one's own writes is read too: without `status` all requests completed, without `index` rows
+//! are in order, without `scheduler` all is one run.
 
 use super::Progress;
 use super::builder::{Builder, Sent};
@@ -180,12 +182,15 @@ fn add(
     Ok(())
 }
 
-fn ended(text: Option<&str>) -> Option<Ended> {
-    match text {
-        Some("completed") => Some(Ended::Completed),
-        Some("unfinished") => Some(Ended::Unfinished),
-        Some("rejected") => Some(Ended::Rejected),
-        _ => None,
+/// How a request ended, as its row says. In a file that this program did not write it may say nothing, and
+/// the request is one that was answered.
+fn ended(rows: &Rows, column: usize, run: &Run) -> Result<Ended, Fault> {
+    match rows.text(column) {
+        Some("completed") => Ok(Ended::Completed),
+        Some("unfinished") => Ok(Ended::Unfinished),
+        Some("rejected") => Ok(Ended::Rejected),
+        None if run.stated.is_none() && !rows.has(column) => Ok(Ended::Completed),
+        _ => Err(rows.fault("`status` is none of those known")),
     }
 }
 
@@ -208,7 +213,7 @@ const FACTS: [usize; 5] = [6, 7, 8, 9, 10];
 
 /// Reads a token file.
 pub(super) fn read_tokens(mut rows: Rows, progress: &mut Progress) -> Result<Vec<Measured>, Fault> {
-    rows.want(TOKEN_COLUMNS, 6)?;
+    rows.want_and_need(TOKEN_COLUMNS, &["request", "time_s", "arrival_s"])?;
     let mut runs: Vec<Measured> = Vec::new();
     let mut run: Option<Run> = None;
     let mut open: Option<Open> = None;
@@ -243,11 +248,19 @@ pub(super) fn read_tokens(mut rows: Rows, progress: &mut Progress) -> Result<Vec
 }
 
 fn token_row(rows: &Rows, run: &mut Run, open: &mut Option<Open>, id: u32) -> Result<(), Fault> {
-    let index = rows.count(2)?;
     let time = rows.needed(3, rows.nanos(3, SECONDS)?)?;
     let arrival = rows.needed(4, rows.nanos(4, SECONDS)?)?;
-    let ended = ended(rows.text(5)).ok_or_else(|| rows.fault("`status` is none of those known"))?;
     let deadline = rows.nanos(9, SECONDS)?;
+    if open.is_none() {
+        run.state(rows, 11)?;
+    }
+    let ended = ended(rows, 5, run)?;
+    let mut index = rows.count(2)?;
+    if index.is_none() && ended == Ended::Completed && run.stated.is_none() {
+        // Rows in order need no number.
+        let first = open.as_ref().is_some_and(|request| request.sent.first.is_some());
+        index = Some((run.builder.later_tokens() + usize::from(first)) as u32);
+    }
     if open.is_none() {
         if id as usize != run.builder.requests() {
             return Err(rows.fault(format!(
@@ -255,7 +268,6 @@ fn token_row(rows: &Rows, run: &mut Run, open: &mut Option<Open>, id: u32) -> Re
                 run.builder.requests()
             )));
         }
-        run.state(rows, 11)?;
         let scheduled = rows.nanos(7, SECONDS)?;
         run.scheduled |= scheduled.is_some();
         *open = Some(Open {
@@ -336,7 +348,8 @@ pub(super) fn read_requests(
     mut rows: Rows,
     progress: &mut Progress,
 ) -> Result<Vec<Measured>, Fault> {
-    rows.want(REQUEST_COLUMNS, 8)?;
+    let needed = ["arrival_s", "first_token_s", "last_token_s", "output_tokens"];
+    rows.want_and_need(REQUEST_COLUMNS, &needed)?;
     let mut runs: Vec<Measured> = Vec::new();
     let mut run: Option<Run> = None;
     loop {
@@ -374,7 +387,7 @@ fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
     let first = rows.nanos(3, SECONDS)?;
     let last = rows.nanos(4, SECONDS)?;
     let tokens = rows.count(6)?.unwrap_or(0);
-    let ended = ended(rows.text(7)).ok_or_else(|| rows.fault("`status` is none of those known"))?;
+    let ended = ended(rows, 7, run)?;
     let scheduled = rows.nanos(8, SECONDS)?;
     if first.is_some() != last.is_some() || first.is_some() != (tokens > 0) {
         return Err(rows.fault("first token, last token and `output_tokens` contradict each other"));

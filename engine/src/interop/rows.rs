@@ -95,14 +95,23 @@ impl Rows {
         columns: &'static [&'static str],
         needed: usize,
     ) -> Result<(), Fault> {
+        self.want_and_need(columns, &columns[..needed])
+    }
+
+    /// Says which columns are wanted, and which of them must be there.
+    pub(super) fn want_and_need(
+        &mut self,
+        columns: &'static [&'static str],
+        needed: &[&str],
+    ) -> Result<(), Fault> {
         self.columns = columns;
         self.cells = vec![None; columns.len()];
         if let Source::Csv { places, headers, .. } = &mut self.source {
             let place =
                 |name: &&str| headers.iter().position(|h| h.trim_ascii() == name.as_bytes());
             *places = columns.iter().map(place).collect();
-            for (name, place) in columns[..needed].iter().zip(places.iter()) {
-                if place.is_none() {
+            for (name, place) in columns.iter().zip(places.iter()) {
+                if place.is_none() && needed.contains(name) {
                     let at = Position { line: 1, column: 0, byte: 0 };
                     return Err(Fault::at(at, format!("there is no column `{name}`")));
                 }
@@ -179,6 +188,14 @@ impl Rows {
     /// A cell's text; `None` when it is empty, null or not there.
     pub(super) fn text(&self, column: usize) -> Option<&str> {
         self.cells[column].as_deref()
+    }
+
+    /// Whether the file has a column. Of JSON Lines each row is its own: it may.
+    pub(super) fn has(&self, column: usize) -> bool {
+        match &self.source {
+            Source::Csv { places, .. } => places.get(column).is_some_and(Option::is_some),
+            Source::Jsonl(_) => self.cells[column].is_some(),
+        }
     }
 
     /// A cell as nanoseconds.

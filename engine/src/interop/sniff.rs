@@ -25,6 +25,14 @@ pub enum Format {
     InferencePerf,
     /// Etalon's `request_level_metrics.json`.
     Etalon,
+    /// GenAI-Perf's `profile_export.json` (0.0.16), as perf_analyzer writes it.
+    GenaiPerf,
+    /// LLMPerf's `*_individual_responses.json`.
+    Llmperf,
+    /// Logs of the LiteLLM gateway: `StandardLoggingPayload` or its spend log.
+    Litellm,
+    /// vLLM's OpenTelemetry spans: OTLP JSON, or Jaeger's.
+    Otel,
     /// BLIS TraceV2: a YAML header and a CSV file beside it.
     Blis,
     /// What `metron-sim run --tokens` writes.
@@ -43,6 +51,10 @@ impl Format {
         Format::Guidellm,
         Format::InferencePerf,
         Format::Etalon,
+        Format::GenaiPerf,
+        Format::Llmperf,
+        Format::Litellm,
+        Format::Otel,
         Format::Blis,
         Format::Tokens,
         Format::Requests,
@@ -58,6 +70,10 @@ impl Format {
             Format::Guidellm => "guidellm",
             Format::InferencePerf => "inference-perf",
             Format::Etalon => "etalon",
+            Format::GenaiPerf => "genai-perf",
+            Format::Llmperf => "llmperf",
+            Format::Litellm => "litellm",
+            Format::Otel => "otel",
             Format::Blis => "blis",
             Format::Tokens => "tokens",
             Format::Requests => "requests",
@@ -79,6 +95,10 @@ impl Format {
             Format::Guidellm => "GuideLLM JSON, metadata.version 2 and before",
             Format::InferencePerf => "inference-perf per-request JSON, a list",
             Format::Etalon => "Etalon request_level_metrics.json",
+            Format::GenaiPerf => "GenAI-Perf profile_export.json",
+            Format::Llmperf => "LLMPerf individual_responses.json, a list",
+            Format::Litellm => "LiteLLM's log, JSONL or a list",
+            Format::Otel => "vLLM's OpenTelemetry spans, OTLP or Jaeger JSON",
             Format::Blis => "BLIS TraceV2, YAML header or CSV",
             Format::Tokens => "metron-sim run --tokens, CSV or JSONL",
             Format::Requests => "metron-sim run --requests, CSV or JSONL",
@@ -102,12 +122,21 @@ impl Format {
             Format::Guidellm => &[&["benchmarks"]],
             Format::InferencePerf => &[&["start_time", "end_time", "info"]],
             Format::Etalon => &[&["num_prompt_tokens", "ttft", "tbt"]],
+            Format::GenaiPerf => &[&["experiments"]],
+            Format::Llmperf => &[&["ttft_s", "end_to_end_latency_s", "number_output_tokens"]],
+            Format::Litellm => &[&["startTime", "endTime", "completionStartTime"]],
+            Format::Otel => &[&["resourceSpans"], &["data", "total", "limit"]],
             Format::Blis => &[
                 &["trace_version", "time_unit"],
                 &["request_id", "send_time_us", "first_chunk_time_us", "last_chunk_time_us"],
             ],
-            Format::Tokens => &[&["scheduler", "request", "index", "time_s"]],
-            Format::Requests => &[&["scheduler", "id", "first_token_s", "last_token_s"]],
+            Format::Tokens => {
+                &[&["scheduler", "request", "index", "time_s"], &["request", "time_s", "arrival_s"]]
+            }
+            Format::Requests => &[
+                &["scheduler", "id", "first_token_s", "last_token_s"],
+                &["arrival_s", "first_token_s", "last_token_s", "output_tokens"],
+            ],
         }
     }
 

@@ -97,6 +97,28 @@ impl LatencyRange {
 }
 
 impl Summary {
+    /// A summary of what is known by bounds alone; counts are to be filled in.
+    pub fn of_bounds(bounds: LatencyBounds) -> Summary {
+        Summary {
+            requests: RequestCounts::default(),
+            duration_s: None,
+            arrival_rate_per_s: None,
+            tokens: TokenCounts::default(),
+            throughput: None,
+            ttft_s: Distribution::default(),
+            ttft_in_time_share: None,
+            ttft_in_time_bounds: None,
+            tbt_s: None,
+            tpot_s: Distribution::default(),
+            e2e_s: Distribution::default(),
+            normalized_latency_s_per_token: Distribution::default(),
+            scheduling_delay_s: None,
+            fluidity: None,
+            goodput: None,
+            latency_bounds: Some(Box::new(bounds)),
+        }
+    }
+
     /// One figure of a latency over all requests that were offered; `None` where it is not known, as
     /// that of requests that were still open when observation ended.
     pub fn known(

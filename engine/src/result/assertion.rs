@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::result::RunResult;
 
+mod bound;
 mod full;
 mod paths;
 
@@ -43,8 +44,18 @@ const SIGNS: &[(&str, Sign)] = &[
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AssertionError {
     /// It is none.
-    #[error("--assert '{0}': write PATH < NUMBER, with one of < <= > >= == !=")]
+    #[error(
+        "--assert '{0}': write PATH < NUMBER, with one of < <= > >= == !=, such as 'ttft_s.p99 < 500ms'"
+    )]
     NotOne(String),
+    /// Its number has a unit that the figure does not.
+    #[error("--assert '{text}': {why}")]
+    Unit {
+        /// The assertion.
+        text: String,
+        /// What is wrong, and what to write.
+        why: String,
+    },
     /// There is no such number in a result.
     #[error("--assert '{text}': a result has no number `{path}`{}", did_you_mean(.meant))]
     UnknownPath {
@@ -73,9 +84,9 @@ impl Assertion {
         let (path, rest) = text.split_at(at);
         let (name, sign) =
             *SIGNS.iter().find(|(name, _)| rest.starts_with(name)).ok_or_else(none)?;
-        let bound: f64 = rest[name.len()..].trim().parse().map_err(|_| none())?;
+        let given = rest[name.len()..].trim();
         let path = path.trim().to_owned();
-        if path.is_empty() || !bound.is_finite() {
+        if path.is_empty() || given.is_empty() {
             return Err(none());
         }
         let text = text.trim().to_owned();
@@ -83,6 +94,12 @@ impl Assertion {
             let meant = paths::near(&path);
             return Err(AssertionError::UnknownPath { text, path, meant });
         }
+        let bound = match bound::read(&path, given) {
+            Ok(bound) if bound.is_finite() => bound,
+            Ok(_) => return Err(none()),
+            Err(Some(why)) => return Err(AssertionError::Unit { text, why }),
+            Err(None) => return Err(AssertionError::NotOne(text)),
+        };
         Ok(Assertion { text, path, sign, bound })
     }
 
@@ -264,13 +281,20 @@ pub fn judge(assertions: &[Assertion], runs: &[RunResult]) -> Vec<String> {
             let (label, text) = (&run.label, &assertion.text);
             told.push(match assertion.judged(&value) {
                 Judged::Holds => continue,
-                Judged::Broken(Some(found)) => format!("{label}: {text} does not hold: it is {found}"),
+                Judged::Broken(Some(found)) => {
+                    format!("{label}: {text} does not hold: it is {found}")
+                }
                 Judged::Broken(None) => {
                     format!("{label}: {text} does not hold: the figure is not known")
                 }
-                Judged::Open(within) => format!(
-                    "{label}: {text} is not known to hold: observation ended too soon (it is {within})"
-                ),
+                Judged::Open(within) => {
+                    let buckets = measured.is_some_and(|of| of.granularity == "histogram");
+                    let why = match buckets {
+                        true => "the file tells its bucket alone",
+                        false => "observation ended too soon",
+                    };
+                    format!("{label}: {text} is not known to hold: {why} (it is {within})")
+                }
             });
         }
     }
@@ -325,6 +349,23 @@ mod tests {
         ] {
             assert_eq!(broken(holds), Ok(Vec::new()), "{holds}");
         }
+        for holds in ["ttft_s.p99<500ms", "ttft_s.p99 < 0.5s", "ttft_s.p99 >= 100 ms"] {
+            assert_eq!(broken(holds), Ok(Vec::new()), "{holds}");
+        }
+        for fails in ["ttft_s.p99 < 450ms", "fluidity.fluid_request_share > 100%"] {
+            assert_eq!(broken(fails).expect("known").len(), 1, "{fails}");
+        }
+        let why = |text: &str| broken(text).expect_err(text).to_string();
+        assert!(why("requests.completed > 5s").contains("is no time"), "a count");
+        assert!(
+            why("ttft_s.p99 < 500m").contains("did you mean `min`"),
+            "a unit of another spelling"
+        );
+        assert!(why("ttft_s.p99 < 50%").contains("is no share"), "a time");
+        assert!(why("ttft_s.p99 < fast").contains("500ms"), "no number");
+        assert!(why("ttft.p99 < 1s").contains("`ttft_s.p99`"), "another name");
+        assert!(why("p99_ttft < 1s").contains("`ttft_s.p99`"), "another order");
+        assert!(why("itl.p99 < 1s").contains("`tbt_s.p99`"), "another tool's name");
         for fails in ["ttft_s.p99 < 0.45", "ttft_s.p99 > 0.45", "ttft_s.p99 != 0.45"] {
             assert_eq!(broken(fails).expect("known").len(), 1, "{fails}");
         }

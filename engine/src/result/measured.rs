@@ -30,6 +30,10 @@ pub struct MeasuredResult {
     /// Time that requests waited inside the client before they were sent: in no other latency
     /// here. Null where the file does not tell.
     pub client_queue_s: Option<Distribution>,
+    /// Time to the first token of the answer, beside `ttft_s`, which is that of the first token of all:
+    /// what a model thinks before it answers. Absent where the file does not tell the two apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_answer_s: Option<Distribution>,
     /// Figures that are exact.
     pub exact: Vec<String>,
     /// Figures that are bounds, and on which side.

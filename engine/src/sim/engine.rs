@@ -292,6 +292,7 @@ impl<'a> Engine<'a> {
         while self.calendar.now() < until {
             decides |= self.calendar.is_anybody_awake();
             self.let_decide(arriving)?;
+            self.tell_of_the_ended()?;
             self.report_progress()?;
             let Some(next) = self.calendar.next(None).filter(|&at| at <= until.min(self.horizon))
             else {

@@ -47,6 +47,7 @@ pub use closed_loop::ClosedLoop;
 pub use error::{ErrorKind, Warning, WorkloadError};
 pub use source::{Arriving, OpenArrivals};
 pub use spec::*;
+pub(crate) use trace_files::timestamp_nanos;
 
 use std::sync::Arc;
 

@@ -31,7 +31,7 @@ pub fn tree(text: &str) -> Result<Node, Unreadable> {
 /// Every mistake, with its place.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, Unreadable> {
     let (root, sources) = parsed(text)?;
-    let decoded = decode::<T>(&root, |_, _| None);
+    let decoded = decode::<T>(&root, &|_, _, _| None);
     match decoded.value {
         Some(value) if decoded.problems.is_empty() => Ok(value),
         _ => Err(Unreadable { problems: decoded.problems, sources }),

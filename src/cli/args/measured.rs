@@ -29,7 +29,7 @@ pub(crate) struct EvaluateArgs {
 /// `metron-sim compare`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CompareArgs {
-    /// A JSON result of run or evaluate, or a measured file
+    /// A JSON result of run or evaluate, a measured file, or a scenario (which is run)
     pub a: PathBuf,
     /// Another
     pub b: PathBuf,
@@ -81,7 +81,7 @@ pub(crate) struct JudgeFlags {
 /// `metron-sim validate`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ValidateArgs {
-    /// Scenario file (YAML); `-` is stdin
+    /// A scenario: a file (YAML), a name of `list scenarios`, or - for stdin
     pub scenario: String,
     /// The real run: a row a request (CSV), or any file that `evaluate` reads
     #[arg(long, value_name = "FILE")]
@@ -94,7 +94,8 @@ pub(crate) struct ValidateArgs {
 /// `metron-sim calibrate`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CalibrateArgs {
-    /// Scenario file (YAML); `-` is stdin. With --iterations it may be left out
+    /// A scenario: a file (YAML), a name of `list scenarios`, or - for stdin. With --iterations it may be
+    /// left out
     #[arg(required_unless_present = "iterations")]
     pub scenario: Option<String>,
     /// The real run: a row a request (CSV), or any file that `evaluate` reads

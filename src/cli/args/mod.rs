@@ -1,7 +1,9 @@
 //! The command line as it is typed.
 
+mod form;
 #[cfg(feature = "live")]
 mod live;
+mod meant;
 mod measured;
 mod parse;
 mod search;
@@ -38,7 +40,9 @@ fn threads() -> RangedU64ValueParser<usize> {
     version,
     arg_required_else_help = true,
     max_term_width = 100,
-    after_help = "Exit codes: 0 fine, 1 I/O or internal error, 2 bad usage or input, \
+    after_help = "Begin with `metron-sim run chat`. A SCENARIO is a file (YAML) or a name of `metron-sim list \
+                  scenarios`; `metron-sim schema keys` explains every key of one.\n\n\
+                  Exit codes: 0 fine, 1 I/O or internal error, 2 bad usage or input, \
                   3 SLO (--check) or assertion (--assert) not met.\n`metron-sim --scenario FILE` is short for \
                   `metron-sim run FILE`."
 )]
@@ -82,9 +86,12 @@ pub struct GlobalFlags {
     /// Say nothing on stderr but errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say more on stderr
+    /// Say more: the whole table, and more on stderr
     #[arg(short, long, global = true)]
     pub verbose: bool,
+    /// Whether JSON is to be written a line a run: `-o x.jsonl`.
+    #[arg(skip)]
+    pub json_lines: bool,
 }
 
 impl GlobalFlags {
@@ -99,6 +106,7 @@ impl GlobalFlags {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people
+    #[value(alias = "txt")]
     Text,
     /// For programs; see `metron-sim schema result`
     Json,
@@ -106,6 +114,18 @@ pub enum Format {
     Csv,
     /// Nothing; the exit code tells
     Quiet,
+}
+
+impl Format {
+    /// Its name, as `--format` takes it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Format::Text => "text",
+            Format::Json => "json",
+            Format::Csv => "csv",
+            Format::Quiet => "quiet",
+        }
+    }
 }
 
 /// When to use colour.
@@ -158,7 +178,13 @@ pub(super) enum Command {
         #[arg(value_enum)]
         what: Listed,
     },
-    /// Print a JSON Schema, for editors and checks
+    /// Print what a name stands for, to read, or with -o to copy and change
+    Show {
+        /// A name of `metron-sim list`: a scenario, GPU, model, profile or acceptance
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Print a JSON Schema for editors, or every key of a scenario with examples (`schema keys`)
     Schema {
         /// Of what
         #[arg(value_enum)]
@@ -182,14 +208,19 @@ pub(super) enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Listed {
     /// GPUs of the catalog
+    #[value(alias = "gpu")]
     Gpus,
     /// Models of the catalog
+    #[value(alias = "model")]
     Models,
     /// Schedulers
+    #[value(alias = "scheduler")]
     Schedulers,
     /// Scenarios that come with the program
+    #[value(alias = "scenario")]
     Scenarios,
     /// Engine profiles of the catalog
+    #[value(alias = "profile")]
     Profiles,
     /// Published acceptance of drafts
     Acceptance,
@@ -200,6 +231,8 @@ pub enum Listed {
 pub(super) enum Described {
     /// A scenario file
     Scenario,
+    /// Every key of a scenario file with an example, for people (Markdown)
+    Keys,
     /// The JSON result
     Result,
     /// The JSON of `explain`

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches};
 
-use super::{Cli, RunFlags};
+use super::{Cli, RunFlags, form, meant};
 
 /// The command line's definition, with the flags that `--scenario` shares with `run` hidden from
 /// the top level's help.
@@ -22,12 +22,19 @@ pub fn command() -> clap::Command {
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut command = command();
     let args = tokens_of_answers(args.into_iter().collect());
-    let matches =
-        command.try_get_matches_from_mut(args).map_err(|error| match file_as_command(&error) {
-            Some(message) => command.error(clap::error::ErrorKind::InvalidSubcommand, message),
+    let matches = command.try_get_matches_from_mut(&args).map_err(|error| {
+        let words: Vec<String> =
+            args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+        match file_as_command(&error).or_else(|| meant::instead(&error, &words)) {
+            Some(message) => command.error(error.kind(), message),
             None => error,
-        })?;
-    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        }
+    })?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    let asked = typed_anywhere(&matches, "format");
+    if let Err(message) = form::of_the_output(&mut cli, asked) {
+        return Err(command.error(clap::error::ErrorKind::ArgumentConflict, message));
+    }
     let conflict = |message: &str| {
         Err(command.clone().error(clap::error::ErrorKind::ArgumentConflict, message))
     };
@@ -70,6 +77,12 @@ fn tokens_of_answers(mut args: Vec<OsString>) -> Vec<OsString> {
         }
     }
     args
+}
+
+/// Whether a flag of every command was typed, before or behind the command.
+fn typed_anywhere(matches: &clap::ArgMatches, id: &str) -> bool {
+    matches.value_source(id) == Some(ValueSource::CommandLine)
+        || matches.subcommand().is_some_and(|(_, inner)| typed_anywhere(inner, id))
 }
 
 /// What to say when a file stands where a command was expected.

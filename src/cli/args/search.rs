@@ -13,7 +13,7 @@ const SEEDS_MAX: i64 = 10_000;
 /// `metron-sim capacity`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct CapacityArgs {
-    /// Scenario file (YAML); `-` is stdin
+    /// A scenario: a file (YAML), a name of `list scenarios`, or - for stdin
     pub scenario: String,
     /// How to search.
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub(crate) struct CapacityArgs {
 /// `metron-sim sweep`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SweepArgs {
-    /// Scenario file (YAML); `-` is stdin
+    /// A scenario: a file (YAML), a name of `list scenarios`, or - for stdin
     pub scenario: String,
     /// A field and its values, such as replicas=1,2,4 (repeatable: all combinations)
     #[arg(long, value_name = "PATH=A,B", required = true)]

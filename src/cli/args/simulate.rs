@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 /// `metron-sim run`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Scenario file (YAML); `-` is stdin
+    /// A scenario: a file (YAML), a name of `list scenarios`, or - for stdin
     pub scenario: String,
     /// The rest.
     #[command(flatten)]
@@ -64,7 +64,7 @@ pub(crate) enum Metrics {
 /// `metron-sim explain`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// Scenario file (YAML); `-` is stdin
+    /// A scenario: a file (YAML), a name of `list scenarios`, or - for stdin
     pub scenario: String,
     /// The rest.
     #[command(flatten)]
@@ -86,6 +86,13 @@ pub(crate) struct ExplainFlags {
     /// Write a page with plots, all in one file (.html)
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
+    /// Explain the stalls of this real run (any file that `evaluate` reads, with token times) by a
+    /// simulation of the same requests
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["request", "report"])]
+    pub observed: Option<PathBuf>,
+    /// Which run of that file, where it holds several
+    #[arg(long, value_name = "NAME", requires = "observed")]
+    pub run: Option<String>,
     /// Take the simulator's slow, obvious path, for the cures that are tried too
     #[arg(long)]
     pub reference: bool,
@@ -102,7 +109,7 @@ pub(crate) struct SwarmArgs {
 /// `metron-sim serve`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ServeArgs {
-    /// Scenario file to begin with (YAML)
+    /// The scenario to begin with: a file (YAML), or a name of `list scenarios`
     pub scenario: Option<String>,
     /// Port; 0 takes a free one
     #[arg(long, value_name = "N", default_value_t = 0)]

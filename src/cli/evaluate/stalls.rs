@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::explain::{LooksLike, MeasuredStalls, StallGroup, measured_stalls};
 use crate::interop::{Granularity, Imported};
-use crate::report::table::{WIDTH, wrap};
+use crate::report::table::{width, wrap};
 use crate::result::RunResult;
 use crate::shown;
 use crate::time::Span;
@@ -35,7 +35,7 @@ pub(super) fn to_text(runs: &[RunResult]) -> String {
 fn one(label: &str, found: &MeasuredStalls) -> String {
     let mut text = String::new();
     let mut say = |sentence: String| {
-        text.push_str(&wrap(&sentence, WIDTH, "  "));
+        text.push_str(&wrap(&sentence, width(), "  "));
         text.push('\n');
     };
     let threshold = shown::duration(found.threshold_s);
@@ -90,7 +90,8 @@ fn told(group: &StallGroup) -> String {
         ),
     };
     let mut text = format!("At {at} {who}: {}.", group.looks_like.words());
-    if !group.suspects.is_empty() && group.looks_like != LooksLike::OneRequest {
+    let blame = !matches!(group.looks_like, LooksLike::OneRequest | LooksLike::HeldBack);
+    if !group.suspects.is_empty() && blame {
         let suspects: Vec<String> = group
             .suspects
             .iter()

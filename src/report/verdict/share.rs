@@ -16,7 +16,7 @@ pub(super) fn fluid_share(run: &RunResult) -> Option<(f64, f64)> {
 
 /// The same for the system behind the run. Schedulers that are simulated face the same requests; a
 /// measurement is a sample, and another would give another share (Wilson's interval, 95 %).
-pub(super) fn evidence(run: &RunResult) -> Option<(f64, f64)> {
+pub(crate) fn evidence(run: &RunResult) -> Option<(f64, f64)> {
     let (lower, upper) = fluid_share(run)?;
     if !is_sample(run) {
         return Some((lower, upper));

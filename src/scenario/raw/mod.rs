@@ -116,7 +116,7 @@ pub struct Parallelism {
     /// GPUs that share every layer; 1 unless given. The model's heads must divide by it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tensor: Option<u32>,
-    /// Pipeline stages, at most one a layer; see docs/pipeline.md.
+    /// Pipeline stages, at most one a layer; 1 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<u32>,
     /// Data-parallel ranks; 1 unless given. Each is a replica with a batch, a queue and KV of its

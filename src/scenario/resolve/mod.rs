@@ -34,7 +34,7 @@ use super::resolved::{
 };
 use crate::excerpt::bounded;
 use crate::metrics::Measure;
-use crate::scenario::places::belongs;
+use crate::scenario::places::advice;
 use crate::scheduler::{EngineInfo, SchedulerConfig};
 use crate::time::Span;
 use crate::units::Duration;
@@ -71,7 +71,8 @@ pub(super) fn resolve(
     if !long.is_empty() {
         return Err(long);
     }
-    let Decoded { value, mut problems, cut } = decode::<Scenario>(root, belongs);
+    let Decoded { value, mut problems, cut } =
+        decode::<Scenario>(root, &|entry, at, names| advice(root, entry, at, names));
     let Some(given) = value else { return Err(problems) };
     let mut check = Check::new(root, &cut, files);
     let checked = checked(&mut check, given, stem, seed);

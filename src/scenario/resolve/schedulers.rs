@@ -185,7 +185,7 @@ pub(super) fn simplified_pipelines(check: &mut Check<'_>, runs: &[SchedulerRun],
             let whose = pool.name.as_ref().map_or(String::new(), |name| format!(" in pool {name}"));
             check.warnings.push(format!(
                 "{}{whose}: batches in a pipeline are simplified: {how}. Throughput is likely too high \
-                 here, and waits too short: take them as bounds (docs/pipeline.md)",
+                 here, and waits too short: take them as bounds",
                 run.label
             ));
         }

@@ -4,7 +4,7 @@ use super::file::{Capacity, CapacityFile, ForLoad, Searched, SizingPrice};
 use crate::metrics::Bounds;
 use crate::promise::KEPT_SHARE;
 use crate::report::header;
-use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
+use crate::report::table::{Align, Cell, lay_out, width, wrap};
 use crate::search::interval::{Border, Estimate};
 use crate::shown::{duration, grouped, percent, three_digits};
 
@@ -12,13 +12,13 @@ use crate::shown::{duration, grouped, percent, three_digits};
 pub fn to_text(file: &CapacityFile) -> String {
     let mut text = String::new();
     for answer in capacity_answers(file) {
-        text.push_str(&wrap(&answer, WIDTH, "  "));
+        text.push_str(&wrap(&answer, width(), "  "));
         text.push('\n');
     }
     text.push('\n');
     text.push_str(&table(file));
     if file.schedulers.iter().any(|capacity| capacity.border().is_some()) {
-        text.push_str(&format!("\n{}\n", wrap(&method(file), WIDTH, "  ")));
+        text.push_str(&format!("\n{}\n", wrap(&method(file), width(), "  ")));
     } else {
         text.push('\n');
     }
@@ -27,7 +27,7 @@ pub fn to_text(file: &CapacityFile) -> String {
         .iter()
         .flat_map(|c| c.notes.iter().map(move |note| format!("note: {}: {note}", c.label)));
     for note in file.notes.iter().map(|note| format!("note: {note}")).chain(labelled) {
-        text.push_str(&format!("{}\n", wrap(&note, WIDTH, "  ")));
+        text.push_str(&format!("{}\n", wrap(&note, width(), "  ")));
     }
     text
 }
@@ -240,7 +240,7 @@ fn cell(border: Border) -> String {
 
 /// What limits, and labels, are cut where the table would be too wide.
 fn table(file: &CapacityFile) -> String {
-    let fits = |text: &String| text.lines().all(|line| line.chars().count() <= WIDTH);
+    let fits = |text: &String| text.lines().all(|line| line.chars().count() <= width());
     let widths = [(usize::MAX, 30), (usize::MAX, 16), (34, 16), (24, 16), (16, 16)];
     let mut tables = widths.into_iter().map(|(label, limit)| table_of(file, label, limit));
     tables.find(fits).unwrap_or_else(|| table_of(file, 10, 10))

@@ -8,7 +8,7 @@ use crate::promise::KEPT_SHARE;
 use crate::report::csv::flatten;
 use crate::report::csv_text::CsvText;
 use crate::report::pair::shown;
-use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
+use crate::report::table::{Align, Cell, lay_out, width, wrap};
 use crate::result::assertion::{bounds, figure};
 use crate::shown::{duration, percent, three_digits};
 
@@ -93,7 +93,7 @@ pub fn sweep_to_text(file: &SweepFile) -> String {
     for sentence in &file.sensitivities {
         // A number and its sign stay on one line.
         let glued = sentence.replace(" %", "\u{1}%");
-        text.push_str(&format!("{}\n", wrap(&glued, WIDTH, "  ").replace('\u{1}', " ")));
+        text.push_str(&format!("{}\n", wrap(&glued, width(), "  ").replace('\u{1}', " ")));
     }
     if !text.is_empty() {
         text.push('\n');
@@ -109,15 +109,15 @@ pub fn sweep_to_text(file: &SweepFile) -> String {
             b.path,
             sense(b.maximise)
         );
-        text.push_str(&format!("\n{}\n", wrap(&best, WIDTH, "  ")));
+        text.push_str(&format!("\n{}\n", wrap(&best, width(), "  ")));
         if !front.ties.is_empty() {
             let ties = "~ a tie: the intervals of these overlap, so none of them is shown to be \
                         better in both";
-            text.push_str(&format!("{}\n", wrap(ties, WIDTH, "  ")));
+            text.push_str(&format!("{}\n", wrap(ties, width(), "  ")));
         }
     }
     if let Some(method) = method(file) {
-        text.push_str(&format!("\n{}\n", wrap(&method, WIDTH, "  ")));
+        text.push_str(&format!("\n{}\n", wrap(&method, width(), "  ")));
     }
     if !file.complete {
         text.push_str(&format!(
@@ -174,7 +174,7 @@ fn table(file: &SweepFile) -> String {
         Fit { label: 12, value: 6, figures: 3 },
         Fit { label: 12, value: 4, figures: 1 },
     ];
-    let fits = |text: &String| text.lines().all(|line| line.chars().count() <= WIDTH);
+    let fits = |text: &String| text.lines().all(|line| line.chars().count() <= width());
     let mut last = table_of(file, whole);
     for fit in narrower {
         if fits(&last) {

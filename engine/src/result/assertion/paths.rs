@@ -84,7 +84,48 @@ fn leads(value: &Value, parts: &[&str]) -> bool {
 
 /// The nearest path.
 pub(super) fn near(path: &str) -> Option<String> {
-    near_in(&FULL, path)
+    by_words(path).or_else(|| near_in(&FULL, path))
+}
+
+/// A latency and a statistic in other words or another order: `p99_ttft`, `itl.p99`, `median ttft`.
+fn by_words(path: &str) -> Option<String> {
+    const LATENCIES: &[(&str, &str)] = &[
+        ("ttft", "ttft_s"),
+        ("tbt", "tbt_s"),
+        ("itl", "tbt_s"),
+        ("tpot", "tpot_s"),
+        ("e2e", "e2e_s"),
+        ("e2el", "e2e_s"),
+        ("latency", "e2e_s"),
+    ];
+    const STATISTICS: &[(&str, &str)] = &[
+        ("mean", "mean"),
+        ("avg", "mean"),
+        ("average", "mean"),
+        ("median", "p50"),
+        ("p50", "p50"),
+        ("p90", "p90"),
+        ("p95", "p95"),
+        ("p99", "p99"),
+        ("p999", "p999"),
+        ("min", "min"),
+        ("max", "max"),
+    ];
+    let lower = path.to_lowercase();
+    let words: Vec<&str> = lower.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    let named = |names: &[(&str, &'static str)]| {
+        names.iter().find(|(word, _)| words.contains(word)).map(|(_, name)| *name)
+    };
+    // A class or a pool in front of it is more than these words say.
+    let known = |word: &&str| {
+        let all = LATENCIES.iter().chain(STATISTICS).map(|(name, _)| *name);
+        all.chain(["s", "ms", "", "time", "request"]).any(|name| name == *word)
+    };
+    if !words.iter().all(|word| known(word)) {
+        return None;
+    }
+    let latency = named(LATENCIES)?;
+    Some(format!("{latency}.{}", named(STATISTICS).unwrap_or("p99")))
 }
 
 fn collect(path: &str, value: &Value, paths: &mut Vec<String>) {
@@ -199,6 +240,7 @@ fn full_run() -> RunResult {
         measured: Some(MeasuredResult {
             deadlines: MeasuredDeadlines { ttft: Some(String::new()), ..Default::default() },
             client_queue_s: Some(distribution),
+            first_answer_s: Some(distribution),
             fluidity_bounds: Some(GapBounds {
                 index_at_least: index,
                 index_at_most: index,

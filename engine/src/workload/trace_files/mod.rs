@@ -14,6 +14,8 @@ mod sniff;
 mod table;
 mod timestamp;
 
+pub(crate) use timestamp::timestamp_nanos;
+
 use std::path::Path;
 
 pub(crate) use replay::read;

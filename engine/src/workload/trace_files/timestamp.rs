@@ -4,7 +4,7 @@ use crate::trace::numbers::{NumberError, nanos, shown};
 
 /// Nanoseconds since 1970 of `2023-11-16 18:15:46.6805900`: a `T` may stand for the space, any
 /// number of decimals may follow the seconds, and a zone (`Z`, `+00:00`) may follow those.
-pub(super) fn timestamp_nanos(text: &str) -> Result<u64, NumberError> {
+pub(crate) fn timestamp_nanos(text: &str) -> Result<u64, NumberError> {
     let text = text.trim();
     if text.is_empty() {
         return Err(NumberError::Missing);

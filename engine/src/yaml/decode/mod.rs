@@ -34,13 +34,14 @@ pub struct Decoded<T> {
     pub cut: HashSet<Path>,
 }
 
-/// Where a key belongs that was found at this path and is unknown there.
-pub(super) type Belongs = fn(&str, &Path) -> Option<String>;
+/// What to say of an entry that stands in the map at this path and is unknown there, beside the names that
+/// are known; `None` for those names.
+pub(super) type Advice<'a> = &'a dyn Fn(&Entry, &Path, &[&str]) -> Option<String>;
 
 /// Reads a `T` from a tree.
-pub fn decode<'de, T: de::Deserialize<'de>>(root: &'de Node, belongs: Belongs) -> Decoded<T> {
+pub fn decode<'de, T: de::Deserialize<'de>>(root: &'de Node, of: Advice<'_>) -> Decoded<T> {
     let state = State {
-        belongs,
+        advice: of,
         first: RefCell::default(),
         problems: RefCell::default(),
         cut: RefCell::default(),
@@ -66,8 +67,8 @@ pub fn decode<'de, T: de::Deserialize<'de>>(root: &'de Node, belongs: Belongs) -
     Decoded { value, problems: state.problems.into_inner(), cut: state.cut.into_inner() }
 }
 
-struct State {
-    belongs: Belongs,
+struct State<'s> {
+    advice: Advice<'s>,
     /// The first mistake of a pass, which is the one that ends it. Parameters of schedulers are read
     /// without knowledge of this type, and what comes back through them is words alone.
     first: RefCell<Option<Mistake>>,
@@ -75,7 +76,7 @@ struct State {
     cut: RefCell<HashSet<Path>>,
 }
 
-impl State {
+impl State<'_> {
     fn is_cut(&self, path: &Path) -> bool {
         self.cut.borrow().contains(path)
     }
@@ -89,7 +90,7 @@ impl State {
 struct Decoder<'de, 's> {
     node: &'de Node,
     path: Path,
-    state: &'s State,
+    state: &'s State<'s>,
 }
 
 impl<'de, 's> Decoder<'de, 's> {
@@ -142,11 +143,9 @@ impl<'de, 's> Decoder<'de, 's> {
         }
     }
 
-    fn key_advice(&self, key: &str, fields: &'static [&'static str], kind: &str) -> String {
-        match (self.state.belongs)(key, &self.path) {
-            Some(place) if kind == "key" => format!("it belongs at `{place}`"),
-            _ => advice(key, fields.iter().copied()),
-        }
+    fn key_advice(&self, entry: &Entry, fields: &'static [&'static str]) -> String {
+        (self.state.advice)(entry, &self.path, fields)
+            .unwrap_or_else(|| advice(&entry.key, fields.iter().copied()))
     }
 
     /// A value that chooses nothing where one of `variants` is due.
@@ -175,7 +174,7 @@ impl<'de, 's> Decoder<'de, 's> {
                     format!("unknown {kind} `{}`", quoted(&entry.key)),
                 )
                 .label(format!("unknown {kind}"))
-                .help(self.key_advice(&entry.key, fields, kind));
+                .help(self.key_advice(entry, fields));
                 self.state.problems.borrow_mut().push(problem);
             }
         }
