@@ -120,6 +120,6 @@ pub fn summed(exchanges: &[Exchange], asked: impl Fn(&Exchange) -> (u32, u32)) -
             }
         }
     }
-    all.errors.sort_by(|one, other| other.1.cmp(&one.1));
+    all.errors.sort_by_key(|(_, requests)| std::cmp::Reverse(*requests));
     all
 }
