@@ -194,7 +194,10 @@ fn play(
             progress.may_go_on(iterations)
         })
     };
-    let ended = options.hopeless.map(|hopeless| hopeless.watch(blocks == Blocks::Counted));
+    let (front_end, front_ends) = experiment.front_ends();
+    // Behind a front end, what the engine writes down is not what clients see.
+    let hopeless = options.hopeless.filter(|_| front_end.is_none());
+    let ended = hopeless.map(|hopeless| hopeless.watch(blocks == Blocks::Counted));
     let ended = ended.as_ref().map(|ended| ended as _);
     let sim_options = sim::SimOptions {
         ended,
@@ -202,13 +205,12 @@ fn play(
         keep_log: options.keep_log,
         progress: Some(&report),
     };
-    let (front_end, front_ends) = experiment.front_ends();
     let mut arriving = requests.arriving();
     if front_end.is_none() {
         let outcome = with_setup(experiment, scheduler, blocks, |setup| {
             sim::play_fleet(setup, arriving.as_mut(), sim_options)
         });
-        let outcome = ended(outcome, full)?;
+        let outcome = outcome_of(outcome, full)?;
         arriving.check_complete()?;
         return Ok(outcome);
     }
@@ -216,14 +218,14 @@ fn play(
     let outcome = with_setup(experiment, scheduler, blocks, |setup| {
         sim::play_fleet(setup, &mut behind, sim_options)
     });
-    let mut outcome = ended(outcome, full)?;
+    let mut outcome = outcome_of(outcome, full)?;
     behind.check_complete()?;
     behind.put_back(&mut outcome);
     Ok(outcome)
 }
 
 /// A run's outcome, unless memory was `full` first.
-fn ended(outcome: Result<Outcome, SimError>, full: AtomicU64) -> Result<Outcome, PlayError> {
+fn outcome_of(outcome: Result<Outcome, SimError>, full: AtomicU64) -> Result<Outcome, PlayError> {
     match full.into_inner() {
         u64::MAX => Ok(outcome?),
         done => Err(out_of_memory(done)),

@@ -90,11 +90,15 @@ fn others() -> Vec<(&'static str, Value)> {
 }
 
 /// Words; what matters in eager mode alone, `tests/cost/eager.rs`; and what is said of other machines.
-const EXEMPT: &[&str] =
-    &[
-        "/name", "/description", "/source", "/evidence/kind", "/eager_us_per_kernel", "/host_range",
-        "/fitted_on",
-    ];
+const EXEMPT: &[&str] = &[
+    "/name",
+    "/description",
+    "/source",
+    "/evidence/kind",
+    "/eager_us_per_kernel",
+    "/host_range",
+    "/fitted_on",
+];
 
 /// A mixture of experts in 8 bits on eight ranks with decodes beside chunks, for constants of an engine's
 /// kernels that a dense model on one GPU does not meet.

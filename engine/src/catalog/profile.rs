@@ -259,6 +259,8 @@ impl EngineProfile {
             description: "a linear step-time law".to_owned(),
             kernel_factor: 1.0,
             link_factor: 1.0,
+            kernels: EngineKernels::default(),
+            host_range: None,
             host: Overhead::default(),
             step_gap: Overhead::default(),
             front_end: None,

@@ -74,7 +74,6 @@ pub(crate) fn express(row: &Row) -> Result<Point, Dropped> {
     }
     let (tensor, data, expert) = split(row)?;
     Ok(Point {
-        id: row.text("id").to_owned(),
         model,
         gpu,
         engine,

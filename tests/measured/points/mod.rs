@@ -49,7 +49,6 @@ pub(crate) fn rows(file: &Path) -> Vec<Row> {
 /// A point that a scenario says.
 #[derive(Clone, Debug)]
 pub(crate) struct Point {
-    pub(crate) id: String,
     pub(crate) model: &'static str,
     pub(crate) gpu: &'static str,
     pub(crate) engine: Engine,
