@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(meant("Qwen/Qwen3-30B-A3B-Instruct-2507"), Some("qwen3-30b-a3b"));
         assert_eq!(meant("google/gemma-3-27b-it"), Some("gemma-3-27b"));
         assert_eq!(meant("Llama3.1 8B"), Some("llama-3.1-8b"));
-        assert_eq!(meant("llama 8b"), None);
+        assert_eq!(meant("llama 8b"), Some("llama-3.1-8b"));
     }
 
     #[test]

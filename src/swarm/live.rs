@@ -3,9 +3,10 @@
 use crate::request::RequestId;
 use crate::runner::{Requests, with_fleet};
 use crate::scenario::{Experiment, SchedulerRun};
-use crate::sim::{Coming, Live, Outcome, Told};
+use crate::sim::{BehindFrontEnd, Coming, Live, Outcome, Told};
 use crate::time::Time;
 use crate::trace::Status;
+use crate::workload::Arriving;
 
 /// Plays requests that are known beforehand as if they were not, and checks that each gets its tokens
 /// at the same instants as in `outcome`.
@@ -19,7 +20,11 @@ pub(super) fn check(
     outcome: &Outcome,
 ) {
     let Requests::Open(workload) = requests else { return };
-    let mut told: Vec<Vec<Time>> = vec![Vec::new(); workload.requests.len()];
+    // As the engine gets them.
+    let (front_end, front_ends) = experiment.front_ends();
+    let behind = BehindFrontEnd::new(Box::new(workload.arriving()), front_end, front_ends);
+    let known = behind.known().expect("they are known beforehand");
+    let mut told: Vec<Vec<Time>> = vec![Vec::new(); known.len()];
     let mut ended = vec![None; told.len()];
     let horizon = experiment.horizon.map_or(Time::NEVER, |span| Time::ZERO + span);
     with_fleet(experiment, scheduler, |setup| {
@@ -40,7 +45,7 @@ pub(super) fn check(
             }
         };
         let mut next = 0;
-        for together in workload.requests.chunk_by(|one, other| one.arrival == other.arrival) {
+        for together in known.chunk_by(|one, other| one.arrival == other.arrival) {
             let at = together[0].arrival;
             // What is due before them is told before they come.
             live.advance(Time::from_nanos(at.as_nanos().saturating_sub(1))).expect("it runs");

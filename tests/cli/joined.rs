@@ -134,7 +134,7 @@ fn two_scenarios_are_run_and_the_verdict_comes_first() {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].starts_with("A: vllm-v0 (simulated, s.yaml)"), "{text}");
     let verdict = unwrapped(&text);
-    assert!(verdict.contains("B gives smoother text: "), "{text}");
+    assert!(verdict.contains(" gives smoother text: "), "{text}");
     let rows =
         text.lines().filter(|line| line.starts_with("ttft_s.") || line.starts_with("tbt_s."));
     assert_eq!(rows.count(), 4, "{text}");

@@ -243,8 +243,8 @@ fn a_clients_first_tokens_need_a_front_end() {
             (row.observed.expect("real") * 1e3, row.simulated.expect("simulated") * 1e3)
         });
         say(&format!("{:<20} {:>6.1} {:>6.1} {:>6.1}", run.name, none.0, none.1, some.1));
-        without += (none.1 - none.0).abs();
-        with += (some.1 - some.0).abs();
+        without += (none.1 / none.0 - 1.0).abs();
+        with += (some.1 / some.0 - 1.0).abs();
     }
     assert!(with < without, "{with} {without}");
 }

@@ -68,6 +68,7 @@ fn files() -> TempDir {
         ("trace.jsonl", "{\"arrival_s\": 0, \"prompt_tokens\": 9, \"output_tokens\": 5}\n".into()),
         ("trace.csv", "arrival_s,prompt_tokens,output_tokens\n0,9,5\n1.5,7,3\n".to_owned()),
         ("lengths.csv", "prompt_tokens,output_tokens\n9,5\n7,3\n".to_owned()),
+        ("rates.csv", "time_s,requests_per_s\n0,1\n60,3\n120,2\n".to_owned()),
         ("my-gpu.yaml", catalog("gpus/h100-sxm.yaml")),
         ("profile.yaml", catalog("profiles/vllm-0.12.yaml")),
     ];

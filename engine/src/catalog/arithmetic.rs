@@ -121,10 +121,15 @@ mod tests {
         assert!((int8.tflops - 1201.3).abs() < 0.1, "{}", int8.tflops);
         assert_eq!(origin, Origin::Derived);
         assert_eq!(h100.gemm_for(Arithmetic::Fp4), None);
-        // 0.607 x 9000 TFLOP/s.
+        // Fitted on whole servers.
         let b200 = gpu("b200-sxm").unwrap();
-        let (fp4, _) = b200.gemm_for(Arithmetic::Fp4).unwrap();
+        let fitted = (b200.gemm_fp4.unwrap(), Origin::Measured);
+        assert_eq!(b200.gemm_for(Arithmetic::Fp4), Some(fitted));
+        // 0.607 x 9000 TFLOP/s.
+        let derived = Gpu { gemm_fp4: None, ..b200.clone() };
+        let (fp4, origin) = derived.gemm_for(Arithmetic::Fp4).unwrap();
         assert!((fp4.tflops - 5463.0).abs() < 0.1, "{}", fp4.tflops);
+        assert_eq!(origin, Origin::Derived);
         // No units for fp8.
         assert_eq!(gpu("a100-sxm-80gb").unwrap().gemm_for(Arithmetic::Fp8), None);
         assert_eq!(gpu("h20").unwrap().gemm_for(Arithmetic::Bf16).unwrap().1, Origin::Derived);

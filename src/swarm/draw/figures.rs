@@ -292,10 +292,14 @@ impl Draw {
             let factor = self.one_of(&factors);
             self.perhaps(&mut kernels, name, 0.4, json!(factor));
         }
-        let [knee, launch, between] = [1.0, 2.0, 3.5].map(|v| json!(v));
-        self.perhaps(&mut kernels, "narrow_knee", 0.3, knee);
-        self.perhaps(&mut kernels, "narrow_launch_us", 0.3, launch);
-        self.perhaps(&mut kernels, "layer_us", 0.3, between);
+        for (name, values) in [
+            ("narrow_knee", [1.0, 4.0]),
+            ("narrow_launch_us", [0.0, 2.0]),
+            ("layer_us", [0.0, 3.5]),
+        ] {
+            let value = self.one_of(&values);
+            self.perhaps(&mut kernels, name, 0.3, json!(value));
+        }
         Value::Object(kernels)
     }
 
