@@ -147,6 +147,11 @@ impl Content {
         self.stretches.iter().map(|s| (s.end, s.request, s.ids.as_ref(), s.covers))
     }
 
+    /// The request whose own tokens are those that nothing else is said of.
+    pub(crate) fn owner(&self) -> RequestId {
+        self.request
+    }
+
     /// Whose it is; `None` where nothing was said of any tokens.
     pub(crate) fn request(&self) -> Option<RequestId> {
         (self.id_tokens > 0).then_some(self.request)

@@ -16,22 +16,23 @@ use crate::request::RequestId;
 /// Who of the requests here others go on from.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Talks {
+    /// By the request that contents name.
     here: FxHashMap<RequestId, SlotId>,
     /// Whether ids have ever named tokens of an answer: then anybody may meet it.
     answers_are_named: bool,
 }
 
 impl Talks {
-    pub(super) fn leave(&mut self, request: RequestId) {
+    pub(super) fn leave(&mut self, owner: RequestId) {
         if !self.here.is_empty() {
-            self.here.remove(&request);
+            self.here.remove(&owner);
         }
     }
 }
 
 impl Replica {
     /// A request arrives that others go on from, or whose answer they may have by its ids.
-    pub(super) fn note_talk(&mut self, request: RequestId, slot: SlotId, names_answer: bool) {
+    pub(super) fn note_talk(&mut self, owner: RequestId, slot: SlotId, names_answer: bool) {
         if names_answer && !self.talks.answers_are_named {
             // From now on answers are registered at every decode step.
             for index in self.members.running.clone() {
@@ -39,7 +40,7 @@ impl Replica {
             }
             self.talks.answers_are_named = true;
         }
-        self.talks.here.insert(request, slot);
+        self.talks.here.insert(owner, slot);
     }
 
     /// Whether blocks of answers that others meet are given their contents only when somebody may

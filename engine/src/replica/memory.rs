@@ -229,7 +229,7 @@ impl Replica {
         };
         self.pool.release_of(index, held, leaves);
         if leaving == Leaving::ForGood {
-            self.talks.leave(self.slots[index.index()].request);
+            self.talks.leave(self.slots[index.index()].content.owner());
         }
         let slot = &mut self.slots[index.index()];
         slot.length = 0;

@@ -169,6 +169,7 @@ impl Replica {
             false => None,
         };
         let met = content.answer_is_met();
+        let owner = content.owner();
         let slot = Slot { number, ..Slot::new(id, request, lingers, content, chain) };
         let rank = rank_of(&slot);
         let index = match self.vacant.pop() {
@@ -182,7 +183,7 @@ impl Replica {
             }
         };
         if met {
-            self.note_talk(id, index, names_answer);
+            self.note_talk(owner, index, names_answer);
         }
         self.waiting.arrive(index, rank);
         if self.options.own_memory {

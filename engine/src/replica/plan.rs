@@ -194,7 +194,7 @@ impl Replica {
         plan.thrown_away.append(&mut self.thrown_away);
         for &index in &self.members.batch.dropped {
             plan.dropped.push(self.slots[index.index()].request);
-            self.talks.leave(self.slots[index.index()].request);
+            self.talks.leave(self.slots[index.index()].content.owner());
             self.vacant.push(index);
         }
         self.members.batch.dropped.clear();

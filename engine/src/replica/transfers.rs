@@ -248,8 +248,8 @@ impl Replica {
         slot.length = 0;
         slot.trimmed_at = 0;
         slot.own.fills_at = 0;
-        let request = slot.request;
-        self.talks.leave(request);
+        let owner = slot.content.owner();
+        self.talks.leave(owner);
     }
 
     /// A request needs no more blocks for its prompt, or not now.
