@@ -143,7 +143,7 @@ impl<'a> Run<'a> {
             pool.clock(log);
             for pair in log.iter().zip(log.iter().skip(1)) {
                 let between = (pair.0.free, pair.1.start);
-                self.works_while_there_is_work(pool, between, rows().map(|(row, _)| row));
+                self.works_while_there_is_work(pool, between, rows());
             }
         }
         if pool.facts.order == Order::Arrival {
@@ -236,13 +236,13 @@ impl Run<'_> {
         &self,
         pool: &Pool,
         (from, to): (Time, Time),
-        mut rows: impl Iterator<Item = &'r RequestRow>,
+        mut rows: impl Iterator<Item = (&'r RequestRow, RequestId)>,
     ) {
         if from >= to || pool.planned_ahead || pool.in_step || pool.lanes() > 1 {
             return;
         }
         let trace = &self.outcome.trace;
-        let present = rows.find(|row| {
+        let present = rows.find(|(row, id)| {
             let last = trace.token_times(row).last();
             let leaves = match row.status {
                 Status::Completed => last.unwrap_or(row.arrival),
@@ -250,7 +250,9 @@ impl Run<'_> {
                 Status::Unfinished => Time::NEVER,
                 _ => Time::ZERO,
             };
-            row.arrival < to && leaves > from
+            // Where a front end stands before it, a request is there when that has passed it on.
+            let there = self.outcome.entered.get(id.index()).copied().unwrap_or(row.arrival);
+            there < to && leaves > from
         });
         assert!(present.is_none(), "idle from {from:?} to {to:?} although {present:?} is there");
     }

@@ -269,7 +269,7 @@ fn catalog_override(gpu: &str) -> catalog::Gpu {
 }
 
 #[test]
-fn kv_in_8_bits_takes_half_the_room_and_half_the_reading() {
+fn kv_in_8_bits_takes_half_the_room_and_less_of_the_reading() {
     for name in ["llama-3.1-8b", "deepseek-v2-lite"] {
         let [full, half] = [KvDtype::Auto, KvDtype::Fp8]
             .map(|kv| capacity(name, Parallelism::default(), kv).unwrap());
@@ -279,9 +279,9 @@ fn kv_in_8_bits_takes_half_the_room_and_half_the_reading() {
             .map(|kv| build(name, Parallelism::default(), Precision { weights: Dtype::Bf16, kv }));
         let [full, half] = [full, half].map(|cost| parts(&cost, 0, 256, 8192));
         let ratio = half.attention_us / full.attention_us;
-        // Entries of half the size are not read in half the time; and 16 heads on one latent K compute as
-        // well as read.
-        let wanted = if name == "llama-3.1-8b" { 0.55..0.75 } else { 0.49..0.9 };
+        // Seven tenths of the time that half of the bytes says; a latent K is stored as its kernels read
+        // it, and 16 heads compute on it as well.
+        let wanted = if name == "llama-3.1-8b" { 0.64..0.68 } else { 0.49..0.8 };
         assert!(wanted.contains(&ratio), "{name}: {ratio}");
         assert_eq!((full.layers_us, full.head_us), (half.layers_us, half.head_us));
     }

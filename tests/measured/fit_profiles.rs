@@ -101,7 +101,7 @@ fn objective(errors: &[f64]) -> f64 {
 
 /// A small price of leaving the start, for constants that the points say little of.
 fn pull(constants: &[Constant], values: &[f64]) -> f64 {
-    let distance = |(c, v): (&Constant, &f64)| ((v - c.start) / c.step).powi(2);
+    let distance = |(c, v): (&Constant, &f64)| libm::pow((v - c.start) / c.step, 2.0);
     0.0002 * constants.iter().zip(values).map(distance).sum::<f64>()
 }
 
@@ -112,7 +112,7 @@ fn descend(points: &[&Point], constants: &[Constant]) -> Vec<f64> {
         |values: &[f64]| objective(&errors(points, constants, values)) + pull(constants, values);
     let mut best = worth(&values);
     for round in 0..5 {
-        let reach = 0.5_f64.powi(round / 2);
+        let reach = libm::pow(0.5, f64::from(round / 2));
         let mut moved = false;
         for (i, constant) in constants.iter().enumerate() {
             for sign in [1.0, -1.0] {

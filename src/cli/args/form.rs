@@ -49,6 +49,8 @@ fn page(cli: &mut Cli, path: PathBuf, asked: bool) -> Result<(), String> {
         None => &mut cli.run.report,
         Some(Command::Run(args)) => &mut args.flags.report,
         Some(Command::Evaluate(args)) => &mut args.report,
+        #[cfg(feature = "live")]
+        Some(Command::Bench(args)) => &mut args.report,
         Some(Command::Explain(args)) => &mut args.flags.report,
         Some(Command::Capacity(args)) => &mut args.report,
         Some(Command::Sweep(args)) => &mut args.report,

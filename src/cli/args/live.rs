@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 /// `metron-sim mock`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct MockArgs {
-    /// Scenario file (YAML); `-` is stdin
+    /// A scenario: a file (YAML), a name of `list scenarios`, or - for stdin
     pub scenario: String,
     /// Port; 0 takes a free one
     #[arg(long, value_name = "N", default_value_t = 8000)]
@@ -57,7 +57,7 @@ pub(crate) struct MockArgs {
 /// `metron-sim bench`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// Scenario file (YAML); `-` is stdin
+    /// A scenario: a file (YAML), a name of `list scenarios`, or - for stdin
     pub scenario: String,
     /// The server, with or without /v1, such as http://127.0.0.1:8000
     #[arg(long, value_name = "URL")]

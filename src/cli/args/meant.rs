@@ -39,6 +39,8 @@ const COMMANDS: &[(&[&str], &str)] = &[
         "evaluate FILE",
     ),
     (&["diff", "cmp", "vs"], "compare A B"),
+    #[cfg(feature = "live")]
+    (&["benchmark", "loadtest", "load-test", "client"], "bench SCENARIO --url URL"),
     (
         &[
             "optimize",

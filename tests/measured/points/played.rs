@@ -19,7 +19,7 @@ pub(crate) struct Played {
 /// TensorRT-LLM computes a prompt in one step, beside the decodes: `max_num_tokens` must hold both, or
 /// prompts near it wait until few decode. That server's was set so: at 8,192 tokens first tokens took two
 /// seconds, and not forty.
-pub(crate) fn scenario(point: &Point) -> String {
+fn scenario(point: &Point) -> String {
     let (profile, scheduler) = system(point);
     let parameters = match point.engine {
         Engine::TensorRtLlm => {
@@ -91,7 +91,8 @@ pub(crate) fn play(
     Ok(Played { ttft_ms, tpot_ms })
 }
 
-pub(super) fn summed(trace: &metron_sim::trace::TokenTrace) -> (f64, f64) {
+/// Mean TTFT and TPOT, milliseconds.
+fn summed(trace: &metron_sim::trace::TokenTrace) -> (f64, f64) {
     let any = FirstToken::Fixed(Span::from_millis(1000));
     let deadlines = Deadlines::new(any, Span::from_millis(50), 0.9).expect("deadlines");
     let summary = evaluate(trace, &Options::new(deadlines));

@@ -24,6 +24,8 @@ pub(super) struct Attention {
     prefill: Prefill,
     /// Decodes run in a kernel of their own beside chunks.
     apart: bool,
+    /// What launching that kernel takes, where engines of an era have two for all.
+    second_launch_us: f64,
     /// Whether the price of chunks and decodes together is within bounds by itself.
     within_bounds: bool,
     /// Chunks and decodes in one kernel may be dearer than in two: so it was measured.
@@ -67,7 +69,11 @@ impl Attention {
     ) -> Attention {
         let table = table.filter(|_| attention.reach == Reach::All);
         let heads = NarrowKv::of(gpu, kv_bytes).heads(attention, shard);
-        Attention::new(gpu, table, attention.reach, apart, heads)
+        let mut of_heads = Attention::new(gpu, table, attention.reach, apart, heads);
+        if apart {
+            of_heads.second_launch_us = of_heads.decode.launch_us;
+        }
+        of_heads
     }
 
     /// Of a compressed K and V. Its chunks expand them to every head, and run apart from decodes;
@@ -125,7 +131,17 @@ impl Attention {
         // FlashAttention-3's is a sum of both.
         let within_bounds = matches!(prefill, Prefill::Three(_)) && table.is_none();
         let measured = Measured::new(table);
-        Attention { decode, prefill, apart, within_bounds, may_be_dearer, measured, reach }
+        let second_launch_us = 0.0;
+        Attention {
+            decode,
+            prefill,
+            apart,
+            second_launch_us,
+            within_bounds,
+            may_be_dearer,
+            measured,
+            reach,
+        }
     }
 
     /// Of one layer's attention in a decode-only batch, what does not depend on KV lengths.
@@ -205,19 +221,20 @@ impl Attention {
     /// Time of the chunks alone, and of chunks and decodes together, by the constants.
     fn by_constants_us(&self, chunks: &[Chunk], decodes: Queries, kv: f64) -> (f64, f64) {
         let Queries { count, rows } = decodes;
+        let launch_us = if count > 0.0 { self.second_launch_us } else { 0.0 };
         match &self.prefill {
             Prefill::Two(two) => {
                 let blocks = Blocks::of(chunks, self.reach);
                 let alone = two.us(&blocks, Queries::NONE, 0.0);
                 let mixed = match self.apart {
-                    true => alone + self.decode.us(count, rows, kv),
+                    true => alone + launch_us + self.decode.us(count, rows, kv),
                     false => two.us(&blocks, decodes, kv),
                 };
                 (alone, mixed)
             }
             Prefill::Three(three) => {
                 let alone = three.us(chunks, self.reach);
-                (alone, alone + self.decode.us(count, rows, kv))
+                (alone, alone + launch_us + self.decode.us(count, rows, kv))
             }
         }
     }
