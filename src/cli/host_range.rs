@@ -105,7 +105,7 @@ pub(super) fn capacities(
     let [(most_host, unit, slow), (least_host, _, fast)] = [&at[1], &at[0]];
     let note = |(place, capacity): (usize, &Capacity)| {
         let value =
-            |value: Option<f64>| value.map_or("none".to_owned(), |v| crate::shown::three_digits(v));
+            |value: Option<f64>| value.map_or("none".to_owned(), crate::shown::three_digits);
         format!(
             "{}: {} to {} {unit} on machines with {most_host} to {least_host} times the engine's own time \
              (one seed)",

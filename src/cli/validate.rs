@@ -103,7 +103,7 @@ pub(super) fn load(
     };
     let mut replay = Replay::new(&loaded.requests, traced, limits, &run)?;
     if !experiment.front_ends().0.is_none() {
-        replay = replay.from_the_client();
+        replay = replay.at_the_client();
     }
     let unlike = not_alike(&loaded.experiment);
     for warning in loaded.warnings.iter().chain(&replay.warnings).chain(&unlike) {

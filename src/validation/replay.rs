@@ -137,7 +137,7 @@ impl Replay {
 
     /// The same requests as their clients sent them, for a simulation that has a front end of its own.
     #[must_use]
-    pub fn from_the_client(mut self) -> Replay {
+    pub fn at_the_client(mut self) -> Replay {
         let sent = |before: &mut f64, real: &ObservedRequest| {
             *before = before.max(real.arrival_s);
             Some(*before)

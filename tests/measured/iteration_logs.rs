@@ -109,7 +109,7 @@ fn predict_as(
     let limits = Limits { max_model_len: 4096, kv_block_tokens: 32 };
     let mut replay = Replay::new(&drawn, true, limits, &observed).expect("they go together");
     if !experiment.front_ends().0.is_none() {
-        replay = replay.from_the_client();
+        replay = replay.at_the_client();
     }
     let options = PlayOptions { keep_log: true, ..PlayOptions::default() };
     let outcome =

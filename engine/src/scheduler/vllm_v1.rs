@@ -235,7 +235,9 @@ impl Parameters for VllmV1Params {
                 SchedulingPolicy::Fcfs => Order::Arrival,
                 SchedulingPolicy::Priority => Order::Priority,
             },
-            hangs: !self.enable_chunked_prefill && self.budget(engine) < engine.max_model_len,
+            // A request that comes back with one token to compute is padded with drafts, all in one step.
+            hangs: self.budget(engine) <= DraftSlots::of(engine).most()
+                || (!self.enable_chunked_prefill && self.budget(engine) < engine.max_model_len),
             switches: [
                 Switch::unless(
                     self.policy == SchedulingPolicy::Priority,

@@ -23,6 +23,9 @@ use crate::trace::TokenTrace;
 use crate::units::Duration;
 use crate::workload::Arriving;
 
+/// What is told of a request that has come to its end; says whether the run goes on.
+pub type ToldOfTheEnded<'a> = dyn Fn(&TokenTrace, RequestId) -> bool + Sync + 'a;
+
 /// How to play.
 #[derive(Clone, Copy, Default)]
 pub struct SimOptions<'a> {
@@ -36,7 +39,7 @@ pub struct SimOptions<'a> {
     /// Told of each request that has come to its end, with what is written down so far: a fleet's
     /// replicas may each have a trace of their own. The run ends with [`SimError::Stopped`] where it says
     /// no. Where drafts bring tokens, those after a request's first are not written down yet.
-    pub ended: Option<&'a (dyn Fn(&TokenTrace, RequestId) -> bool + Sync)>,
+    pub ended: Option<&'a ToldOfTheEnded<'a>>,
 }
 
 /// Why a simulation cannot go on. Nothing of the run is kept.

@@ -23,7 +23,7 @@ mod turns;
 mod watched;
 
 pub use crate::replica::Scheduled;
-pub use engine::{SimError, SimOptions, play_fleet};
+pub use engine::{SimError, SimOptions, ToldOfTheEnded, play_fleet};
 pub use front_end::{BehindFrontEnd, FrontEnd};
 pub use live::{Coming, Live};
 pub use outcome::*;

@@ -108,6 +108,6 @@ pub(super) fn by_another_word<'a>(given: &str, valid: &[&'a str]) -> Option<&'a 
         return Some(same);
     }
     let listed = |word: &&str| plain(word) == given;
-    let names = WORDS.iter().filter(|(words, _)| words.iter().any(|word| listed(word)));
+    let names = WORDS.iter().filter(|(words, _)| words.iter().any(&listed));
     names.flat_map(|(_, names)| *names).find_map(|name| valid.iter().find(|v| *v == name).copied())
 }

@@ -551,21 +551,21 @@ impl Question<'_> {
     fn answer(&self, best: Best<'_>, complete: &mut bool) -> Result<PlanAnswer, SearchError> {
         let Best { cell, replicas, probe } = best;
         let study = self.study(cell.experiment);
-        let brackets: Vec<Result<(bool, f64, Option<f64>), SearchError>> =
-            threads::spread_map(self.seeds.iter().collect(), |&seed| {
-                let range = Range { from: 1.0, least: 1.0, most: TIMES_MAX, whole: false };
-                let guess = 1.0 + 0.5 / f64::from(replicas);
-                let found = bracket_from(PRECISION, range, Some(guess), |value| {
-                    // It held there a moment ago.
-                    if value == 1.0 {
-                        return Ok(Some(Shown::Holds));
-                    }
-                    let load = self.on(&cell, replicas, seed, value)?;
-                    let probe = study.probe(cell.scheduler, &load)?;
-                    Ok::<_, SearchError>(probe.map(|probe| probe.shows()))
-                })?;
-                Ok((found.complete, found.holds.unwrap_or(1.0), found.open.or(found.fails)))
-            });
+        type Bracket = Result<(bool, f64, Option<f64>), SearchError>;
+        let brackets: Vec<Bracket> = threads::spread_map(self.seeds.iter().collect(), |&seed| {
+            let range = Range { from: 1.0, least: 1.0, most: TIMES_MAX, whole: false };
+            let guess = 1.0 + 0.5 / f64::from(replicas);
+            let found = bracket_from(PRECISION, range, Some(guess), |value| {
+                // It held there a moment ago.
+                if value == 1.0 {
+                    return Ok(Some(Shown::Holds));
+                }
+                let load = self.on(&cell, replicas, seed, value)?;
+                let probe = study.probe(cell.scheduler, &load)?;
+                Ok::<_, SearchError>(probe.map(|probe| probe.shows()))
+            })?;
+            Ok((found.complete, found.holds.unwrap_or(1.0), found.open.or(found.fails)))
+        });
         let brackets = brackets.into_iter().collect::<Result<Vec<_>, _>>()?;
         *complete &= brackets.iter().all(|one| one.0);
         let ends: Vec<(f64, Option<f64>)> = brackets.iter().map(|one| (one.1, one.2)).collect();

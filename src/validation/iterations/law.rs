@@ -236,8 +236,9 @@ fn solved<const N: usize>(
         for row in 0..n {
             if row != column {
                 let times = rows[row][column] / rows[column][column];
-                for k in column..=n {
-                    rows[row][k] -= times * rows[column][k];
+                let pivot = rows[column].clone();
+                for (entry, of_pivot) in rows[row].iter_mut().zip(pivot).skip(column) {
+                    *entry -= times * of_pivot;
                 }
             }
         }

@@ -121,7 +121,7 @@ fn by_words(path: &str) -> Option<String> {
         let all = LATENCIES.iter().chain(STATISTICS).map(|(name, _)| *name);
         all.chain(["s", "ms", "", "time", "request"]).any(|name| name == *word)
     };
-    if !words.iter().all(|word| known(word)) {
+    if !words.iter().all(known) {
         return None;
     }
     let latency = named(LATENCIES)?;
