@@ -17,7 +17,7 @@ pub struct Replay {
     /// The real request of each.
     pub observed: Vec<ObservedRequest>,
     /// When the engine got each, on the real run's clock, seconds: the simulated arrival. See
-    /// [`Entries`].
+    /// `Entries`.
     pub entered_s: Vec<f64>,
     /// What lies between arrival and the engine, seconds; `None` where times of queueing, or of
     /// arrival, are not known.
