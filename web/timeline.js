@@ -256,6 +256,8 @@
 			if (found.some(Boolean)) {
 				note();
 				draw();
+				// Finer columns are under the pointer now.
+				lanes.forEach((lane) => lane.pointed?.());
 			}
 		};
 		const button = (text, label, act) =>
@@ -707,6 +709,7 @@
 			const time = (px) => view.from + ((px - LEFT) / (lane.surface.width - LEFT - 4)) * (view.to - view.from);
 			// Tells what the pointer is on.
 			const point = (event) => {
+				lane.pointed = () => point(event);
 				const stall = stallAt(lane, event.offsetX, event.offsetY);
 				const next = stall ? { run: lane.run, at: stall.at } : null;
 				if (next?.at !== lit?.at || next?.run !== lit?.run) {
@@ -771,6 +774,7 @@
 			});
 			lane.surface.on("pointercancel", leave);
 			lane.surface.on("pointerleave", () => {
+				lane.pointed = null;
 				lane.line.tell(pinned);
 			});
 			lane.surface.on("dblclick", (event) => zoom(0.4, time(event.offsetX)));

@@ -486,8 +486,9 @@ await check("the timeline's readout follows the wheel, and its window has two en
 	const { page, context, trouble } = await open();
 	await page.locator("#timeline").scrollIntoViewIfNeeded();
 	await page.waitForTimeout(600);
-	const canvas = page.locator("canvas.timeline").first(),
-		box = await canvas.boundingBox();
+	const canvas = page.locator("canvas.timeline").first();
+	await canvas.scrollIntoViewIfNeeded();
+	const box = await canvas.boundingBox();
 	await page.mouse.move(box.x + box.width * 0.7, box.y + 60);
 	const told = () => page.locator("#timeline .readout.tall").first().textContent();
 	const before = await told();
