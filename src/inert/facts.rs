@@ -149,8 +149,9 @@ impl<'a> Facts<'a> {
                 .map(|(_, r)| r)
                 .collect();
         }
-        // A pool's GPU replaces the scenario's whole; the rest goes field by field.
-        let part = if key.path.starts_with("gpu") { "gpu" } else { key.path.as_str() };
+        // A pool's GPU or model replaces the scenario's whole; the rest goes field by field.
+        let whole = ["gpu", "model"].into_iter().find(|part| key.path.starts_with(part));
+        let part = whole.unwrap_or(key.path.as_str());
         let keeps = |index: usize| !self.wrote(&format!("pools.{index}.{part}"));
         fleet.into_iter().enumerate().filter(|(i, _)| keeps(*i)).map(|(_, r)| r).collect()
     }

@@ -65,6 +65,7 @@ pub(super) const TABLE: &[Entry] = &[
     ("ExpertShares.file", Always("judged with the whole imbalance")),
     ("Pool.name", Always("what it is called")),
     ("Pool.replicas", Always("how many there are")),
+    ("Pool.model", Unless(model)),
     ("Pool.gpu", Unless(gpu)),
     ("Pool.parallelism", Always("its keys are judged one by one")),
     ("Pool.links", Always("its links are judged one by one")),
@@ -135,14 +136,15 @@ fn each_own(facts: &Facts<'_>, key: &Written) -> Option<String> {
     for_all(facts, key, |_| None)
 }
 
-fn model(facts: &Facts<'_>, _: &Written) -> Option<String> {
-    let nothing_asks = |one: &Replicas<'_>| {
+fn model(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    for_all(facts, key, |one| {
         // What one pool of blocks for all layers does not need to know.
         let one_group = one.pool.engine.kv_groups.is_one();
-        one.fixed && one.kv_blocks_given && one.max_model_len_given && one_group
-    };
-    facts.fleet().iter().all(nothing_asks).then(|| {
-        format!("{FIXED}, and `kv_blocks` and `max_model_len` are given: it is only named")
+        let nothing_asks = one.fixed && one.kv_blocks_given && one.max_model_len_given && one_group;
+        nothing_asks.then_some(
+            "iterations take a fixed time, or that of a step law, and `kv_blocks` and `max_model_len` \
+             are given: it is only named",
+        )
     })
 }
 

@@ -150,7 +150,8 @@ fn system(scenario: &Value) -> Vec<String> {
         let replicas: u64 = of.iter().filter_map(|pool| pool.pointer("/replicas")?.as_u64()).sum();
         let router =
             scenario.pointer("/router").map_or(String::new(), |r| format!(" behind {}", plain(r)));
-        parts = model(scenario).into_iter().collect();
+        let own = pools.iter().any(|pool| pool.get("model").is_some());
+        parts = model(scenario).filter(|_| !own).into_iter().collect();
         parts.push(format!("{} pools with {replicas} replicas{router}", pools.len()));
         return parts;
     }

@@ -11,7 +11,7 @@ use crate::metrics::{Count, Deadlines, FirstToken, Options, PrefillCurve};
 use crate::promise::{Slo, TtftDeadline};
 use crate::request::Request;
 use crate::runner::{PlayOptions, Requests, RunError, RunInput, Simulate};
-use crate::scenario::{Experiment, SchedulerRun};
+use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::sim::Outcome;
 use crate::time::{Span, Time};
 use crate::workload::Workload;
@@ -27,7 +27,7 @@ pub(super) fn judged_by(
     simulate: &dyn Simulate,
 ) -> Result<Options, RunError> {
     let RunInput { experiment, .. } = input;
-    options(input, |slo| deadlines(experiment, slo, outcomes, simulate))
+    options(input, |slo, class| deadlines(experiment, (slo, class), outcomes, simulate))
 }
 
 /// The same before anything is played, for requests that are known by then; `None` where they are not, or
@@ -43,14 +43,14 @@ pub(super) fn before_a_run(input: RunInput<'_>) -> Result<Option<Options>, RunEr
     if !can_be {
         return Ok(None);
     }
-    let deadlines = |slo: &Slo| {
+    let deadlines = |slo: &Slo, class: Option<&str>| {
         let first = match &slo.ttft {
             TtftDeadline::Fixed(span) => FirstToken::Fixed(*span),
             TtftDeadline::PrefillCurvePlus { slack, .. } => {
                 let all = known.map_or(&[][..], |workload| &workload.requests);
                 let lengths = || all.par_iter().map(|request| request.prompt_tokens);
                 let prompts = prompts.get_or_insert_with(|| Prompts::of(experiment, lengths()));
-                let curve = fleet_curve(experiment, prompts);
+                let curve = fleet_curve(experiment, class, prompts);
                 FirstToken::Curve { curve: Arc::new(curve), slack: *slack }
             }
         };
@@ -61,15 +61,18 @@ pub(super) fn before_a_run(input: RunInput<'_>) -> Result<Option<Options>, RunEr
 
 fn options(
     input: RunInput<'_>,
-    mut deadlines: impl FnMut(&Slo) -> Result<Deadlines, RunError>,
+    mut deadlines: impl FnMut(&Slo, Option<&str>) -> Result<Deadlines, RunError>,
 ) -> Result<Options, RunError> {
     let RunInput { experiment, requests } = input;
     let promises = &experiment.promises;
-    let mut options = Options::new(deadlines(&promises.common)?);
-    if !promises.of_classes.is_empty() {
+    let mut options = Options::new(deadlines(&promises.common, None)?);
+    // A prompt's own time is that of the model which the class asks for.
+    let by_model = experiment.models_differ();
+    if by_model || !promises.of_classes.is_empty() {
         let common = options.deadlines.clone();
         let each = |class: &String| match promises.own(class) {
-            Some(own) => deadlines(own),
+            Some(own) => deadlines(own, Some(class)),
+            None if by_model => deadlines(&promises.common, Some(class)),
             None => Ok(common.clone()),
         };
         options.per_class = requests.classes().iter().map(each).collect::<Result<_, _>>()?;
@@ -83,7 +86,7 @@ fn options(
 
 fn deadlines(
     experiment: &Experiment,
-    slo: &Slo,
+    (slo, class): (&Slo, Option<&str>),
     outcomes: &[Outcome],
     simulate: &dyn Simulate,
 ) -> Result<Deadlines, RunError> {
@@ -94,9 +97,12 @@ fn deadlines(
                 None => {
                     let rows = outcomes.par_iter().flat_map(|outcome| &outcome.trace.requests);
                     let prompts = Prompts::of(experiment, rows.map(|row| row.prompt_tokens));
-                    fleet_curve(experiment, &prompts)
+                    fleet_curve(experiment, class, &prompts)
                 }
-                Some(name) => own_curve(experiment, find(experiment, name)?, outcomes, simulate)?,
+                Some(name) => {
+                    let scheduler = find(experiment, name)?;
+                    own_curve(experiment, (scheduler, class), outcomes, simulate)?
+                }
             };
             FirstToken::Curve { curve: Arc::new(curve), slack: *slack }
         }
@@ -129,11 +135,19 @@ impl Prompts {
 }
 
 /// The same for a fleet. Users do not see the router, so where pools differ the promise is still one:
-/// the slowest pool's time for a prompt of each length, which a lone request gets wherever it goes.
-fn fleet_curve(experiment: &Experiment, prompts: &Prompts) -> PrefillCurve {
-    let fleet = experiment.fleet();
+/// the slowest pool's time for a prompt of each length, which a lone request gets wherever it goes. They
+/// see which model they ask for: where models differ, only pools that serve their class's count.
+fn fleet_curve(experiment: &Experiment, class: Option<&str>, prompts: &Prompts) -> PrefillCurve {
+    let fleet = serving(experiment, class);
     let costs: Vec<&dyn CostModel> = fleet.iter().map(|pool| pool.cost.as_ref()).collect();
     slowest_curve(&costs, prompts)
+}
+
+fn serving<'e>(experiment: &'e Experiment, class: Option<&str>) -> Vec<PoolView<'e>> {
+    match class.filter(|_| experiment.models_differ()) {
+        Some(class) => experiment.serving(class),
+        None => experiment.fleet(),
+    }
 }
 
 fn slowest_curve(costs: &[&dyn CostModel], prompts: &Prompts) -> PrefillCurve {
@@ -152,7 +166,7 @@ fn slowest_curve(costs: &[&dyn CostModel], prompts: &Prompts) -> PrefillCurve {
 /// differ, that on the slowest.
 fn own_curve(
     experiment: &Experiment,
-    scheduler: &SchedulerRun,
+    (scheduler, class): (&SchedulerRun, Option<&str>),
     outcomes: &[Outcome],
     simulate: &dyn Simulate,
 ) -> Result<PrefillCurve, RunError> {
@@ -161,7 +175,10 @@ fn own_curve(
     let mut points = Vec::with_capacity(lengths.len());
     let each: Vec<Experiment> = match experiment.pools.is_empty() {
         true => vec![experiment.clone()],
-        false => experiment.fleet().into_iter().map(|pool| experiment.alone_on(pool)).collect(),
+        false => {
+            let pools = serving(experiment, class).into_iter();
+            pools.map(|pool| experiment.alone_on(pool)).collect()
+        }
     };
     for prompt_tokens in lengths {
         let alone = Requests::Open(Workload {

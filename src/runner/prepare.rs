@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::{Requests, measures_many};
-use crate::scenario::{Document, Experiment, Resolved, ResolvedScenario, ScenarioError};
+use crate::excerpt::quoted;
+use crate::scenario::{
+    Document, Experiment, Resolved, ResolvedScenario, RouterKind, ScenarioError,
+};
 use crate::threads;
 use crate::workload::WorkloadError;
 
@@ -67,7 +70,23 @@ pub fn draw(
     };
     let (requests, notes) = drawn.map_err(|error| located(document, error))?;
     warnings.extend(notes.iter().map(ToString::to_string));
+    if let Some(class) = unsent(&experiment, &requests) {
+        let message = format!(
+            "the pools serve different models, and nothing says which of them `{}` asks for",
+            quoted(class)
+        );
+        let blamed = document.blame("router", &message, "send each class of the trace to a pool");
+        return Err(PrepareError::Scenario(Box::new(blamed)));
+    }
     Ok(Prepared { experiment, requests, resolved: scenario, warnings, files })
+}
+
+/// A class of the requests that is sent to no model in particular, where models differ.
+fn unsent<'r>(experiment: &Experiment, requests: &'r Requests) -> Option<&'r str> {
+    let RouterKind::ClassToPool(sent) = &experiment.router else { return None };
+    let classes = requests.classes().iter().filter(|_| experiment.models_differ());
+    let mut classes = classes.map(String::as_str);
+    classes.find(|class| !sent.pools.iter().any(|(name, _)| name == class))
 }
 
 /// An error in a file of requests, with the place where the scenario names the file.

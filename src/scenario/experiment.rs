@@ -192,6 +192,31 @@ impl Experiment {
         place.map(PoolId::at)
     }
 
+    /// Whether pools serve different models.
+    pub fn models_differ(&self) -> bool {
+        let model = |pool: &Pool| {
+            let priced = pool.hardware.pricing.as_ref().map(|pricing| pricing.model.clone());
+            (pool.hardware.model.clone(), priced)
+        };
+        self.pools.iter().any(|pool| model(pool) != model(&self.pools[0]))
+    }
+
+    /// The pools that a class's requests may be sent to.
+    pub fn serving(&self, class: &str) -> Vec<PoolView<'_>> {
+        let fleet = self.fleet();
+        let RouterKind::ClassToPool(classes) = &self.router else { return fleet };
+        let Some((_, replicas)) = classes.pools.iter().find(|(name, _)| name == class) else {
+            return fleet;
+        };
+        let mut before = 0;
+        let serves = move |pool: &PoolView<'_>| {
+            let own = before..before + pool.replicas;
+            before = own.end;
+            replicas.iter().any(|replica| own.contains(&replica.0))
+        };
+        fleet.into_iter().filter(serves).collect()
+    }
+
     /// By how much the engine's own time differs from machine to machine: the least and the most, as
     /// multiples; over all pools. `None` where no profile has a range.
     pub fn host_range(&self) -> Option<[f64; 2]> {

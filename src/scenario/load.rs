@@ -162,6 +162,14 @@ impl Document {
         Some(ScenarioError::new(vec![problem], self.sources.clone()))
     }
 
+    /// An error at a key of the top level, where the document has it.
+    pub fn blame(&self, key: &str, message: &str, help: &str) -> ScenarioError {
+        let path = NodePath::root().key(key);
+        let span = self.root.locate(&path).span();
+        let problem = Problem::new(path.to_string(), Some(span), message).help(help);
+        ScenarioError::new(vec![problem], self.sources.clone())
+    }
+
     /// The first `file` key at or under `node` that names this file.
     fn naming(&self, file: &Path, node: &Node, at: &NodePath) -> Option<NodePath> {
         if let Value::List(items) = &node.value {

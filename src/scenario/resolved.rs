@@ -229,6 +229,9 @@ pub struct DerivedPool {
     pub name: String,
     /// Its replicas; each data-parallel rank is one.
     pub replicas: u32,
+    /// Its model's figures, where pools serve different ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<DerivedModel>,
     /// The schedulers as they are on its engine.
     pub schedulers: Vec<DerivedParameters>,
 }

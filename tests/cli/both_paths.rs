@@ -50,6 +50,7 @@ fn explanations_are_the_same_by_both_paths() {
         ("scenarios/chat.yaml", &["workload.requests=40", "engine.max_model_len=8192", scarce][..]),
         ("scenarios/burst.yaml", &["workload.requests=60"]),
         ("scenarios/mixed-fleet.yaml", &["workload.requests=60", "horizon=20s"]),
+        ("scenarios/two-models.yaml", &["workload.requests=60", "horizon=20s"]),
         ("tests/data/cases/watermark-fleet.yaml", &["horizon=10s", "workload.requests=60"]),
     ] {
         let set = set.iter().flat_map(|set| ["--set", set]);

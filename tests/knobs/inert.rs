@@ -62,6 +62,18 @@ const CASES: &[Case] = &[
     ),
     case("Scenario.gpu", &[POOLS], "gpu=a40", "gpu=l40s"),
     case(
+        "Pool.model",
+        &["engine={profile: {fixed: {iteration: 5ms}}, kv_blocks: 4000, max_model_len: 4096}"],
+        "pools=[{name: a, replicas: 1, model: llama-3.1-8b}]",
+        "pools=[{name: a, replicas: 1, model: llama-3.2-3b}]",
+    ),
+    case(
+        "Scenario.model",
+        &["pools=[{replicas: 1, model: llama-3.2-1b}]"],
+        "model=llama-3.1-8b",
+        "model=llama-3.2-3b",
+    ),
+    case(
         "Pool.gpu",
         &[FIXED],
         "pools=[{name: a, replicas: 1, gpu: {memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 989}}]",

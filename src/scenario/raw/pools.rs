@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, GpuRef, Links, Parallelism, Promise};
+use super::{Engine, GpuRef, Links, ModelRef, Parallelism, Promise};
 
 /// Replicas of a kind. What it does not give is the scenario's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -17,6 +17,10 @@ pub struct Pool {
     pub name: Option<String>,
     /// Identical replicas; replicas are numbered pool after pool.
     pub replicas: u32,
+    /// The model that it serves; classes are sent to pools by `router: {class-to-pool: ...}` where models
+    /// differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelRef>,
     /// Its GPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuRef>,

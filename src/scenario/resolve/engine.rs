@@ -78,6 +78,8 @@ pub(super) fn any_engine() -> EngineInfo {
 pub(super) struct Given<'g> {
     /// The model.
     pub model: Option<&'g raw::ModelRef>,
+    /// Whether pools have models of their own.
+    pub own_models: bool,
     /// The GPU.
     pub gpu: Option<&'g raw::GpuRef>,
     /// How the model is spread.
@@ -96,6 +98,7 @@ pub(super) struct Given<'g> {
 pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> Option<Engine> {
     let Given {
         model: given_model,
+        own_models,
         gpu: given_gpu,
         parallelism: spread,
         links,
@@ -145,7 +148,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         ),
     };
     let needed = needed_for(fixed, given);
-    let model = model::model(check, given_model);
+    let model = model::model(check, owner, given_model);
     let gpu = hardware::gpu(check, owner, given_gpu)
         .and_then(|gpu| linked(check, owner, gpu, given_gpu, links));
     let precision = precision(check, &path(check, "dtype"), given, model.as_ref());
@@ -174,7 +177,8 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         for (name, missing, question, example) in missing {
             if missing {
                 let message = format!("`{name}` is missing: {question}{}", needed.why);
-                let place = if name == "gpu" { owner.place() } else { Path::root() };
+                let place =
+                    if name == "model" && !own_models { Path::root() } else { owner.place() };
                 check.missing(&place, &[name], message, example);
             }
         }

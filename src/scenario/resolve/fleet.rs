@@ -4,10 +4,11 @@ use super::check::Check;
 use super::engine::{self, Engine, Given};
 use super::owner::Owner;
 use super::slo;
+use crate::catalog::Model;
 use crate::excerpt::quoted;
 use crate::promise::Slo;
 use crate::scenario::experiment::{Pool, SchedulerRun};
-use crate::scenario::raw::{self, GpuRef, Scenario, TextOr};
+use crate::scenario::raw::{self, GpuRef, ModelRef, Scenario, TextOr};
 use crate::scenario::resolved::{DerivedLength, LengthFrom};
 use crate::scheduler::{Feature, SchedulerConfig};
 use crate::yaml::Path;
@@ -56,6 +57,7 @@ pub(super) fn fleet(check: &mut Check<'_>, scenario: &Scenario) -> Option<Vec<Bu
             let given = raw::Pool {
                 name: None,
                 replicas,
+                model: None,
                 gpu: scenario.gpu.clone(),
                 parallelism: scenario.parallelism,
                 links: scenario.links,
@@ -90,7 +92,8 @@ fn built(
     promise: Option<Slo>,
 ) -> Option<Built> {
     let from = Given {
-        model: scenario.model.as_ref(),
+        model: given.model.as_ref().or(scenario.model.as_ref()),
+        own_models: scenario.pools.iter().flatten().any(|pool| pool.model.is_some()),
         gpu: given.gpu.as_ref(),
         parallelism: given.parallelism.unwrap_or_default(),
         links: given.links.unwrap_or_default(),
@@ -142,6 +145,8 @@ fn pools(check: &mut Check<'_>, scenario: &Scenario, given: &[raw::Pool]) -> Opt
         check.nothing_in(&path, &[], "expected a pool at least, found an empty list", help);
     }
     let names = names(check, scenario, given);
+    // Where a pool has its own, a reader finds each one's with it.
+    let of_pools = given.iter().any(|pool| pool.model.is_some());
     let mut fleet = Vec::new();
     let mut agreed = Vec::new();
     for (i, (pool, name)) in given.iter().zip(names).enumerate() {
@@ -157,6 +162,7 @@ fn pools(check: &mut Check<'_>, scenario: &Scenario, given: &[raw::Pool]) -> Opt
         let given = raw::Pool {
             name: Some(name),
             replicas: pool.replicas,
+            model: pool.model.clone().or_else(|| scenario.model.clone().filter(|_| of_pools)),
             gpu: pool.gpu.clone().or_else(|| scenario.gpu.clone()),
             parallelism: Some(parallelism.or(scenario.parallelism.unwrap_or_default())),
             links: links(pool, scenario),
@@ -195,7 +201,12 @@ pub(super) fn filled_in(scenario: Scenario, fleet: &[Built], runs: &[SchedulerRu
             engine: engine.clone(),
             ..scenario
         },
-        _ => Scenario { pools: Some(filled), ..scenario },
+        _ => {
+            // One that every pool replaces is nobody's.
+            let used = fleet.iter().any(|pool| pool.filled.model == scenario.model);
+            let model = scenario.model.clone().filter(|_| used || filled[0].model.is_none());
+            Scenario { pools: Some(filled), model, ..scenario }
+        }
     }
 }
 
@@ -218,12 +229,23 @@ fn switched(engine: raw::Engine, pool: &Built, runs: &[SchedulerRun]) -> raw::En
     }
 }
 
-/// Users see one endpoint: where no length is given, the pools agree on the smallest that all of
-/// them hold, so that the router does not decide whether a request can be served.
+/// Whether some pool serves another model than the first.
+pub(super) fn models_differ(fleet: &[Built]) -> bool {
+    fleet.iter().any(|pool| pool.engine.model != fleet[0].engine.model)
+}
+
+/// Users see one endpoint for each model: where no length is given, its pools agree on the smallest that
+/// all of them hold, so that the router does not decide whether a request can be served.
 fn one_max_model_len(check: &mut Check<'_>, fleet: &mut [Built], agreed: &[bool]) {
-    let own = fleet.iter().zip(agreed).filter(|(_, agreed)| **agreed);
-    let shortest = own.map(|(pool, _)| pool.engine.limits.max_model_len).min();
-    for (pool, _) in fleet.iter_mut().zip(agreed).filter(|(_, agreed)| **agreed) {
+    let agreed_on = |fleet: &[Built], model: Option<&Model>| {
+        let own = fleet.iter().zip(agreed).filter(|(_, agreed)| **agreed);
+        let same = own.filter(|(pool, _)| pool.engine.model.as_ref() == model);
+        same.map(|(pool, _)| pool.engine.limits.max_model_len).min()
+    };
+    let shortest: Vec<Option<u32>> =
+        fleet.iter().map(|pool| agreed_on(fleet, pool.engine.model.as_ref())).collect();
+    let all = fleet.iter_mut().zip(agreed).zip(shortest).filter(|((_, agreed), _)| **agreed);
+    for ((pool, _), shortest) in all {
         let Some(shortest) = shortest else { continue };
         if pool.engine.limits.max_model_len > shortest {
             pool.engine.limits.max_model_len = shortest;
@@ -234,8 +256,10 @@ fn one_max_model_len(check: &mut Check<'_>, fleet: &mut [Built], agreed: &[bool]
             engine.max_model_len = Some(shortest);
         }
     }
-    let lengths: Vec<u32> = fleet.iter().map(|pool| pool.engine.limits.max_model_len).collect();
-    if lengths.iter().any(|length| *length != lengths[0]) {
+    let of = |pool: &Built| (pool.engine.model.clone(), pool.engine.limits.max_model_len);
+    let lengths: Vec<(Option<Model>, u32)> = fleet.iter().map(of).collect();
+    let differ = |(a, b): (&(Option<Model>, u32), &(Option<Model>, u32))| a.0 == b.0 && a.1 != b.1;
+    if lengths.iter().flat_map(|a| lengths.iter().map(move |b| (a, b))).any(differ) {
         let told: Vec<String> = fleet
             .iter()
             .map(|pool| {
@@ -257,6 +281,8 @@ fn names(check: &mut Check<'_>, scenario: &Scenario, given: &[raw::Pool]) -> Vec
     let mut taken: Vec<Option<String>> = given.iter().map(|pool| pool.name.clone()).collect();
     let gpus: Vec<Option<String>> =
         given.iter().map(|pool| gpu_name(pool.gpu.as_ref().or(scenario.gpu.as_ref()))).collect();
+    let models: Vec<Option<String>> =
+        given.iter().map(|pool| model_name(pool.model.as_ref())).collect();
     let mut names = Vec::new();
     for (i, pool) in given.iter().enumerate() {
         let place = check.element(&path, i).key("name");
@@ -273,12 +299,16 @@ fn names(check: &mut Check<'_>, scenario: &Scenario, given: &[raw::Pool]) -> Vec
             names.push(name.clone());
             continue;
         }
-        // The GPU's, where it names no other pool.
+        // The GPU's, or that of a model of its own, where it names no other pool.
         let only = |name: &String| {
             let same = |other: &Option<String>| other.as_ref() == Some(name);
             !taken.iter().any(same) && gpus.iter().filter(|gpu| same(gpu)).count() == 1
         };
-        let name = gpus[i].clone().filter(only);
+        let only_model = |name: &String| {
+            let same = |other: &Option<String>| other.as_ref() == Some(name);
+            !taken.iter().any(same) && models.iter().filter(|model| same(model)).count() == 1
+        };
+        let name = gpus[i].clone().filter(only).or_else(|| models[i].clone().filter(only_model));
         let name = name.unwrap_or_else(|| {
             let numbered = (i..).map(|n| format!("pool-{n}"));
             let mut free = numbered.filter(|name| !taken.contains(&Some(name.clone())));
@@ -294,5 +324,12 @@ fn gpu_name(gpu: Option<&GpuRef>) -> Option<String> {
     match gpu? {
         GpuRef::Text(name) => Some(name.clone()),
         GpuRef::Map(figures) => figures.base.clone(),
+    }
+}
+
+fn model_name(model: Option<&ModelRef>) -> Option<String> {
+    match model? {
+        ModelRef::Text(name) => Some(name.clone()),
+        ModelRef::Map(figures) => figures.base.clone(),
     }
 }

@@ -13,6 +13,7 @@ mod lengths;
 mod links;
 mod lists;
 mod model;
+mod models;
 mod owner;
 mod router;
 mod schedulers;
@@ -155,6 +156,9 @@ fn checked(
     };
     let entries = given.schedulers.as_deref().unwrap_or_default();
     let runs = schedulers::runs(check, entries, names, infos);
+    if let Some(fleet) = fleet.as_deref() {
+        models::each_class_has_one(check, &router, fleet, given.workload.as_ref());
+    }
     if let Some(fleet) = fleet.as_deref().filter(|_| check.problems.is_empty()) {
         schedulers::can_pipeline(check, &runs, fleet);
         schedulers::can_draft(check, &runs, fleet);
@@ -226,6 +230,7 @@ fn with_promises(workload: raw::Workload, of_classes: Vec<Option<raw::Promise>>)
 
 /// What follows from the scenario: for all replicas, or pool by pool.
 fn derived(fleet: &[fleet::Built], runs: &[SchedulerRun]) -> Derived {
+    let own_models = fleet::models_differ(fleet);
     let scheduler = |run: &SchedulerRun| DerivedScheduler {
         label: run.label.clone(),
         system: run.config.system(),
@@ -240,15 +245,18 @@ fn derived(fleet: &[fleet::Built], runs: &[SchedulerRun]) -> Derived {
             of_replicas: pool.engine.derived.clone(),
             name: pool.name.clone()?,
             replicas: pool.replicas,
+            model: own_models.then(|| pool.engine.model.clone()).flatten().map(Into::into),
             schedulers: runs.iter().map(parameters).collect(),
         })
     };
     let pools: Option<Vec<DerivedPool>> = fleet.iter().map(pool).collect();
+    // Where models differ, none stands for all.
+    let first = fleet[0].engine.model.clone().filter(|_| !own_models);
     Derived {
         alike: pools.is_none().then(|| fleet[0].engine.derived.clone()),
-        model: fleet[0].engine.model.clone().map(Into::into),
-        model_formats: fleet[0].engine.formats_in_words(),
-        model_evidence: fleet[0].engine.model.as_ref().map(crate::catalog::Model::evidence),
+        model_formats: first.as_ref().and_then(|_| fleet[0].engine.formats_in_words()),
+        model_evidence: first.as_ref().map(crate::catalog::Model::evidence),
+        model: first.map(Into::into),
         pools,
         schedulers: runs.iter().map(scheduler).collect(),
     }

@@ -4,6 +4,7 @@ use std::io::BufReader;
 
 use super::check::Check;
 use super::hardware::{FILE_BYTES_MAX, either, figure, found};
+use super::owner::Owner;
 use crate::catalog::{self, Assumption, Formats, HfConfigError, HfFiles, Model, ModelOverrides};
 use crate::scenario::raw::{self, TextOr};
 use crate::yaml::Path;
@@ -12,8 +13,12 @@ use crate::yaml::Path;
 const CONFIG_BYTES_MAX: u64 = 16 << 20;
 
 /// The model's figures; `None` when it is not given or wrong (and reported).
-pub(super) fn model(check: &mut Check<'_>, given: Option<&raw::ModelRef>) -> Option<Model> {
-    model_at(check, &Path::root().key("model"), given?)
+pub(super) fn model(
+    check: &mut Check<'_>,
+    owner: &Owner,
+    given: Option<&raw::ModelRef>,
+) -> Option<Model> {
+    model_at(check, &owner.path(check, &["model"]), given?)
 }
 
 /// The same of the model that stands at `path`.

@@ -230,8 +230,26 @@ impl Draw {
             self.perhaps(&mut pool, "engine", 0.9, engine);
             pools.push(Value::Object(pool));
         }
+        let models = self.has("priced") && self.has("classes") && !self.has("drafts");
+        if models && pools.len() > 1 && self.on("models", 0.4) {
+            self.models(scenario, &mut pools);
+        } else {
+            self.router(scenario, &numbers);
+        }
         scenario.insert("pools".to_owned(), Value::Array(pools));
-        self.router(scenario, &numbers);
+    }
+
+    /// Another model in the second pool, and a pool for each class.
+    fn models(&mut self, scenario: &mut Map<String, Value>, pools: &mut [Value]) {
+        for (pool, name) in pools.iter_mut().zip(["p0", "p1"]) {
+            pool["name"] = json!(name);
+        }
+        pools[1]["model"] = json!("llama-3.2-1b");
+        let mut router = json!({"class-to-pool": {"chat": "p0", "batch": "p1"}});
+        if self.rng.random_bool(0.7) {
+            router["within"] = json!(self.one_of(&RouterKind::NAMES));
+        }
+        scenario.insert("router".to_owned(), router);
     }
 
     fn pool_engine(&mut self, common: &Value, limits: &Limits) -> Value {

@@ -2,6 +2,7 @@
 //! what a scenario may say of them.
 
 mod commands;
+mod models;
 mod resources;
 mod scenario;
 mod support;

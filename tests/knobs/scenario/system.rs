@@ -213,6 +213,12 @@ pub(super) const CASES: &[Case] = &[
         "pools=[{replicas: 1}, {replicas: 3}]",
     ),
     case(
+        "Pool.model",
+        &[CLASSES, "router={class-to-pool: {chat: a, batch: b}}"],
+        "pools=[{name: a, replicas: 1}, {name: b, replicas: 1, model: llama-3.1-8b}]",
+        "pools=[{name: a, replicas: 1}, {name: b, replicas: 1, model: llama-3.2-3b}]",
+    ),
+    case(
         "Pool.gpu",
         &[],
         "pools=[{replicas: 1}, {replicas: 1, gpu: a40}]",
