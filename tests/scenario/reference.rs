@@ -154,7 +154,7 @@ fn with(example: &Json) -> Json {
 }
 
 fn put(there: &mut Map<String, Json>, given: &Map<String, Json>) {
-    if given.contains_key("trace") {
+    if given.contains_key("trace") || given.contains_key("sessions") {
         there.clear();
     }
     for (key, value) in given {

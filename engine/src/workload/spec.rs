@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::SessionsSpec;
 use crate::time::Span;
 
 /// A validated workload description.
@@ -31,6 +32,8 @@ pub enum Source {
     },
     /// Read from a trace file.
     Trace(TraceSpec),
+    /// Sessions of several turns, drawn from distributions.
+    Sessions(Box<SessionsSpec>),
 }
 
 /// A trace file to replay.
@@ -66,7 +69,7 @@ pub enum TraceFormat {
 /// When the arrivals end; whichever comes first when both are given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Amount {
-    /// After this many requests.
+    /// After this many requests; of sessions, after so many sessions.
     pub requests: Option<u32>,
     /// After this much time.
     pub duration: Option<Span>,

@@ -182,7 +182,9 @@ impl Maker<'_> {
                 !workload.block_ids.is_empty() || !workload.turns.is_empty()
             }
             Requests::Closed(_) => {
-                self.workload().is_some_and(|workload| workload.prefix_groups.is_some())
+                self.workload().is_some_and(|workload| {
+                    workload.prefix_groups.is_some() || workload.sessions.is_some()
+                })
             }
         }
     }
@@ -318,8 +320,14 @@ impl Maker<'_> {
     }
 
     pub(super) fn less_load(&self) -> Vec<Change> {
-        let Some(Workload { trace, arrivals, .. }) = self.workload() else { return Vec::new() };
+        let Some(Workload { trace, arrivals, sessions, .. }) = self.workload() else {
+            return Vec::new();
+        };
         let (at, arrivals) = match trace {
+            _ if sessions.is_some() => (
+                "workload.sessions.arrivals",
+                sessions.as_ref().and_then(|sessions| sessions.arrivals.as_ref()),
+            ),
             None => ("workload.arrivals", arrivals.as_ref()),
             Some(trace) => ("workload.trace.arrivals", trace.arrivals.as_ref()),
         };

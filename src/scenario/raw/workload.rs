@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Arrivals, Lengths, Measure, Promise, Slo};
+use super::{Arrivals, Lengths, Measure, Promise, Sessions, Slo};
 use crate::units::Duration;
 
-/// The requests: `arrivals` and `lengths`, or a `trace`.
+/// The requests: `arrivals` and `lengths`, or `sessions`, or a `trace`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    expecting = "a map with `requests` or `duration`, `arrivals` and `lengths`, or `trace`"
+    expecting = "a map with `requests` or `duration`, `arrivals` and `lengths`, or `sessions`, or `trace`"
 )]
 pub struct Workload {
     /// Arrivals end after this many requests.
@@ -28,6 +28,9 @@ pub struct Workload {
     /// A file of requests, in place of `arrivals` and `lengths`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<Trace>,
+    /// Sessions of several turns, in place of `requests`, `arrivals` and `lengths`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<Sessions>,
     /// What clients declare as the longest answer, the only length that a policy may see;
     /// `exact` unless given.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -16,6 +16,8 @@ mod model;
 mod owner;
 mod router;
 mod schedulers;
+mod session_presets;
+mod sessions;
 mod slo;
 mod speculative;
 mod workload;

@@ -2,6 +2,7 @@
 
 mod drafts;
 mod judging;
+mod sessions;
 mod system;
 mod workload;
 
@@ -126,13 +127,13 @@ pub(crate) fn known() -> BTreeSet<String> {
 
 #[test]
 fn every_key_has_a_case() {
-    let cases = [system::CASES, drafts::CASES, workload::CASES, judging::CASES].concat();
+    let cases = [system::CASES, drafts::CASES, workload::CASES, sessions::CASES, judging::CASES].concat();
     assert_none(&covered(&known(), &cases, EXEMPT));
 }
 
 #[test]
 fn every_key_changes_a_result() {
-    for cases in [system::CASES, drafts::CASES, workload::CASES, judging::CASES] {
+    for cases in [system::CASES, drafts::CASES, workload::CASES, sessions::CASES, judging::CASES] {
         assert_none(&dead(cases));
     }
 }

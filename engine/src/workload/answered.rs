@@ -1,0 +1,123 @@
+//! Requests that depend on the answers: of a closed loop, or of sessions.
+
+use crate::content::{Content, Origin};
+use crate::request::{Request, RequestId};
+use crate::time::Time;
+
+use super::{
+    Arriving, ClosedLoop, Limits, SessionTurn, Sessions, Source, Warning, WorkloadError,
+    WorkloadSpec,
+};
+
+/// A source of requests that come as answers do. A clone of a fresh one plays the same game again:
+/// one serves every scheduler of a scenario.
+#[derive(Clone, Debug)]
+pub enum Answered {
+    /// Users who ask again.
+    Users(Box<ClosedLoop>),
+    /// Sessions of several turns.
+    Sessions(Box<Sessions>),
+}
+
+macro_rules! of_either {
+    ($source:expr, $inner:ident => $do:expr) => {
+        match $source {
+            Answered::Users($inner) => $do,
+            Answered::Sessions($inner) => $do,
+        }
+    };
+}
+
+impl Answered {
+    /// The source of a description that [asks for one](Source::waits_for_answers).
+    ///
+    /// # Errors
+    /// As [`ClosedLoop::new`] and [`Sessions::new`].
+    pub fn new(
+        spec: &WorkloadSpec,
+        seed: u64,
+        limits: Limits,
+    ) -> Result<Answered, WorkloadError> {
+        Ok(match spec.source {
+            Source::Sessions(_) => {
+                Answered::Sessions(Box::new(Sessions::new(spec, seed, limits)?))
+            }
+            _ => Answered::Users(Box::new(ClosedLoop::new(spec, seed, limits)?)),
+        })
+    }
+
+    /// What a user should know of how they came to be.
+    pub fn warnings(&self) -> &[Warning] {
+        of_either!(self, source => source.warnings())
+    }
+
+    /// Whether the number of requests is known to be bounded, by more than time.
+    pub fn is_bounded(&self) -> bool {
+        of_either!(self, source => source.is_bounded())
+    }
+
+    /// The most requests that it sends; of sessions that end early fewer.
+    pub fn requests_max(&self) -> u32 {
+        of_either!(self, source => source.requests_max())
+    }
+
+    /// What is known of the tokens of a request taken.
+    pub fn origin(&self, request: RequestId) -> Origin {
+        of_either!(self, source => source.origin(request))
+    }
+
+    /// The sessions, where there are some.
+    pub fn sessions(&self) -> Option<&Sessions> {
+        match self {
+            Answered::Users(_) => None,
+            Answered::Sessions(sessions) => Some(sessions),
+        }
+    }
+}
+
+impl Arriving for Answered {
+    #[inline]
+    fn next_arrival(&self) -> Option<Time> {
+        of_either!(self, source => source.next_arrival())
+    }
+
+    fn take(&mut self) -> Request {
+        of_either!(self, source => source.take())
+    }
+
+    fn finished(&mut self, request: RequestId, at: Time) {
+        of_either!(self, source => source.finished(request, at));
+    }
+
+    fn turned_away(&mut self, request: RequestId, at: Time) {
+        of_either!(self, source => source.turned_away(request, at));
+    }
+
+    fn check_complete(&self) -> Result<(), WorkloadError> {
+        of_either!(self, source => source.check_complete())
+    }
+
+    fn session(&self, request: RequestId) -> Option<u32> {
+        of_either!(self, source => source.session(request))
+    }
+
+    fn answers_bring_arrivals(&self) -> bool {
+        true
+    }
+
+    fn content(&self, request: RequestId) -> Content {
+        of_either!(self, source => source.content(request))
+    }
+
+    fn number(&self, request: RequestId) -> RequestId {
+        of_either!(self, source => source.number(request))
+    }
+
+    fn classes(&self) -> &[String] {
+        of_either!(self, source => source.classes())
+    }
+
+    fn session_turns(&self) -> Vec<SessionTurn> {
+        of_either!(self, source => source.session_turns())
+    }
+}
