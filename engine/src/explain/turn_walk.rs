@@ -197,6 +197,10 @@ impl<'w> TurnWalk<'w> {
         let chain = chain.seen(seen);
         let own = if chunk.context < self.had { Cause::Recompute } else { Cause::Own };
         lane.add_prefill(chain, own, &mut self.gap.split);
+        if own == Cause::Own {
+            let ns = self.places.evicted.part(self.request, &chunk, chain.own);
+            self.gap.split.move_to_evicted(ns);
+        }
         visit.chunk(at, seen);
         self.is_in(batch, lane.log.end(at.iteration), !chunk.samples);
     }

@@ -18,7 +18,7 @@ pub use assertion::{Assertion, AssertionError};
 pub use features::FeatureUse;
 pub use measured::{GapBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestProgress};
 pub use session_times::{Level, concurrent, working_set};
-pub use session_tokens::{Fate, Fates, fates, findable};
+pub use session_tokens::{Fate, Fates, fates};
 pub use sessions::{
     HitsBySource, KvFacts, Levels, MissedTokens, SessionsResult, TokenDistribution, TurnsResult,
 };

@@ -29,18 +29,6 @@ pub struct Fates {
     pub missed: MissedTokens,
 }
 
-/// Tokens that a cache without end finds for the turn after `before`, in whole blocks: of what both have
-/// in common, as far as KV of it was ever computed; and never all of a prompt.
-pub fn findable(before: &RequestRow, turn: &SessionTurn, prompt: u32, block_tokens: u32) -> u32 {
-    // The last token of an answer is sampled, and no step ever takes it in.
-    let computed = match before.tokens {
-        0 => before.prompt_tokens,
-        tokens => before.prompt_tokens.saturating_add(tokens - 1),
-    };
-    let common = turn.inherits.min(computed).min(prompt.saturating_sub(1));
-    common / block_tokens * block_tokens
-}
-
 /// What became of the prompt tokens of turns. Without a cache none could have been found.
 pub fn fates(outcome: &Outcome, turns: &[SessionTurn], block_tokens: Option<u32>) -> Fates {
     let rows = &outcome.trace.requests;
@@ -65,7 +53,7 @@ pub fn fates(outcome: &Outcome, turns: &[SessionTurn], block_tokens: Option<u32>
         let before = turn.before.map(|before| &rows[before.index()]);
         let missed = match (before, block_tokens) {
             (Some(before), Some(block_tokens)) => {
-                findable(before, turn, row.prompt_tokens, block_tokens).saturating_sub(found)
+                turn.findable(before, row.prompt_tokens, block_tokens).saturating_sub(found)
             }
             _ => 0,
         };

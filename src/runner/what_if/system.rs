@@ -190,17 +190,28 @@ impl Maker<'_> {
     }
 
     pub(super) fn router(&self) -> Vec<Change> {
+        self.routers(&[RouterKind::LeastRequests, RouterKind::LeastTokens])
+    }
+
+    /// A router that sends each session back to the replica that had its turn before.
+    pub(super) fn session_router(&self) -> Vec<Change> {
+        match self.patient.requests.has_sessions() {
+            true => self.routers(&[RouterKind::SessionAffinity]),
+            false => Vec::new(),
+        }
+    }
+
+    fn routers(&self, others: &[RouterKind]) -> Vec<Change> {
         if self.patient.experiment.replicas < 2 {
             return Vec::new();
         }
-        let by_load = [RouterKind::LeastRequests, RouterKind::LeastTokens];
         let named = |router: &RouterKind| {
             RouterKind::NAMES
                 .into_iter()
                 .find(|name| RouterKind::by_name(name).as_ref() == Some(router))
         };
         let to = |path: &str, old: &str| -> Vec<Change> {
-            let new = by_load.iter().filter_map(named).filter(|name| *name != old);
+            let new = others.iter().filter_map(named).filter(|name| *name != old);
             let change = |name| {
                 Change::new(format!("{path} {old} -> {name}"), vec![format!("{path}={name}")])
             };

@@ -3,6 +3,7 @@
 use super::spec::GapKind;
 use crate::request::RequestId;
 use crate::time::Span;
+use crate::trace::RequestRow;
 
 /// A request as a turn of its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,4 +25,15 @@ pub struct SessionTurn {
     pub kind: GapKind,
     /// Whether the session was to end with it.
     pub is_last: bool,
+}
+
+impl SessionTurn {
+    /// Tokens of a prompt of `prompt` tokens that a cache without end finds of the turn `before`, in whole
+    /// blocks: of what both have in common, as far as KV of it was ever computed; and never all of a prompt.
+    pub fn findable(&self, before: &RequestRow, prompt: u32, block_tokens: u32) -> u32 {
+        // The last token of an answer is sampled, and no step ever takes it in.
+        let computed = before.prompt_tokens.saturating_add(before.tokens.saturating_sub(1));
+        let common = self.inherits.min(computed).min(prompt.saturating_sub(1));
+        common / block_tokens * block_tokens
+    }
 }
