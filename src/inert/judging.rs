@@ -79,7 +79,9 @@ fn without_chance(facts: &Facts<'_>) -> Option<String> {
     let sessions_by_chance = workload.source.sessions().is_some_and(|of| {
         let lengths = [&of.first_prompt, &of.turns, &of.new_tokens, &of.output];
         let one = |gap: &Gap| matches!(gap.shape, GapShape::Fixed(_));
-        lengths.into_iter().any(varies) || of.gap.len() > 1 || !of.gap.iter().all(one)
+        lengths.into_iter().any(varies)
+            || of.gap.len() > 1
+            || !of.gap.iter().all(one)
             || of.shared_prefix.is_some_and(|prefix| prefix.count > 1)
     });
     let with_requests = workload.classes.iter().filter(|class| class.share > 0.0).count();

@@ -108,6 +108,8 @@ pub(super) const TABLE: &[Entry] = &[
     ("Trace.format", Always("says what a file is; a wrong one is refused")),
     ("Trace.time_scale", Unless(time_scale)),
     ("Trace.arrivals", Unless(trace_arrivals)),
+    ("Trace.gaps", Always("how a file is played; one without gaps is refused")),
+    ("Trace.gap_cap", Always("gaps end there, and which the file has the run shows")),
     ("Trace.download", Always("words for people")),
     ("Trace.stand_in", Always("kept for when the file is not there")),
     ("StandIn.requests", Unless(stand_in_requests)),
@@ -148,7 +150,7 @@ fn session_duration(facts: &Facts<'_>, _: &Written) -> Option<String> {
     }
     let Requests::Closed(source) = facts.requests else { return None };
     let (asked, ends) = (workload.amount.requests?, workload.amount.duration?);
-    let starts = source.sessions()?.starts();
+    let starts = source.starts();
     let last = starts.last()?;
     (starts.len() == asked as usize && last.since(Time::ZERO) < ends)
         .then(|| format!("all {asked} sessions begin before it ends"))

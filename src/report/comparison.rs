@@ -10,8 +10,8 @@ use crate::promise::KEPT_SHARE;
 use crate::report::best::{Better, best};
 use crate::report::known::Known;
 use crate::report::table::{Align, Cell, lay_out, width, wrap};
-use crate::result::{RunResult, SessionsResult};
 use crate::result::features::all_comparable;
+use crate::result::{RunResult, SessionsResult};
 use crate::shown::{TimeUnit, count, percent, three_digits};
 
 /// Marks the best value of a row.
@@ -472,9 +472,19 @@ fn sessions(all: &mut Rows<'_>, runs: &[RunResult]) {
         }
     };
     all.add("    said in the session", Show::Percent, None, part(|of| of.hit_tokens.own_session));
-    all.add("    in the shared prefix", Show::Percent, None, part(|of| of.hit_tokens.shared_prefix));
+    all.add(
+        "    in the shared prefix",
+        Show::Percent,
+        None,
+        part(|of| of.hit_tokens.shared_prefix),
+    );
     all.add_if_any("    in other requests", Show::Percent, None, part(|of| of.hit_tokens.other));
-    all.add_if_any("  gone from the cache", Show::Percent, Some(Lower), part(|of| of.missed_tokens.evicted));
+    all.add_if_any(
+        "  gone from the cache",
+        Show::Percent,
+        Some(Lower),
+        part(|of| of.missed_tokens.evicted),
+    );
     all.add_if_any(
         "  left on another replica",
         Show::Percent,

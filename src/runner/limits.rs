@@ -148,8 +148,8 @@ fn longest_ns(input: RunInput<'_>) -> u128 {
             let most = u128::from(experiment.engine.max_model_len);
             let (users, requests) =
                 (u128::from(users(experiment)), u128::from(source.requests_max()));
-            if let Some(sessions) = source.sessions() {
-                let last = sessions.starts().last().map_or(0, |at| u128::from(at.as_nanos()));
+            if source.has_turns() {
+                let last = source.starts().last().map_or(0, |at| u128::from(at.as_nanos()));
                 let begun = experiment.workload.amount.duration.map_or(last, ns);
                 return begun + requests * most * step;
             }

@@ -56,7 +56,7 @@ impl Requests {
     pub fn count(&self, experiment: &Experiment) -> Option<u64> {
         match self {
             Requests::Open(workload) => Some(workload.requests.len() as u64),
-            Requests::Closed(source) if source.sessions().is_some() => None,
+            Requests::Closed(source) if source.has_turns() => None,
             Requests::Closed(_) => experiment.workload.amount.requests.map(u64::from),
         }
     }

@@ -7,7 +7,8 @@ use crate::metrics::{Count, FirstToken, Latency, Options, Summary, evaluate};
 use crate::promise::{JudgedBy, Slo, TtftDeadline, Verdict, judge, no_verdict};
 use crate::result::energy::{Usage, UsedGpus};
 use crate::result::{
-    ClassResult, Fairness, IterationResult, KvFacts, KvResult, PoolResult, RunResult, SessionsResult,
+    ClassResult, Fairness, IterationResult, KvFacts, KvResult, PoolResult, RunResult,
+    SessionsResult,
 };
 use crate::runner::RunInput;
 use crate::scenario::{Experiment, PoolView};
@@ -124,9 +125,8 @@ fn kv_result(kv: KvUse) -> KvResult {
 fn kv_facts(experiment: &Experiment, scheduler: &str) -> KvFacts {
     let fleet = experiment.fleet();
     let run = experiment.schedulers.iter().find(|run| run.name == scheduler);
-    let caches = |pool: &&PoolView<'_>| {
-        run.is_some_and(|run| pool.uses(run, Feature::PrefixCaching))
-    };
+    let caches =
+        |pool: &&PoolView<'_>| run.is_some_and(|run| pool.uses(run, Feature::PrefixCaching));
     let one_kind = fleet.iter().all(|pool| pool.engine.kv_groups.is_one());
     let tokens = |pool: &PoolView<'_>| {
         let engine = pool.engine;

@@ -91,7 +91,10 @@ fn a_session_alone_finds_every_full_block_of_all_that_was_said() {
         let before = &rows[place - 1];
         // The answer's last token is sampled, and never computed.
         let kept = (before.prompt_tokens + before.tokens - 1) / BLOCK * BLOCK;
-        assert_eq!(rows[place].hit_tokens, kept.min((rows[place].prompt_tokens - 1) / BLOCK * BLOCK));
+        assert_eq!(
+            rows[place].hit_tokens,
+            kept.min((rows[place].prompt_tokens - 1) / BLOCK * BLOCK)
+        );
         let end = all[0].outcome.trace.last_token(before).expect("answered");
         assert_eq!(rows[place].arrival, end + turns[place].gap);
     }
@@ -140,7 +143,8 @@ fn contexts_that_fill_up_come_to_an_end() {
             _ => assert_eq!(rows.len(), 6 * 30, "{rule}"),
         }
         if rule == "truncate-oldest" {
-            let cut = |turn: &&metron_sim::workload::SessionTurn| turn.turn > 0 && turn.inherits == 0;
+            let cut =
+                |turn: &&metron_sim::workload::SessionTurn| turn.turn > 0 && turn.inherits == 0;
             let cut: Vec<_> = all[0].outcome.turns.iter().filter(cut).collect();
             assert!(cut.len() > 100, "{}", cut.len());
         }
@@ -227,5 +231,12 @@ fn a_horizon_cuts_sessions_short() {
     let sessions = all[0].result.sessions.as_deref().expect("sessions");
     assert_eq!(sessions.begun, 20);
     assert!(sessions.completed < 20);
-    assert!(all[0].outcome.trace.requests.iter().all(|row| row.arrival <= Time::from_nanos(12_000_000_000)));
+    assert!(
+        all[0]
+            .outcome
+            .trace
+            .requests
+            .iter()
+            .all(|row| row.arrival <= Time::from_nanos(12_000_000_000))
+    );
 }

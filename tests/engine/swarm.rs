@@ -43,6 +43,7 @@ const EXEMPT: &[(&str, &str)] = &[
 
 /// Choices that are never drawn.
 const EXEMPT_CHOICES: &[(&str, &str)] = &[
+    ("TraceGaps=\"arrivals\"", "what holds of a file without gaps; with them it is refused"),
     ("AssumedKey=\"ignored\"", "goes with ModelFigures.assume"),
     ("EvidenceKind=\"fitted\"", "words for people"),
     ("EvidenceKind=\"derived\"", "words for people"),

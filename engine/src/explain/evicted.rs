@@ -56,7 +56,9 @@ impl Evicted {
         let lasts = last_tokens(trace);
         let mut evicted = Evicted { gone: FxHashMap::default(), writes: writes(recording, &lasts) };
         for ((row, turn), id) in rows.iter().zip(recording.turns).zip((0..).map(RequestId)) {
-            let Some(before) = turn.before.filter(|_| row.scheduled != Time::NEVER) else { continue };
+            let Some(before) = turn.before.filter(|_| row.scheduled != Time::NEVER) else {
+                continue;
+            };
             let (earlier, end) = (&rows[before.index()], lasts[before.index()]);
             let replica = trace.replica_of(row);
             let pool = recording.pool(row.lane);
@@ -74,7 +76,9 @@ impl Evicted {
             if tokens > 0 {
                 let writes = (first as u32, end as u32);
                 let from = row.hit_tokens;
-                evicted.gone.insert(id, Gone { from, to, replica: replica.index(), writes, tokens });
+                evicted
+                    .gone
+                    .insert(id, Gone { from, to, replica: replica.index(), writes, tokens });
             }
         }
         evicted
@@ -103,7 +107,8 @@ impl Evicted {
             let mut victims: Vec<(&RequestId, &u64)> = lost.iter().collect();
             victims.sort_unstable();
             for (victim, &ns) in victims {
-                let Some(gone) = self.gone.get(victim).filter(|gone| gone.replica == replica) else {
+                let Some(gone) = self.gone.get(victim).filter(|gone| gone.replica == replica)
+                else {
                     continue;
                 };
                 total = total.saturating_add(ns);
@@ -186,7 +191,8 @@ fn writes(recording: &Recording<'_>, lasts: &[Time]) -> Vec<Vec<Write>> {
             add(trace.replica_of(row), Write { at, request, tokens });
         }
     }
-    let replicas = (0..recording.log.len()).map(|lane| trace.lane(LaneId::at(lane)).replica.index());
+    let replicas =
+        (0..recording.log.len()).map(|lane| trace.lane(LaneId::at(lane)).replica.index());
     writes.resize(replicas.max().map_or(0, |last| last + 1).max(writes.len()), Vec::new());
     writes.iter_mut().for_each(|of_replica| of_replica.sort_unstable());
     writes

@@ -61,7 +61,7 @@ pub fn outcome() -> Outcome {
     };
     Outcome {
         entered: Vec::new(),
-            turns: Vec::new(),
+        turns: Vec::new(),
         trace: TokenTrace {
             columns: vec![Column::own(vec![ms(20), ms(30), ms(40)])],
             requests: vec![row, second],

@@ -17,12 +17,12 @@ pub mod stated;
 pub use assertion::{Assertion, AssertionError};
 pub use features::FeatureUse;
 pub use measured::{GapBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestProgress};
+pub use run::{
+    ClassResult, Cost, Energy, Fairness, Found, Inert, IterationResult, KvResult, PoolResult,
+    ResultFile, RunResult, SCHEMA_VERSION, StallsResult, Tool,
+};
 pub use session_times::{Level, concurrent, working_set};
 pub use session_tokens::{Fate, Fates, fates};
 pub use sessions::{
     HitsBySource, KvFacts, Levels, MissedTokens, SessionsResult, TokenDistribution, TurnsResult,
-};
-pub use run::{
-    ClassResult, Cost, Energy, Fairness, Found, Inert, IterationResult, KvResult, PoolResult,
-    ResultFile, RunResult, SCHEMA_VERSION, StallsResult, Tool,
 };

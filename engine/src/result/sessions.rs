@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::session_tokens::{Fate, Fates, Reuse, fates, reuse};
 use super::session_times::{Level, concurrent, working_set};
+use super::session_tokens::{Fate, Fates, Reuse, fates, reuse};
 use crate::metrics::{Distribution, distribution_of_nanos};
 use crate::sim::Outcome;
 use crate::time::Time;
@@ -146,7 +146,8 @@ impl SessionsResult {
         let prompt_tokens: u64 = of_turns.iter().map(|fate| u64::from(fate.asked)).sum();
         let found: u64 = of_turns.iter().map(|fate| u64::from(fate.found)).sum();
         let Reuse { mut nanos, tokens } = reuse(outcome, turns, &lasts);
-        let Sessions { begun, completed, failed, begun_per_s, mut completions, mut waits } = sessions;
+        let Sessions { begun, completed, failed, begun_per_s, mut completions, mut waits } =
+            sessions;
         Some(SessionsResult {
             begun,
             completed,
@@ -255,8 +256,7 @@ fn by_gap(
 ) -> BTreeMap<String, TurnsResult> {
     let of_kind = |kind: GapKind| {
         let after = |turn: &SessionTurn| turn.turn > 0 && turn.kind == kind;
-        let places: Vec<usize> =
-            (0..turns.len()).filter(|&place| after(&turns[place])).collect();
+        let places: Vec<usize> = (0..turns.len()).filter(|&place| after(&turns[place])).collect();
         let last = places.iter().map(|&place| turns[place].turn + 1).max()?;
         Some((kind.name().to_owned(), turns_result(outcome, fates, (2, last), &places)))
     };

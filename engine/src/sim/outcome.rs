@@ -4,8 +4,8 @@ use crate::fleet::RouteDecision;
 use crate::request::RequestId;
 use crate::time::{Span, Time};
 use crate::trace::TokenTrace;
-use crate::workload::SessionTurn;
 pub use crate::trace::{ChunkRecord, Iteration, Log};
+use crate::workload::SessionTurn;
 
 /// The result of playing one scheduler on one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

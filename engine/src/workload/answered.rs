@@ -5,8 +5,8 @@ use crate::request::{Request, RequestId};
 use crate::time::Time;
 
 use super::{
-    Arriving, ClosedLoop, Limits, SessionTurn, Sessions, Source, Warning, WorkloadError,
-    WorkloadSpec,
+    Arriving, ClosedLoop, Limits, RecordedSessions, SessionTurn, Sessions, Source, Warning,
+    WorkloadError, WorkloadSpec,
 };
 
 /// A source of requests that come as answers do. A clone of a fresh one plays the same game again:
@@ -17,6 +17,8 @@ pub enum Answered {
     Users(Box<ClosedLoop>),
     /// Sessions of several turns.
     Sessions(Box<Sessions>),
+    /// Sessions that were recorded.
+    Recorded(Box<RecordedSessions>),
 }
 
 macro_rules! of_either {
@@ -24,6 +26,7 @@ macro_rules! of_either {
         match $source {
             Answered::Users($inner) => $do,
             Answered::Sessions($inner) => $do,
+            Answered::Recorded($inner) => $do,
         }
     };
 }
@@ -33,14 +36,11 @@ impl Answered {
     ///
     /// # Errors
     /// As [`ClosedLoop::new`] and [`Sessions::new`].
-    pub fn new(
-        spec: &WorkloadSpec,
-        seed: u64,
-        limits: Limits,
-    ) -> Result<Answered, WorkloadError> {
-        Ok(match spec.source {
-            Source::Sessions(_) => {
-                Answered::Sessions(Box::new(Sessions::new(spec, seed, limits)?))
+    pub fn new(spec: &WorkloadSpec, seed: u64, limits: Limits) -> Result<Answered, WorkloadError> {
+        Ok(match &spec.source {
+            Source::Sessions(_) => Answered::Sessions(Box::new(Sessions::new(spec, seed, limits)?)),
+            Source::Trace(trace) if trace.by_answers => {
+                Answered::Recorded(Box::new(RecordedSessions::new(spec, seed, limits)?))
             }
             _ => Answered::Users(Box::new(ClosedLoop::new(spec, seed, limits)?)),
         })
@@ -53,7 +53,11 @@ impl Answered {
 
     /// Whether the number of requests is known to be bounded, by more than time.
     pub fn is_bounded(&self) -> bool {
-        of_either!(self, source => source.is_bounded())
+        match self {
+            Answered::Users(source) => source.is_bounded(),
+            Answered::Sessions(source) => source.is_bounded(),
+            Answered::Recorded(_) => true,
+        }
     }
 
     /// The most requests that it sends; of sessions that end early fewer.
@@ -66,11 +70,25 @@ impl Answered {
         of_either!(self, source => source.origin(request))
     }
 
-    /// The sessions, where there are some.
+    /// Whether requests are turns of sessions that nobody knows the number of beforehand.
+    pub fn has_turns(&self) -> bool {
+        !matches!(self, Answered::Users(_))
+    }
+
+    /// When sessions begin, where they do so by themselves.
+    pub fn starts(&self) -> &[Time] {
+        match self {
+            Answered::Users(_) => &[],
+            Answered::Sessions(sessions) => sessions.starts(),
+            Answered::Recorded(sessions) => sessions.starts(),
+        }
+    }
+
+    /// The sessions that are drawn, where they are.
     pub fn sessions(&self) -> Option<&Sessions> {
         match self {
-            Answered::Users(_) => None,
             Answered::Sessions(sessions) => Some(sessions),
+            Answered::Users(_) | Answered::Recorded(_) => None,
         }
     }
 }

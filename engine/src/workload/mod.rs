@@ -49,10 +49,12 @@ pub use answered::Answered;
 pub use closed_loop::ClosedLoop;
 pub use error::{ErrorKind, Warning, WorkloadError};
 pub use sessions::{
-    Gap, GapKind, GapShape, MaxContext, SessionTurn, Sessions, SessionsSpec, SharedPrefix,
+    Gap, GapKind, GapShape, MaxContext, RecordedSessions, SessionTurn, Sessions, SessionsSpec,
+    SharedPrefix,
 };
 pub use source::{Arriving, OpenArrivals};
 pub use spec::*;
+pub use trace_files::has_gaps as trace_has_gaps;
 pub(crate) use trace_files::timestamp_nanos;
 
 use std::sync::Arc;
@@ -195,7 +197,8 @@ impl Source {
 
     /// Whether arrivals depend on answers: [`Answered`], not a [`draw`].
     pub fn waits_for_answers(&self) -> bool {
-        self.is_closed_loop() || self.sessions().is_some()
+        let by_answers = matches!(self, Source::Trace(trace) if trace.by_answers);
+        self.is_closed_loop() || self.sessions().is_some() || by_answers
     }
 
     /// The sessions asked for.

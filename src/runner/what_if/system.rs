@@ -181,11 +181,9 @@ impl Maker<'_> {
             Requests::Open(workload) => {
                 !workload.block_ids.is_empty() || !workload.turns.is_empty()
             }
-            Requests::Closed(_) => {
-                self.workload().is_some_and(|workload| {
-                    workload.prefix_groups.is_some() || workload.sessions.is_some()
-                })
-            }
+            Requests::Closed(_) => self.workload().is_some_and(|workload| {
+                workload.prefix_groups.is_some() || workload.sessions.is_some()
+            }),
         }
     }
 

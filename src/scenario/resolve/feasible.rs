@@ -113,7 +113,8 @@ fn first_turns(check: &mut Check<'_>, path: &Path, sessions: &SessionsSpec, long
             "no session can begin: first prompts have at least {prompt} tokens with the shared prefix, and \
              max_model_len is {longest}"
         );
-        let help = "a prompt must leave room for an output: shorten it, or raise `engine.max_model_len`";
+        let help =
+            "a prompt must leave room for an output: shorten it, or raise `engine.max_model_len`";
         check.report(&path.key("first_prompt"), message, help);
     }
     if let MaxContext::Compact { to } = sessions.max_context

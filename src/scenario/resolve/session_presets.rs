@@ -58,7 +58,13 @@ fn agent() -> raw::Sessions {
     raw::Sessions {
         shared_prefix: Some(raw::SharedPrefix { count: Some(1), tokens: 8359 }),
         first_prompt: lognormal(14_000.0, 0.8),
-        turns: quantiles(&[("0", 1.0), ("0.1", 7.0), ("0.5", 45.0), ("0.9", 155.0), ("0.99", 324.0)]),
+        turns: quantiles(&[
+            ("0", 1.0),
+            ("0.1", 7.0),
+            ("0.5", 45.0),
+            ("0.9", 155.0),
+            ("0.99", 324.0),
+        ]),
         new_tokens: quantiles(&[
             ("0", 16.0),
             ("0.1", 231.0),

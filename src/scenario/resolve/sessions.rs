@@ -41,16 +41,27 @@ pub(super) fn sessions(
 fn alone(check: &mut Check<'_>, workload: &Path, given: &raw::Workload) {
     let other = [
         ("arrivals", given.arrivals.is_some(), "`sessions.arrivals` says when sessions begin"),
-        ("lengths", given.lengths.is_some(), "`sessions` has `first_prompt`, `new_tokens` and `output`"),
+        (
+            "lengths",
+            given.lengths.is_some(),
+            "`sessions` has `first_prompt`, `new_tokens` and `output`",
+        ),
         ("trace", given.trace.is_some(), "a trace brings its own requests: keep one of the two"),
         ("requests", given.requests.is_some(), "`sessions.count` says how many sessions there are"),
-        ("prefix_groups", given.prefix_groups.is_some(), "`sessions.shared_prefix` is what sessions share"),
+        (
+            "prefix_groups",
+            given.prefix_groups.is_some(),
+            "`sessions.shared_prefix` is what sessions share",
+        ),
     ];
     for (name, there, help) in other {
         if there {
             let sessions = check.root().locate(&workload.key("sessions")).span();
             let problem = check
-                .at(&workload.key(name), format!("expected either `sessions` or `{name}`, found both"))
+                .at(
+                    &workload.key(name),
+                    format!("expected either `sessions` or `{name}`, found both"),
+                )
                 .label("and this")
                 .other(sessions, "this")
                 .help(help);
@@ -208,10 +219,8 @@ fn starts(
             let path = path.key("concurrency");
             let think_time = users.think_time;
             filled.concurrency = None;
-            filled.arrivals = Some(raw::Arrivals::ClosedLoop(raw::ClosedLoop {
-                users: users.users,
-                think_time,
-            }));
+            filled.arrivals =
+                Some(raw::Arrivals::ClosedLoop(raw::ClosedLoop { users: users.users, think_time }));
             Some(Arrivals::ClosedLoop {
                 users: check.whole(&path.key("users"), users.users, 1, MAX_REQUESTS),
                 think_time: think_time

@@ -10,7 +10,7 @@ use crate::time::Span;
 use crate::units::Duration;
 use crate::workload::{
     Amount, Arrivals, ClassSpec, MAX_REQUESTS as REQUESTS_MAX, MaxTokens, Piece, PrefixGroups,
-    Source, TraceFormat, TraceSpec, WorkloadSpec,
+    Source, TraceFormat, TraceSpec, WorkloadSpec, trace_has_gaps,
 };
 use crate::yaml::Path;
 
@@ -216,11 +216,24 @@ fn trace_source(check: &mut Check<'_>, path: &Path, trace: &raw::Trace) -> Optio
         Some(raw::Format::Azure) => Some(TraceFormat::Azure),
         Some(raw::Format::Vidur | raw::Format::Splitwise) => Some(TraceFormat::Vidur),
         Some(raw::Format::Mooncake) => Some(TraceFormat::Mooncake),
+        Some(raw::Format::Weka) => Some(TraceFormat::Weka),
         Some(raw::Format::BurstGpt) => Some(TraceFormat::BurstGpt),
         Some(raw::Format::Jsonl) => Some(TraceFormat::Jsonl),
         Some(raw::Format::Csv) => Some(TraceFormat::Csv),
     };
-    Some(Found::Trace(TraceSpec { file, format, time_scale, arrivals: own }))
+    let by_answers = match trace.gaps {
+        Some(raw::TraceGaps::Trace) => true,
+        Some(raw::TraceGaps::Arrivals) => false,
+        None => trace_has_gaps(&file, format),
+    };
+    let gap_cap = trace.gap_cap.map(|cap| check.time(&path.key("gap_cap"), cap));
+    if gap_cap.is_some() && !by_answers {
+        let message = "requests come at their own times, not a gap after an answer";
+        let help = "`gaps: trace` plays a file that has gaps by its answers";
+        check.report(&path.key("gap_cap"), message, help);
+    }
+    let spec = TraceSpec { file, format, time_scale, arrivals: own, by_answers, gap_cap };
+    Some(Found::Trace(spec))
 }
 
 /// The same arrivals at `factor` times the rate, where there is one.

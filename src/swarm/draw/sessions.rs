@@ -1,9 +1,11 @@
 //! Sessions of several turns.
 
+use std::fmt::Write as _;
+
 use rand::RngExt;
 use serde_json::{Map, Value, json};
 
-use super::{Draw, OUTPUT_MAX};
+use super::{Draw, OUTPUT_MAX, PROMPT_MAX};
 
 /// Most tokens of a shared prefix that is drawn.
 const PREFIX_MAX: u32 = 60;
@@ -11,6 +13,9 @@ const PREFIX_MAX: u32 = 60;
 impl Draw {
     /// A workload of sessions. `label` is the scheduler's, which a class's promise may name.
     pub(super) fn sessions_workload(&mut self, label: &str) -> Value {
+        if self.on("recorded sessions", 0.3) {
+            return self.recorded_sessions();
+        }
         let mut workload = Map::new();
         let mut sessions = self.sessions();
         let duration = format!("{}ms", self.rng.random_range(100..5_000));
@@ -125,5 +130,110 @@ impl Draw {
         let max = self.one_of(&["25ms", "1s"]);
         self.perhaps(&mut gap, "max", 0.3, json!(max));
         gap
+    }
+
+    /// A trace of sessions that is played by its answers.
+    fn recorded_sessions(&mut self) -> Value {
+        let mut trace = Map::new();
+        let (name, text, format) = match self.rng.random_range(0..3) {
+            0 => ("sessions.jsonl", self.weka(), "weka"),
+            1 => ("turns.jsonl", self.turns_that_add(), "mooncake"),
+            _ => ("talks.jsonl", self.talks(), "jsonl"),
+        };
+        self.file(name, text);
+        trace.insert("file".to_owned(), json!(name));
+        self.perhaps(&mut trace, "format", 0.5, json!(format));
+        // One session alone may say no gap at all.
+        trace.insert("gaps".to_owned(), json!("trace"));
+        let cap = self.one_of(&["10ms", "1s"]);
+        self.perhaps(&mut trace, "gap_cap", 0.4, json!(cap));
+        let arrivals = self.arrivals(true);
+        trace.insert("arrivals".to_owned(), arrivals);
+        let mut workload = Map::new();
+        workload.insert("trace".to_owned(), Value::Object(trace));
+        let sessions = self.rng.random_range(1..=6);
+        workload.insert("requests".to_owned(), json!(sessions));
+        Value::Object(workload)
+    }
+
+    fn weka(&mut self) -> String {
+        let block = self.block_tokens * self.one_of(&[1, 2]);
+        let mut text = String::new();
+        for session in 0..self.rng.random_range(1..=5) {
+            let mut t = 0.0;
+            let mut prompt = self.rng.random_range(1..=PROMPT_MAX / 3);
+            let mut requests = Vec::new();
+            for _ in 0..self.rng.random_range(1..=6) {
+                let request = self.weka_request(&mut t, &mut prompt, block, 1);
+                requests.push(request);
+                if self.rng.random_bool(0.2) {
+                    let (mut own_t, mut own_prompt) = (0.0, self.rng.random_range(1..=60));
+                    let own: Vec<Value> = (0..self.rng.random_range(1..=3))
+                        .map(|_| self.weka_request(&mut own_t, &mut own_prompt, block, 10_000))
+                        .collect();
+                    requests.push(json!({"type": "subagent", "t": t, "agent_id": "agent",
+                                         "duration_ms": own_t * 1e3, "requests": own}));
+                }
+            }
+            let one = json!({"id": format!("session {session}"), "block_size": block,
+                             "hash_id_scope": self.one_of(&["local", "global"]),
+                             "requests": requests});
+            let _ = writeln!(text, "{one}");
+        }
+        text
+    }
+
+    fn weka_request(&mut self, t: &mut f64, prompt: &mut u32, block: u32, stem: u64) -> Value {
+        let output = self.rng.random_range(1..=OUTPUT_MAX / 2);
+        let cut = if self.rng.random_bool(0.1) { 500 } else { 0 };
+        let ids: Vec<u64> = (0..u64::from(*prompt / block)).map(|at| stem + cut + at).collect();
+        let mut request = json!({"t": *t, "type": "n", "in": *prompt, "out": output, "hash_ids": ids,
+                                 "api_time": 0.01, "input_types": [self.one_of(&["text", "tool_result"])]});
+        match self.rng.random_range(0..4) {
+            0 => request["think_time"] = Value::Null,
+            1 => {}
+            _ => request["think_time"] = json!(self.one_of(&[0.0, 0.005, 0.3])),
+        }
+        *t += self.one_of(&[0.02, 0.5]);
+        let answer = if self.rng.random_bool(0.8) { output } else { 0 };
+        *prompt = (*prompt + answer + self.rng.random_range(1..=30)).min(PROMPT_MAX);
+        request
+    }
+
+    /// Rows with what each turn adds.
+    fn turns_that_add(&mut self) -> String {
+        let mut text = String::new();
+        for session in 0..self.rng.random_range(1..=4) {
+            for turn in 0..self.rng.random_range(1..=4) {
+                let mut row = json!({"session_id": format!("s{session}"),
+                                     "input_length": self.rng.random_range(1..=40),
+                                     "output_length": self.rng.random_range(1..=20)});
+                if turn > 0 {
+                    row["delay"] = json!(self.one_of(&[0, 5, 400]));
+                }
+                let _ = writeln!(text, "{row}");
+            }
+        }
+        text
+    }
+
+    /// Rows with whole prompts.
+    fn talks(&mut self) -> String {
+        let mut text = String::new();
+        for session in 0..self.rng.random_range(1..=4) {
+            let mut prompt = self.rng.random_range(1..=60);
+            for turn in 0..self.rng.random_range(1..=5) {
+                let output = self.rng.random_range(1..=20);
+                let mut row = json!({"session": format!("s{session}"), "prompt_tokens": prompt,
+                                     "output_tokens": output});
+                if turn > 0 {
+                    row["gap_s"] = json!(self.one_of(&[0.0, 0.004, 0.5]));
+                }
+                let _ = writeln!(text, "{row}");
+                let answer = if self.rng.random_bool(0.8) { output } else { 0 };
+                prompt = (prompt + answer + self.rng.random_range(1..=30)).min(PROMPT_MAX);
+            }
+        }
+        text
     }
 }

@@ -6,7 +6,8 @@ use crate::{Case, case};
 const ALONE: &str = "workload={sessions: {count: 12, arrivals: {constant: {rate: 2}}, shared_prefix: {count: 1, tokens: 320}, first_prompt: {fixed: 300}, turns: {fixed: 4}, new_tokens: {fixed: 60}, output: {fixed: 40}, gap: {fixed: 2s}}}";
 /// Sessions whose KV is kept.
 const KEPT: &[&str] = &[CACHING, VLLM_V1, ALONE];
-const DRAWN: &str = "workload.sessions.gap={mixture: [{share: 1, fixed: 1s}, {share: 1, fixed: 9s}]}";
+const DRAWN: &str =
+    "workload.sessions.gap={mixture: [{share: 1, fixed: 1s}, {share: 1, fixed: 9s}]}";
 const FULL: &[&str] = &[CACHING, VLLM_V1, ALONE, "engine.max_model_len=800"];
 
 pub(super) const CASES: &[Case] = &[
@@ -18,7 +19,12 @@ pub(super) const CASES: &[Case] = &[
         "workload.sessions.preset=agent",
     ),
     case("Sessions.count", KEPT, "workload.sessions.count=10", "workload.sessions.count=11"),
-    case("Sessions.duration", KEPT, "workload.sessions.duration=2s", "workload.sessions.duration=4s"),
+    case(
+        "Sessions.duration",
+        KEPT,
+        "workload.sessions.duration=2s",
+        "workload.sessions.duration=4s",
+    ),
     case(
         "Sessions.arrivals",
         KEPT,
@@ -91,7 +97,12 @@ pub(super) const CASES: &[Case] = &[
         "workload.sessions.gap={fixed: 2s}",
         "workload.sessions.gap={fixed: 3s}",
     ),
-    case("Gap.fixed", KEPT, "workload.sessions.gap={fixed: 2s}", "workload.sessions.gap={fixed: 3s}"),
+    case(
+        "Gap.fixed",
+        KEPT,
+        "workload.sessions.gap={fixed: 2s}",
+        "workload.sessions.gap={fixed: 3s}",
+    ),
     case(
         "Gap.uniform",
         KEPT,

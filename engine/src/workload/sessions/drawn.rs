@@ -170,8 +170,7 @@ impl TurnDraws {
             return None;
         }
         let key = key_of(who, turn);
-        let dropped =
-            libm::rint(f64::from(before.output_tokens) * self.dropped_reasoning) as u32;
+        let dropped = libm::rint(f64::from(before.output_tokens) * self.dropped_reasoning) as u32;
         let kept = before.output_tokens - dropped;
         let said = before.prompt_tokens.saturating_add(kept);
         let new_tokens = self.new_tokens.draw(self.streams.prompts, key);

@@ -58,7 +58,9 @@ impl GapSampler {
                 GapShape::Exponential { mean } => Shape::Exponential { mean: ns(mean) },
                 GapShape::Lognormal { mean, sigma } => {
                     if mean == Span::ZERO || !(0.0..=100.0).contains(&sigma) {
-                        return wrong("lognormal: expected a mean above 0, and sigma from 0 to 100");
+                        return wrong(
+                            "lognormal: expected a mean above 0, and sigma from 0 to 100",
+                        );
                     }
                     Shape::Lognormal { mu: libm::log(ns(mean)) - sigma * sigma / 2.0, sigma }
                 }

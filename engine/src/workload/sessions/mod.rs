@@ -7,6 +7,8 @@
 
 mod drawn;
 mod gaps;
+mod recorded;
+pub(crate) mod script;
 mod spec;
 mod turn;
 
@@ -27,6 +29,7 @@ use super::{
     check_limits,
 };
 use drawn::{Planned, TurnDraws, Who, key_of};
+pub use recorded::RecordedSessions;
 pub use spec::{Gap, GapKind, GapShape, MaxContext, SessionsSpec, SharedPrefix};
 pub use turn::SessionTurn;
 
@@ -117,11 +120,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the description has none or cannot be followed, and when nothing bounds them.
-    pub fn new(
-        spec: &WorkloadSpec,
-        seed: u64,
-        limits: Limits,
-    ) -> Result<Sessions, WorkloadError> {
+    pub fn new(spec: &WorkloadSpec, seed: u64, limits: Limits) -> Result<Sessions, WorkloadError> {
         check_limits(spec, limits)?;
         let Source::Sessions(of) = &spec.source else {
             return Err(WorkloadError::spec("sessions", "the workload has none"));
@@ -167,9 +166,7 @@ impl Sessions {
         };
         let requests = match &starts {
             _ if counted_by_us => u64::from(MAX_REQUESTS),
-            Starts::Open(_) => {
-                (0..u64::from(most)).map(|key| u64::from(draws.turns_of(key))).sum()
-            }
+            Starts::Open(_) => (0..u64::from(most)).map(|key| u64::from(draws.turns_of(key))).sum(),
             // Which user has how many is not known; keys of the first turns of all tell enough.
             Starts::Users { begun, .. } => {
                 let users = begun.len() as u64;
@@ -342,11 +339,8 @@ impl Arriving for Sessions {
         live.last = id;
         let now = live.now;
         let after = live.after;
-        let stream = if goes_on && now.inherits == said {
-            self.taken[before.index()].stream
-        } else {
-            id
-        };
+        let stream =
+            if goes_on && now.inherits == said { self.taken[before.index()].stream } else { id };
         self.taken.push(Taken {
             session,
             turn: now.turn,

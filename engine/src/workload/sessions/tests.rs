@@ -46,10 +46,7 @@ fn source(of: SessionsSpec, count: u32, limits: Limits) -> Sessions {
 
 /// Serves everybody, each in the time that `service` says, and gives what was asked in the order of
 /// arrival with what each is to its session.
-fn serve(
-    source: &mut Sessions,
-    service: impl Fn(&Request) -> Span,
-) -> Vec<(Request, SessionTurn)> {
+fn serve(source: &mut Sessions, service: impl Fn(&Request) -> Span) -> Vec<(Request, SessionTurn)> {
     let mut running = BinaryHeap::new();
     let mut asked = Vec::new();
     loop {
@@ -112,10 +109,8 @@ fn a_session_says_the_same_however_it_is_served() {
 
 #[test]
 fn what_a_turn_has_in_common_with_others() {
-    let of = SessionsSpec {
-        shared_prefix: Some(SharedPrefix { count: 1, tokens: 40 }),
-        ..sessions()
-    };
+    let of =
+        SessionsSpec { shared_prefix: Some(SharedPrefix { count: 1, tokens: 40 }), ..sessions() };
     let common = |of: SessionsSpec| {
         let mut source = source(of, 2, LIMITS);
         let all = serve(&mut source, quick);
@@ -216,8 +211,7 @@ fn mixed_gaps_have_their_shares() {
     let tool = Gap { share: 3.0, kind: GapKind::Tool, ..gap(2) };
     let mean = Span::from_millis(60_000);
     let user = Gap { shape: GapShape::Lognormal { mean, sigma: 0.5 }, ..gap(0) };
-    let sampler =
-        gaps::GapSampler::new(&[tool, user], Stream::new(3, Purpose::Gap)).expect("gaps");
+    let sampler = gaps::GapSampler::new(&[tool, user], Stream::new(3, Purpose::Gap)).expect("gaps");
     let all: Vec<(Span, GapKind)> = (0..20_000).map(|key| sampler.draw(key)).collect();
     let tools = all.iter().filter(|(_, kind)| *kind == GapKind::Tool).count() as f64 / 20_000.0;
     assert!((tools - 0.75).abs() < 0.01, "{tools}");
