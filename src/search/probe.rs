@@ -18,7 +18,7 @@ use crate::runner::{
 };
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::sim::Outcome;
-use crate::workload::{Sessions, WorkloadError};
+use crate::workload::WorkloadError;
 
 /// Why a search has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -324,7 +324,7 @@ impl Study<'_> {
         let workload = match &requests {
             Requests::Open(workload) => workload,
             Requests::Closed(source) => {
-                let rate = source.sessions().and_then(Sessions::nominal_rate_per_s);
+                let rate = source.sessions_per_s().filter(|rate| *rate > 0.0);
                 return rate.ok_or_else(no_rate);
             }
         };

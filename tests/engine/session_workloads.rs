@@ -53,6 +53,21 @@ fn run(sets: &[&str]) -> Vec<SchedulerOutput> {
     fast
 }
 
+/// By the fast path alone, with what is said of the requests.
+fn load_and_play(sets: &[&str]) -> (Vec<SchedulerOutput>, Vec<String>) {
+    let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+    let document = Document::from_text("sessions.yaml", BASE, Files::any(""))
+        .and_then(|document| document.with(&sets))
+        .unwrap_or_else(|error| panic!("{}", error.render(false)));
+    let resolved = document.resolve(None).unwrap_or_else(|error| panic!("{}", error.render(false)));
+    let (requests, warnings) = Requests::of(&resolved.experiment).expect("sessions");
+    let input = RunInput { experiment: &resolved.experiment, requests: &requests };
+    let progress = Progress::new(resolved.experiment.schedulers.len());
+    let outputs =
+        run_experiment(input, RunOptions::default(), &Simulator, &progress).expect("it runs");
+    (outputs, warnings.into_iter().map(|warning| warning.message).collect())
+}
+
 /// Prompt tokens that each request computed, by its chunks, where it was never preempted.
 fn computed(output: &SchedulerOutput) -> Vec<Option<u32>> {
     let rows = &output.outcome.trace.requests;
@@ -239,4 +254,48 @@ fn a_horizon_cuts_sessions_short() {
             .iter()
             .all(|row| row.arrival <= Time::from_nanos(12_000_000_000))
     );
+}
+
+/// 49 sessions of coding agents (callanjfox/kv-cache-tester, Apache-2.0) with 2,298 requests, two of them a
+/// subagent's: alone on a replica with memory without end, each finds nearly all of its prompts, and nobody anything
+/// of another's.
+#[test]
+fn recorded_agents_find_their_own_and_nothing_of_others() {
+    let Some(file) = crate::shared::shared("data/traces/weka/sessions.jsonl.gz") else { return };
+    let trace = format!(
+        "workload={{trace: {{file: {}, arrivals: all_at_once, gap_cap: 10s}}}}",
+        serde_json::json!(file.to_str().expect("a path"))
+    );
+    let play = |more: &[&str]| {
+        let sets = ["engine.max_model_len=1000000", "engine.kv_blocks=2000000", &trace];
+        let (mut outputs, names) = load_and_play(&[&sets[..], more].concat());
+        (outputs.remove(0), names)
+    };
+    let (all, warnings) = play(&[]);
+    let sessions = all.result.sessions.as_deref().expect("sessions");
+    assert_eq!((sessions.begun, sessions.completed, sessions.turns), (49, 49, 2298));
+    let turns = &all.outcome.turns;
+    for (row, turn) in all.outcome.trace.requests.iter().zip(turns) {
+        assert!(
+            turn.turn > 0 || row.hit_tokens == 0,
+            "a session begins with nobody's tokens: {turn:?}"
+        );
+    }
+    assert_eq!(sessions.missed_tokens.evicted, 0);
+    let found = sessions.hit_share.expect("prompts");
+    assert!((0.94..0.99).contains(&found), "{found}");
+    assert!(warnings.iter().any(|warning| warning.contains("1 subagents")), "{warnings:?}");
+    // The first sessions by both paths.
+    let few = run(&[
+        "engine.max_model_len=1000000",
+        "engine.kv_blocks=200000",
+        &trace,
+        "workload.requests=3",
+    ]);
+    assert_eq!(few[0].result.sessions.as_deref().map(|sessions| sessions.begun), Some(3));
+    crate::shared::say(&format!(
+        "weka: 49 sessions, 2298 requests, {:.1} % of {} prompt tokens found",
+        100.0 * found,
+        sessions.prompt_tokens
+    ));
 }

@@ -84,6 +84,17 @@ impl Answered {
         }
     }
 
+    /// Sessions that begin a second: as the description states it, or as they were recorded.
+    pub fn sessions_per_s(&self) -> Option<f64> {
+        let stated = self.sessions().and_then(Sessions::nominal_rate_per_s);
+        let recorded = || {
+            let (first, last) = (self.starts().first()?, self.starts().last()?);
+            let span = last.since(*first).as_secs_f64();
+            (span > 0.0).then(|| (self.starts().len() - 1) as f64 / span)
+        };
+        stated.or_else(recorded)
+    }
+
     /// The sessions that are drawn, where they are.
     pub fn sessions(&self) -> Option<&Sessions> {
         match self {

@@ -195,10 +195,14 @@ impl Source {
         }
     }
 
+    /// Whether requests are turns of sessions, each of which waits for answers.
+    pub fn has_turns(&self) -> bool {
+        self.sessions().is_some() || matches!(self, Source::Trace(trace) if trace.by_answers)
+    }
+
     /// Whether arrivals depend on answers: [`Answered`], not a [`draw`].
     pub fn waits_for_answers(&self) -> bool {
-        let by_answers = matches!(self, Source::Trace(trace) if trace.by_answers);
-        self.is_closed_loop() || self.sessions().is_some() || by_answers
+        self.is_closed_loop() || self.has_turns()
     }
 
     /// The sessions asked for.
