@@ -51,9 +51,10 @@ impl Lines {
         }
         let mut file = BufReader::with_capacity(1 << 16, file);
         let head = file.fill_buf().map_err(|error| WorkloadError::io(path, &error))?;
-        let reader: Box<dyn Read + Send> = match head {
-            [0x1F, 0x8B, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
-            _ => Box::new(file),
+        let gzip = head.starts_with(&[0x1F, 0x8B]);
+        let reader: Box<dyn Read + Send> = match gzip {
+            true => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
+            false => Box::new(file),
         };
         Ok(Lines {
             path: path.to_owned(),
