@@ -86,7 +86,7 @@ impl RecordedSessions {
         let count = script.sessions.len() as u32;
         let most = spec.amount.requests.map_or(count, |asked| asked.min(count));
         let end = end_of(spec.amount.duration);
-        let starts = match &trace.arrivals {
+        let starts = match trace.arrivals.as_ref() {
             Some(&Arrivals::ClosedLoop { users, think_time }) => {
                 if users == 0 || users > MAX_REQUESTS {
                     return Err(WorkloadError::spec(
