@@ -17,7 +17,7 @@ seed: 3
 engine:
   profile: {fixed: {iteration: 10ms}}
   kv_blocks: 100000
-  max_model_len: 60000
+  max_model_len: 8000
   prefix_caching: true
 schedulers: [vllm-v1]
 workload:
@@ -126,7 +126,8 @@ fn a_session_alone_finds_every_full_block_of_all_that_was_said() {
 #[test]
 fn later_turns_prefill_only_what_is_new() {
     let chunks = "schedulers=[{vllm-v1: {max_num_batched_tokens: 512}}]";
-    let all = run(&[chunks, "workload.sessions.first_prompt={fixed: 20000}"]);
+    let long = "workload.sessions.first_prompt={fixed: 20000}";
+    let all = run(&[chunks, "engine.max_model_len=60000", long]);
     let sessions = all[0].result.sessions.as_deref().expect("sessions");
     let ttft = |place: usize| sessions.by_turn[place].ttft_s.max.expect("turns");
     // 40 steps of 10 ms for the first, one for each later one.
@@ -192,7 +193,7 @@ fn schedulers_routers_and_speeds_change_nothing_of_what_is_asked() {
         "router=session-affinity",
         "router=random",
         "engine.profile={fixed: {iteration: 35ms}}",
-        "engine.kv_blocks=400",
+        "engine.kv_blocks=600",
     ] {
         assert_eq!(asked(&[more]), plain, "{more}");
     }
