@@ -23,6 +23,12 @@ pub enum Held {
     Preempting,
     /// The policy's own rule: it prefers other work now.
     Deferred,
+    /// Its deadline cannot be kept without making others late, or has passed: behind those that can.
+    Relegated,
+    /// What is left of the iteration is too little to begin it with.
+    Sliver,
+    /// Slack is saved up for an iteration of prompts alone.
+    SlackSaved,
     /// Pipeline parallelism: it is left to another lane. Said by the engine, not by policies.
     OtherLane,
 }
@@ -41,6 +47,11 @@ impl Held {
             }
             Held::Preempting => "it preempts what it runs: give it more KV memory",
             Held::Deferred => "it last held back by a rule of its own",
+            Held::Relegated => "it last put requests behind others whose deadlines it could keep",
+            Held::Sliver => {
+                "it last held back because too little of the iteration was left: lower `sliver`"
+            }
+            Held::SlackSaved => "it last held back to save slack for prompts alone",
             Held::OtherLane => "it last left the queue to another micro-batch",
         }
     }
@@ -463,6 +474,9 @@ impl<'a> Step<'a> {
         slot.stamp = stamp;
         slot.scheduled = tokens;
         slot.chunk_from = context;
+        if !decode {
+            self.replica.not_held(index);
+        }
         let entry = Entry { slot: index, tokens, context, decode, padded };
         self.replica.members.batch.entries.push(entry);
         if self.replica.options.by_request {
