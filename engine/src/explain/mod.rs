@@ -9,6 +9,7 @@ mod decode_steps;
 mod hold;
 mod index;
 mod lane;
+mod left_out;
 mod line;
 mod measured;
 mod misses;

@@ -34,6 +34,53 @@ pub enum Held {
 }
 
 impl Held {
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Held::NoSeat => "no_seat",
+            Held::NoKvBlocks => "no_kv_blocks",
+            Held::NoTokenBudget => "no_token_budget",
+            Held::Preempting => "preempting",
+            Held::Deferred => "deferred",
+            Held::Relegated => "relegated",
+            Held::Sliver => "sliver",
+            Held::SlackSaved => "slack_saved",
+            Held::OtherLane => "other_lane",
+        }
+    }
+
+    /// What it means for a request that is left out.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Held::NoSeat => "all seats were taken",
+            Held::NoKvBlocks => "too few KV blocks were free",
+            Held::NoTokenBudget => "the token budget was used up",
+            Held::Preempting => "others were preempted",
+            Held::Deferred => "others were preferred",
+            Held::Relegated => "it was behind those whose deadlines could still be kept",
+            Held::Sliver => "too little of the iteration's time was left",
+            Held::SlackSaved => "slack was saved up for prompts alone",
+            Held::OtherLane => "another micro-batch was to take it",
+        }
+    }
+
+    /// The reason of this name.
+    pub fn by_name(name: &str) -> Option<Held> {
+        use Held::*;
+        let all = [
+            NoSeat,
+            NoKvBlocks,
+            NoTokenBudget,
+            Preempting,
+            Deferred,
+            Relegated,
+            Sliver,
+            SlackSaved,
+            OtherLane,
+        ];
+        all.into_iter().find(|held| held.name() == name)
+    }
+
     /// What to do where this reason never goes away.
     pub(crate) fn advice(self) -> &'static str {
         match self {

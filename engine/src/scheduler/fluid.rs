@@ -394,6 +394,11 @@ impl Scheduler for Fluid {
         self.jobs.add(Job::new(news.request, &news.view, &news.standing));
     }
 
+    fn ended(&mut self, news: &News) {
+        // A step planned ahead preempted it before its end was known.
+        self.jobs.remove(news.view.id);
+    }
+
     fn schedule(&mut self, step: &mut Step<'_>) {
         self.learn(step);
         if let Some(late) = self.given.give_up_after {

@@ -185,6 +185,17 @@ impl Vtc {
         }
     }
 
+    /// A prompt that was begun is lost: it is served when it is admitted again.
+    fn lost(&mut self, standing: &Standing, view: &RequestView) {
+        if view.generated() == 0 {
+            let prompt = u64::from(self.given.prompt_weight) * u64::from(view.prompt_tokens);
+            let client = self.client(standing, view);
+            let counter = self.counter(client);
+            counter.settled = counter.settled.saturating_sub(prompt);
+            counter.waiting += 1;
+        }
+    }
+
     /// A request is admitted: its prompt is served.
     fn admitted(&mut self, client: ClientId, view: &RequestView) {
         // After a preemption it is served again, and was counted before.
@@ -225,10 +236,13 @@ impl Scheduler for Vtc {
     }
 
     fn schedule(&mut self, step: &mut Step<'_>) {
-        decode(step, |step, request| {
+        let gone = decode(step, |step, request| {
             let view = step.view(request);
             (view.arrival, view.id)
         });
+        for request in gone {
+            self.lost(&step.standing(request), &step.view(request));
+        }
         self.count(step);
         self.lift();
         let all = prompts_by(step, |_, view| (!is_begun(view), view.arrival));
