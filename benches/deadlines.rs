@@ -12,6 +12,7 @@ use metron_sim::scheduler::{Brings, Handle, Needs, News, RequestView, Scheduler,
 use metron_sim::sim::{SimOptions, play_fleet};
 use metron_sim::time::Span;
 
+#[allow(dead_code, reason = "what other benches play")]
 mod load;
 
 use load::{ENGINE, cost, scheduler, workload};

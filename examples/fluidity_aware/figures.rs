@@ -4,27 +4,27 @@ use metron_sim::SchedulerOutput;
 use metron_sim::token_times::{RequestRow, Status, TokenTrace};
 
 /// Prompts up to so many tokens are counted together; those beyond the last too.
-pub const LENGTHS: [u32; 4] = [1000, 4000, 8000, u32::MAX];
+pub(crate) const LENGTHS: [u32; 4] = [1000, 4000, 8000, u32::MAX];
 
 /// How these are called.
-pub const LENGTH_NAMES: [&str; 4] = ["< 1k", "1k to 4k", "4k to 8k", ">= 8k"];
+pub(crate) const LENGTH_NAMES: [&str; 4] = ["< 1k", "1k to 4k", "4k to 8k", ">= 8k"];
 
 /// Figures of a run.
 #[derive(Clone, Debug, Default)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// Share of fluid requests, of all that were offered.
-    pub share: f64,
-    pub ttft_p50: f64,
-    pub ttft_p99: f64,
-    pub ttft_max: f64,
-    pub tbt_p99: f64,
-    pub tokens_per_s: f64,
+    pub(crate) share: f64,
+    pub(crate) ttft_p50: f64,
+    pub(crate) ttft_p99: f64,
+    pub(crate) ttft_max: f64,
+    pub(crate) tbt_p99: f64,
+    pub(crate) tokens_per_s: f64,
     /// By prompt length: fluid requests, all, and the longest first token.
-    pub lengths: [(u32, u32, f64); 4],
+    pub(crate) lengths: [(u32, u32, f64); 4],
 }
 
 impl Figures {
-    pub fn of(output: &SchedulerOutput) -> Figures {
+    pub(crate) fn of(output: &SchedulerOutput) -> Figures {
         let summary = &output.result.summary;
         let share = summary.fluidity.as_ref().and_then(|fluidity| fluidity.fluid_request_share);
         let tbt = summary.tbt_s.as_ref().and_then(|tbt| tbt.p99);
@@ -52,7 +52,7 @@ impl Figures {
     }
 
     /// Jain's index over lengths of the share of fluid requests.
-    pub fn fairness(&self) -> f64 {
+    pub(crate) fn fairness(&self) -> f64 {
         let shares: Vec<f64> = self
             .lengths
             .iter()
@@ -87,7 +87,7 @@ fn is_fluid(output: &SchedulerOutput, trace: &TokenTrace, row: &RequestRow) -> b
 }
 
 /// Mean and half of a 95 % interval over seeds (Student's t).
-pub fn interval(values: &[f64]) -> (f64, f64) {
+pub(crate) fn interval(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     if values.len() < 2 {

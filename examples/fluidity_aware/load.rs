@@ -14,15 +14,15 @@ use super::figures::Figures;
 
 /// How much is run.
 #[derive(Clone, Debug)]
-pub struct Sizes {
+pub(crate) struct Sizes {
     /// Requests of a run.
-    pub requests: u32,
+    pub(crate) requests: u32,
     /// Seeds of a point.
-    pub seeds: u64,
+    pub(crate) seeds: u64,
     /// Runs at a time.
-    pub jobs: usize,
+    pub(crate) jobs: usize,
     /// Azure's trace.
-    pub azure: Option<PathBuf>,
+    pub(crate) azure: Option<PathBuf>,
 }
 
 impl Default for Sizes {
@@ -33,7 +33,7 @@ impl Default for Sizes {
 
 /// Which requests arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Load {
+pub(crate) enum Load {
     Chat,
     Mixture,
     Code,
@@ -41,9 +41,9 @@ pub enum Load {
 }
 
 impl Load {
-    pub const ALL: [Load; 4] = [Load::Chat, Load::Mixture, Load::Code, Load::Azure];
+    pub(crate) const ALL: [Load; 4] = [Load::Chat, Load::Mixture, Load::Code, Load::Azure];
 
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Load::Chat => "chat",
             Load::Mixture => "mixture",
@@ -53,12 +53,12 @@ impl Load {
     }
 
     /// What a rate is of it: a second, or a multiple of the trace's own.
-    pub fn unit(self) -> &'static str {
+    pub(crate) fn unit(self) -> &'static str {
         if self == Load::Azure { "x" } else { "/s" }
     }
 
     /// Whether there is what it needs.
-    pub fn is_there(self, sizes: &Sizes) -> bool {
+    pub(crate) fn is_there(self, sizes: &Sizes) -> bool {
         self != Load::Azure || sizes.azure.is_some()
     }
 
@@ -94,24 +94,24 @@ impl Load {
 
 /// A promise: deadline of first tokens, of later ones.
 #[derive(Clone, Copy, Debug)]
-pub struct Promised {
-    pub name: &'static str,
+pub(crate) struct Promised {
+    pub(crate) name: &'static str,
     ttft: &'static str,
     tbt: &'static str,
 }
 
 /// The three of the study, and one that is tighter.
-pub const PROMISES: [Promised; 3] = [
+pub(crate) const PROMISES: [Promised; 3] = [
     Promised { name: "25 ms, curve", ttft: "{prefill_curve_plus: 300ms}", tbt: "25ms" },
     Promised { name: "25 ms, 1 s", ttft: "1s", tbt: "25ms" },
     Promised { name: "50 ms, 1 s", ttft: "1s", tbt: "50ms" },
 ];
 
 /// A GPU and how it is called in tables.
-pub const GPUS: [(&str, &str); 2] = [("h100-sxm", "H100"), ("a100-sxm-80gb", "A100")];
+pub(crate) const GPUS: [(&str, &str); 2] = [("h100-sxm", "H100"), ("a100-sxm-80gb", "A100")];
 
 /// Schedulers, and how they are called in tables.
-pub const SCHEDULERS: [(&str, &str); 11] = [
+pub(crate) const SCHEDULERS: [(&str, &str); 11] = [
     ("vllm-v1", "vllm-v1: {max_num_batched_tokens: 2048}"),
     ("sarathi", "sarathi: {chunk_size: 512, max_num_seqs: 256}"),
     ("sglang", "sglang"),
@@ -127,15 +127,15 @@ pub const SCHEDULERS: [(&str, &str); 11] = [
 
 /// One run.
 #[derive(Clone, Debug)]
-pub struct Point<'s> {
-    pub load: Load,
-    pub rate: f64,
-    pub gpu: &'s str,
-    pub promise: Promised,
-    pub scheduler: &'s str,
+pub(crate) struct Point<'s> {
+    pub(crate) load: Load,
+    pub(crate) rate: f64,
+    pub(crate) gpu: &'s str,
+    pub(crate) promise: Promised,
+    pub(crate) scheduler: &'s str,
     /// What a prediction is wrong by.
-    pub predictor: &'s str,
-    pub seed: u64,
+    pub(crate) predictor: &'s str,
+    pub(crate) seed: u64,
 }
 
 impl Point<'_> {
@@ -165,7 +165,7 @@ impl Point<'_> {
 }
 
 /// The figures of many points, each played once, so many at a time.
-pub fn play(points: &[Point<'_>], sizes: &Sizes) -> Result<Vec<Figures>, Box<dyn Error>> {
+pub(crate) fn play(points: &[Point<'_>], sizes: &Sizes) -> Result<Vec<Figures>, Box<dyn Error>> {
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<Option<Result<Figures, String>>>> = Mutex::new(vec![None; points.len()]);
     std::thread::scope(|scope| {

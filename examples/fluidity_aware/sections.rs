@@ -66,7 +66,7 @@ fn rates(load: Load, gpu: &str) -> [f64; 4] {
 }
 
 /// The share of fluid requests against load.
-pub fn share(sizes: &Sizes) -> Done {
+pub(crate) fn share(sizes: &Sizes) -> Done {
     println!("\n## Share of fluid requests");
     for (gpu, gpu_name) in GPUS {
         for load in Load::ALL.into_iter().filter(|load| load.is_there(sizes)) {
@@ -74,7 +74,7 @@ pub fn share(sizes: &Sizes) -> Done {
                 println!("\n{} on {gpu_name}, {}:", load.name(), promise.name);
                 let rates = rates(load, gpu);
                 let named = rates.map(|rate| format!("{rate:.2}{}", load.unit()));
-                head(&[&["".to_owned()][..], &named].concat());
+                head(&[&["".to_owned()][..], &named[..]].concat());
                 let points: Vec<Point<'_>> = SCHEDULERS
                     .iter()
                     .flat_map(|(_, scheduler)| {
@@ -93,7 +93,7 @@ pub fn share(sizes: &Sizes) -> Done {
 }
 
 /// The highest load at which 99 % are fluid, on an H100.
-pub fn capacity(sizes: &Sizes) -> Done {
+pub(crate) fn capacity(sizes: &Sizes) -> Done {
     println!("\n## Capacity at 99 % fluid, H100");
     let loads: Vec<Load> = Load::ALL.into_iter().filter(|load| load.is_there(sizes)).collect();
     let columns: Vec<(Load, Promised)> =
@@ -135,7 +135,7 @@ fn highest(
 }
 
 /// What each part of `fluid` is worth.
-pub fn parts(sizes: &Sizes) -> Done {
+pub(crate) fn parts(sizes: &Sizes) -> Done {
     const PARTS: [(&str, &str); 10] = [
         ("fluid", "fluid"),
         ("margin fixed at 1.15", "fluid: {learn_margin: false}"),
@@ -174,7 +174,7 @@ pub fn parts(sizes: &Sizes) -> Done {
 }
 
 /// The price: who waits, how long, and how many tokens a second there are.
-pub fn price(sizes: &Sizes) -> Done {
+pub(crate) fn price(sizes: &Sizes) -> Done {
     println!("\n## The price");
     let cases = [
         (Load::Chat, 6.0, PROMISES[0]),
@@ -187,7 +187,7 @@ pub fn price(sizes: &Sizes) -> Done {
         let lengths =
             LENGTH_NAMES.map(|name| format!("fluid, prompts {name} (longest first token)"));
         let others = ["share", "TTFT P50", "TTFT P99", "TBT P99", "tokens/s", "fairness"];
-        let cells = [&[""][..], &others].concat();
+        let cells = [&[""][..], &others[..]].concat();
         let cells: Vec<String> = cells.into_iter().map(str::to_owned).chain(lengths).collect();
         head(&cells);
         let points: Vec<Point<'_>> = SCHEDULERS
@@ -222,7 +222,7 @@ pub fn price(sizes: &Sizes) -> Done {
 }
 
 /// Predictions that are wrong.
-pub fn predictor(sizes: &Sizes) -> Done {
+pub(crate) fn predictor(sizes: &Sizes) -> Done {
     const WRONG: [(&str, &str); 7] = [
         ("right", RIGHT),
         ("10 % too short", "{bias: -0.1}"),
