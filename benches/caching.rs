@@ -58,6 +58,7 @@ fn simulate(cost: &Roofline, case: Case, workload: &Workload, prefix_caching: bo
         async_scheduling: true,
         luck: None,
         answers_end_at: None,
+        outlook: None,
         make: &make,
     };
     let setup = FleetSetup {

@@ -75,6 +75,7 @@ fn simulate(case: Case, workload: &Workload) -> Outcome {
         async_scheduling: case.async_scheduling,
         luck: case.drafts.then_some(&luck),
         answers_end_at: None,
+        outlook: None,
         make: &make,
     };
     let setup = FleetSetup {

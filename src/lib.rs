@@ -99,9 +99,10 @@ pub use playground::answer;
 /// scenarios name, [`Replay`](policy::Replay) plays it step by step.
 pub mod policy {
     // What a policy decides, and by what.
+    pub use crate::cost::{BatchShape, Chunk, Decodes};
     pub use crate::scheduler::{
-        CacheRules, EngineInfo, Handle, Held, Hit, KvGroups, Needs, QueueOrder, RequestView,
-        Scheduler, Step, WindowGroups,
+        Brings, CacheRules, EngineInfo, Handle, Held, Hit, KvGroups, Needs, News, Past, QueueOrder,
+        RequestView, Scheduler, Standing, Step, WindowGroups,
     };
 
     // What a scenario may say to it, under which name.

@@ -62,6 +62,7 @@ pub(crate) fn simulate(
         async_scheduling: false,
         luck: None,
         answers_end_at: None,
+        outlook: None,
         make: &make,
     };
     let setup = FleetSetup {

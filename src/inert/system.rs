@@ -88,6 +88,9 @@ pub(super) const TABLE: &[Entry] = &[
     ("FrontEnd.before", Always("part of the time to first token")),
     ("FrontEnd.after", Always("part of the time to first token")),
     ("FrontEnd.request", Always("part of the time to first token")),
+    ("Engine.predictor", Always("its keys are judged one by one")),
+    ("PredictorError.bias", Unless(predictor)),
+    ("PredictorError.spread", Unless(predictor)),
     ("Engine.speculative", Always("its keys are judged one by one")),
     ("Speculative.method", Always("who drafts")),
     ("Speculative.num_speculative_tokens", Always("how many are drafted")),
@@ -350,6 +353,21 @@ fn async_scheduling(facts: &Facts<'_>, key: &Written) -> Option<String> {
     }
     (key.value == true && !facts.any_has(Feature::AsyncScheduling))
         .then(|| format!("{} cannot plan a step while the one before runs", facts.schedulers()))
+}
+
+fn predictor(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    if let Some(own) = each_own(facts, key) {
+        return Some(own);
+    }
+    // What holds unless it is written.
+    let right = key.value.as_f64() == Some(0.0);
+    let experiment = &facts.experiment;
+    let predicts = |run: &SchedulerRun| {
+        let info = experiment.engine_info(&run.config);
+        run.config.build(&info).needs().predicts
+    };
+    (!right && !experiment.schedulers.iter().any(predicts))
+        .then(|| format!("{} predicts no iteration's time", facts.schedulers()))
 }
 
 fn router(facts: &Facts<'_>, key: &Written) -> Option<String> {

@@ -59,6 +59,47 @@ pub(super) fn before_a_run(input: RunInput<'_>) -> Result<Option<Options>, RunEr
     options(input, deadlines).map(Some)
 }
 
+/// What policies that look at deadlines are told of them: those of all requests, and those of each class
+/// where classes have their own. The same as a run is judged by, for prompts as long as those of the
+/// requests, or as the context where they are not known beforehand. A scheduler's own curve, which only
+/// its runs tell, has no such policy beside it: resolving a scenario sees to that.
+pub(super) fn for_policies(
+    experiment: &Experiment,
+    requests: Option<&Requests>,
+) -> Result<(Deadlines, Vec<Deadlines>), RunError> {
+    let mut curve = None;
+    let mut of = |slo: &Slo| {
+        let first = match &slo.ttft {
+            TtftDeadline::Fixed(span) => FirstToken::Fixed(*span),
+            TtftDeadline::PrefillCurvePlus { slack, .. } => {
+                let curve = curve.get_or_insert_with(|| {
+                    let prompts = match requests.and_then(Requests::known) {
+                        Some(workload) => {
+                            let all = workload.requests.par_iter();
+                            Prompts::of(experiment, all.map(|request| request.prompt_tokens))
+                        }
+                        None => {
+                            Prompts { longest: experiment.engine.max_model_len, long: Vec::new() }
+                        }
+                    };
+                    Arc::new(fleet_curve(experiment, &prompts))
+                });
+                FirstToken::Curve { curve: Arc::clone(curve), slack: *slack }
+            }
+        };
+        slo.deadlines(first).map_err(|e| RunError::Deadlines(e.to_string()))
+    };
+    let promises = &experiment.promises;
+    let common = of(&promises.common)?;
+    let classes = match (promises.of_classes.is_empty(), requests) {
+        (false, Some(requests)) => requests.classes(),
+        _ => &[],
+    };
+    let each = |class: &String| promises.own(class).map_or_else(|| Ok(common.clone()), &mut of);
+    let of_classes = classes.iter().map(each).collect::<Result<_, _>>()?;
+    Ok((common, of_classes))
+}
+
 fn options(
     input: RunInput<'_>,
     mut deadlines: impl FnMut(&Slo, Option<&str>) -> Result<Deadlines, RunError>,

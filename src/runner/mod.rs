@@ -11,6 +11,7 @@ mod hopeless;
 mod indexed;
 mod limits;
 mod memory;
+mod outlook;
 pub mod prepare;
 mod recording;
 mod requests;

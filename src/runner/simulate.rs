@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::fleet::{FleetSetup, MakeScheduler, PoolSetup, Routing};
 use crate::progress::RunProgress;
 use crate::replica::Accepts;
-use crate::runner::{Hopeless, Requests, memory};
+use crate::runner::{Hopeless, Requests, memory, outlook};
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::scheduler::EngineInfo;
 use crate::sim::{self, BehindFrontEnd, Outcome, SimError};
@@ -118,18 +118,21 @@ fn was_stopped(error: &(dyn StdError + 'static)) -> bool {
     !matches!(error.downcast_ref(), Some(SimError::Stuck { .. } | SimError::Thrashing { .. }))
 }
 
-/// Hands the fleet of an experiment, with this scheduler on each replica, to `act`.
+/// Hands the fleet of an experiment, with this scheduler on each replica, to `act`. `requests` are those
+/// that it will serve, where they are known.
 pub fn with_fleet<T>(
     experiment: &Experiment,
     scheduler: &SchedulerRun,
+    requests: Option<&Requests>,
     act: impl FnOnce(&FleetSetup<'_>) -> T,
 ) -> T {
-    with_setup(experiment, scheduler, Blocks::Named, act)
+    with_setup(experiment, scheduler, requests, Blocks::Named, act)
 }
 
 fn with_setup<T>(
     experiment: &Experiment,
     scheduler: &SchedulerRun,
+    requests: Option<&Requests>,
     blocks: Blocks,
     act: impl FnOnce(&FleetSetup<'_>) -> T,
 ) -> T {
@@ -148,8 +151,13 @@ fn with_setup<T>(
         Some(Arc::new(speculative.luck(experiment.seed)))
     };
     let lucks: Vec<_> = fleet.iter().map(luck).collect();
+    let looks = |pool: &PoolView<'_>| scheduler.config.build(&info(pool)).needs().deadlines;
+    let outlooks = match fleet.iter().any(looks) {
+        true => outlook::of_pools(experiment, requests),
+        false => Vec::new(),
+    };
     let mut pools = Vec::with_capacity(fleet.len());
-    for ((pool, make), luck) in fleet.iter().zip(&makers).zip(&lucks) {
+    for (place, ((pool, make), luck)) in fleet.iter().zip(&makers).zip(&lucks).enumerate() {
         let make: &MakeScheduler<'_> = make;
         pools.push(PoolSetup {
             cost: pool.cost.as_ref(),
@@ -160,6 +168,7 @@ fn with_setup<T>(
             luck: luck.as_ref(),
             answers_end_at: Some(pool.engine.max_model_len)
                 .filter(|&longest| longest < experiment.engine.max_model_len),
+            outlook: outlooks.get(place),
             make,
         });
     }
@@ -207,7 +216,7 @@ fn play(
     };
     let mut arriving = requests.arriving();
     if front_end.is_none() {
-        let outcome = with_setup(experiment, scheduler, blocks, |setup| {
+        let outcome = with_setup(experiment, scheduler, Some(requests), blocks, |setup| {
             sim::play_fleet(setup, arriving.as_mut(), sim_options)
         });
         let outcome = outcome_of(outcome, full)?;
@@ -215,7 +224,7 @@ fn play(
         return Ok(Outcome { turns: arriving.session_turns(), ..outcome });
     }
     let mut behind = BehindFrontEnd::new(arriving, front_end, front_ends);
-    let outcome = with_setup(experiment, scheduler, blocks, |setup| {
+    let outcome = with_setup(experiment, scheduler, Some(requests), blocks, |setup| {
         sim::play_fleet(setup, &mut behind, sim_options)
     });
     let mut outcome = outcome_of(outcome, full)?;

@@ -7,6 +7,7 @@ pub use crate::fleet::RouterKind;
 use crate::ids::{PoolId, ReplicaId};
 use crate::metrics::Measure;
 use crate::promise::{Promises, Slo};
+use crate::replica::Predictor;
 use crate::scheduler::{EngineInfo, Feature, KvGroups, QueueOrder, SchedulerConfig};
 use crate::sim::FrontEnd;
 use crate::speculative::Speculative;
@@ -331,6 +332,29 @@ pub struct EngineLimits {
     pub speculative: Option<Arc<Speculative>>,
     /// What lies between clients and the engine.
     pub front_end: FrontEnd,
+    /// How a policy that looks at deadlines is wrong about an iteration's time.
+    pub predictor: PredictorError,
+}
+
+/// What a prediction of an iteration's time differs by from the time that it takes, in millionths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PredictorError {
+    bias: i64,
+    spread: u32,
+}
+
+impl PredictorError {
+    /// Shares: see [`Predictor`].
+    pub(crate) fn new(bias: f64, spread: f64) -> PredictorError {
+        PredictorError { bias: (bias * 1e6).round() as i64, spread: (spread * 1e6).round() as u32 }
+    }
+
+    /// The predictor that is wrong by so much, for a seed of 0.
+    pub fn predictor(self) -> Predictor {
+        let share = |millionths: f64| millionths / 1e6;
+        let (bias, spread) = (share(self.bias as f64), share(f64::from(self.spread)));
+        Predictor { bias, spread, seed: 0 }
+    }
 }
 
 /// One scheduler to run.

@@ -30,6 +30,7 @@ fn simulate(scheduler: &str, requests: Vec<Request>) -> Outcome {
         async_scheduling: false,
         luck: None,
         answers_end_at: None,
+        outlook: None,
         make: &make,
     };
     let fleet = FleetSetup {

@@ -10,6 +10,7 @@ mod evicted;
 mod hold;
 mod index;
 mod lane;
+mod left_out;
 mod line;
 mod measured;
 mod misses;

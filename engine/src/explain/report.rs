@@ -9,6 +9,7 @@ use super::blame::{Blame, Culprit};
 use super::cause::main_cause;
 use super::cause::{Cause, Split};
 use super::index::Index;
+use super::left_out::left_out;
 use super::misses::Misses;
 use super::stalls::{Stall, one, worst};
 use super::timeline::{Timeline, timeline};
@@ -104,6 +105,10 @@ pub struct StallReport {
     pub main_cause: Cause,
     /// Where the time went.
     pub causes_ns: ByCause,
+    /// For which reasons its scheduler left it out of batches meanwhile, where it gives them for single
+    /// requests.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out_ns: BTreeMap<String, u64>,
     /// Who caused it, most first.
     pub culprits: Vec<CulpritReport>,
     /// Others who did, too many to name.
@@ -338,6 +343,7 @@ fn stall_report(index: &Index<'_>, stall: &Stall) -> StallReport {
         requests_hit: stall.hit,
         main_cause: main_cause(&gap.split),
         causes_ns: listed(&gap.split),
+        left_out_ns: left_out(index, stall.request, (gap.from, gap.to)),
         culprits: stall
             .culprits
             .iter()

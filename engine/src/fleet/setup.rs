@@ -7,7 +7,7 @@ use crate::cost::CostModel;
 use std::sync::Arc;
 
 use crate::ids::{LaneOfReplica, PoolId, ReplicaId};
-use crate::replica::Accepts;
+use crate::replica::{Accepts, Outlook};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Span;
 use crate::trace::Lane;
@@ -80,6 +80,8 @@ pub struct PoolSetup<'a> {
     /// Answers end where prompt and answer are so long: for pools with a shorter context than
     /// the requests were made for.
     pub answers_end_at: Option<u32>,
+    /// What policies that look at deadlines are told; needed for those.
+    pub outlook: Option<&'a Arc<Outlook>>,
     /// Makes the policy of each.
     pub make: &'a MakeScheduler<'a>,
 }

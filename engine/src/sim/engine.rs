@@ -415,7 +415,9 @@ impl<'a> Engine<'a> {
         } else {
             Content::default()
         };
-        server.replica_mut().arrive(id, arriving.number(id), &request, content);
+        let with = (content, arriving.session(id));
+        let handle = server.replica_mut().arrive(id, arriving.number(id), &request, with);
+        server.arrived(handle);
         if server.can_decide() {
             self.calendar.wake(index);
         }
@@ -556,6 +558,10 @@ fn add_pool<'a>(
     let stages = pool.cost.stages();
     assert!(stages > 0, "at least one pipeline stage");
     assert!(stages == 1 || pool.lockstep <= 1, "ranks that step together have no stages");
+    assert!(
+        !(needs.deadlines && needs.by_request),
+        "who looks at deadlines counts decodes together"
+    );
     assert!(stages == 1 || !needs.one_lane, "the policy cannot share its queue between lanes");
     let asynchronous = pool.async_scheduling && needs.plans_ahead;
     let turns = stages > 1 && needs.by_request;
@@ -575,6 +581,10 @@ fn add_pool<'a>(
         let mut replica = Replica::new(replica);
         if let Some(luck) = pool.luck {
             replica.draft_with(luck.clone());
+        }
+        if needs.deadlines {
+            let outlook = pool.outlook.expect("promises for a policy that looks at them");
+            replica.keep_deadlines(outlook.clone());
         }
         servers.push(if stages == 1 {
             let lane = Lane::new(replica, planner(0), out.ahead, pool.cost);

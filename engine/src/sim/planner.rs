@@ -4,9 +4,9 @@
 use super::tally::Tally;
 use super::{ChunkRecord, Iteration, SimOptions};
 use crate::ids::LaneId;
-use crate::replica::{Brought, Handle, Plan, Reads, Replica};
+use crate::replica::{Begun, Brought, Handle, Held, Plan, Reads, Replica};
 use crate::request::RequestId;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Brings, News, Scheduler};
 use crate::time::{Span, Time};
 use crate::trace::{Drafts, Log};
 
@@ -23,6 +23,8 @@ pub(super) struct Planner {
     without_token: u32,
     /// Preempted since the last batch began, by decisions that came to nothing too.
     preempted: Vec<RequestId>,
+    /// Reasons that have changed since then.
+    reasons: Vec<(RequestId, Option<Held>)>,
     /// Boxed, since plans move between here and the steps in flight at every decision.
     #[expect(clippy::vec_box)]
     spare: Vec<Box<Plan>>,
@@ -42,6 +44,14 @@ pub(super) struct Instants {
     pub free: Time,
 }
 
+impl Instants {
+    /// The same, as a replica is told.
+    pub(super) fn begun(self) -> Begun {
+        let Instants { decided, start, end, free } = self;
+        Begun { decided, start, tokens_at: end, free }
+    }
+}
+
 impl Planner {
     pub(super) fn new(
         lane: LaneId,
@@ -53,6 +63,7 @@ impl Planner {
             lane,
             without_token: 0,
             preempted: Vec::new(),
+            reasons: Vec::new(),
             spare: Vec::new(),
             log: options.keep_log.then(Log::default),
             chunks: Vec::new(),
@@ -144,6 +155,7 @@ impl Planner {
         }
         if self.log.is_some() {
             self.preempted.extend_from_slice(&plan.preempted);
+            self.reasons.extend_from_slice(&plan.reasons);
         }
     }
 
@@ -196,6 +208,9 @@ impl Planner {
         }
         plan.ending.retain(|&handle| replica.has_ended(handle));
         self.scheduler.processed(&plan.ending, replica.decode_steps());
+        if replica.keeps_deadlines() {
+            self.tell(&plan, tokens_at, replica);
+        }
         if !plan.ending.is_empty() || !plan.chunks.is_empty() {
             for &handle in &plan.ending {
                 let request = replica.request_of(handle);
@@ -206,6 +221,19 @@ impl Planner {
             self.write_runs(replica, tally);
         }
         self.spare.push(plan);
+    }
+
+    /// Tells a policy that looks at deadlines what a batch has brought.
+    fn tell(&mut self, plan: &Plan, at: Time, replica: &mut Replica) {
+        replica.over();
+        let brought = Brings { at, prefills: &plan.emitting, decode_steps: replica.decode_steps() };
+        self.scheduler.brought(&brought);
+        for &handle in &plan.ending {
+            replica.answered(handle);
+            if let Some(news) = News::of(replica, handle) {
+                self.scheduler.ended(&news);
+            }
+        }
     }
 
     fn settle(
@@ -253,8 +281,10 @@ impl Planner {
             self.chunks.extend(plan.chunks.iter().zip(&plan.chunk_requests).map(chunk));
         }
         let iteration = row(plan, (plan.decode_kv_tokens, plan.reads), plan.kv_used, at);
-        log.push(&Iteration { chunks: &self.chunks, preempted: &self.preempted, ..iteration });
+        let (preempted, reasons) = (&self.preempted, &self.reasons);
+        log.push(&Iteration { chunks: &self.chunks, preempted, reasons, ..iteration });
         self.preempted.clear();
+        self.reasons.clear();
     }
 
     /// Logs the `nth` decode step (from 1) in a row that repeats a decision, with the KV entries it
@@ -272,8 +302,10 @@ impl Planner {
             log.repeat(at.end, at.free, kv_used);
         } else {
             let iteration = row(plan, read, kv_used, at);
-            log.push(&Iteration { preempted: &self.preempted, ..iteration });
+            let (preempted, reasons) = (&self.preempted, &self.reasons);
+            log.push(&Iteration { preempted, reasons, ..iteration });
             self.preempted.clear();
+            self.reasons.clear();
         }
     }
 
@@ -307,6 +339,7 @@ fn row(
         running: plan.running,
         held: plan.held,
         head: plan.head,
+        reasons: &[],
     }
 }
 

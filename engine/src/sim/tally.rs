@@ -38,6 +38,11 @@ impl Steps<'_> {
         self.0.push(at);
     }
 
+    /// The last so many.
+    pub(super) fn last_ones(&self, count: u32) -> &[Time] {
+        &self.0[self.0.len() - count as usize..]
+    }
+
     /// The number of the last.
     pub(super) fn last(&self) -> u32 {
         (self.0.len() - 1) as u32

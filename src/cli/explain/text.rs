@@ -10,6 +10,7 @@ use crate::explain::{
 };
 use crate::inert::sentence;
 use crate::order;
+use crate::replica::Held;
 use crate::report::table::{Align, Cell, lay_out};
 use crate::shown;
 
@@ -155,6 +156,10 @@ fn story(text: &mut String, number: usize, stall: &StallReport) {
         })
         .collect();
     text.push_str(&lay_out(&rows, &[Align::Left, Align::Right, Align::Left, Align::Left]));
+    for (reason, left_out) in &stall.left_out_ns {
+        let meaning = Held::by_name(reason).map_or("a reason of its own", Held::meaning);
+        let _ = writeln!(text, "     left out of batches for {}: {meaning}", ms(*left_out));
+    }
     for culprit in stall.culprits.iter().take(NAMED) {
         let sentence =
             format!("     by request {}: {} ({})", culprit.request, ms(culprit.ns), part(culprit));

@@ -88,7 +88,7 @@ impl Mock {
         let classes = requests.classes().to_vec();
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
             let id_tokens = experiment.engine.kv_block_tokens;
-            with_fleet(&experiment, &scheduler, |setup| {
+            with_fleet(&experiment, &scheduler, None, |setup| {
                 clockwork::play(setup, classes, id_tokens, clock, &orders, metrics)
             })
         })?;

@@ -67,6 +67,7 @@ impl Engine {
             async_scheduling,
             enforce_eager,
             front_end,
+            predictor,
             speculative,
         } = self;
         Engine {
@@ -82,6 +83,7 @@ impl Engine {
             async_scheduling: async_scheduling.or(otherwise.async_scheduling),
             enforce_eager: enforce_eager.or(otherwise.enforce_eager),
             front_end: front_end.or(otherwise.front_end),
+            predictor: predictor.or(otherwise.predictor),
             speculative: speculative.or(otherwise.speculative),
         }
     }

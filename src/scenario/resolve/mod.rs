@@ -168,6 +168,9 @@ fn checked(
         schedulers::uncached_states(check, &runs, fleet);
         schedulers::limits_at_first(check, &runs, fleet);
     }
+    if let (Some(fleet), Some((workload, _))) = (&fleet, &workload) {
+        schedulers::look_at_deadlines(check, &runs, fleet, (&promises, workload));
+    }
     let (fleet, (workload, filled_workload)) = (fleet?, workload?);
     if check.problems.is_empty() {
         feasible::check(check, &workload, &fleet, &runs);

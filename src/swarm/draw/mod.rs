@@ -105,6 +105,13 @@ impl Draw {
         let limits = self.system(&mut scenario);
         let label = self.schedulers(&mut scenario, &limits);
         scenario.insert("workload".to_owned(), self.workload(&label));
+        if self.has("deadlines") && self.on("wrong predictor", 0.4) {
+            let mut wrong = Map::new();
+            let (bias, spread) = (self.one_of(&[-0.5, -0.1, 0.3]), self.one_of(&[0.05, 0.5]));
+            self.perhaps(&mut wrong, "bias", 0.7, json!(bias));
+            self.perhaps(&mut wrong, "spread", 0.7, json!(spread));
+            scenario["engine"]["predictor"] = Value::Object(wrong);
+        }
         if self.has("drafts") && self.drafts(&limits) {
             // Of the models that are drawn none predicts; those of a fixed time are only named.
             // Budgets and chunks of a few tokens hold no drafts that need some beside them.
@@ -140,6 +147,10 @@ impl Draw {
             .collect();
         let name = self.one_of(&names);
         self.features.push(name);
+        let config = SchedulerConfig::by_name(name).expect("a registered name");
+        if config.build(&limits.info).needs().deadlines {
+            self.features.push("deadlines");
+        }
         let mut parameters = json!({});
         if self.on("drawn parameters", 0.8) {
             let whole = limits.whole_prompt.max(limits.info.kv_block_tokens);
@@ -240,7 +251,8 @@ impl Draw {
             0 => {
                 self.features.push("prefill curve");
                 let slack = self.one_of(&["20ms", "300ms"]);
-                match self.rng.random_bool(0.3) {
+                // Who looks at deadlines has to know them before it runs.
+                match self.rng.random_bool(0.3) && !self.has("deadlines") {
                     true => json!({"prefill_curve_plus": slack, "of": label}),
                     false => json!({"prefill_curve_plus": slack}),
                 }

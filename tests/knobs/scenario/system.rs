@@ -267,6 +267,19 @@ pub(super) const CASES: &[Case] = &[
         "engine.profile={file: p12.yaml}",
         "engine.profile={file: p4.yaml}",
     ),
+    case("Engine.predictor", &["schedulers=[fluid]"], "", "engine.predictor={bias: -0.3}"),
+    case(
+        "PredictorError.bias",
+        &["schedulers=[fluid]"],
+        "engine.predictor={bias: -0.3}",
+        "engine.predictor={bias: 0.3}",
+    ),
+    case(
+        "PredictorError.spread",
+        &["schedulers=[qoserve]", "workload.arrivals={poisson: {rate: 200}}"],
+        "engine.predictor={spread: 0.1}",
+        "engine.predictor={spread: 0.9}",
+    ),
     case("Engine.front_end", &[], "", "engine.front_end={before: 3ms}"),
     case(
         "FrontEnd.before",
