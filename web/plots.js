@@ -179,7 +179,7 @@
 				: [a >= 0 && a < 0.3 * b ? 0 : Math.max(a >= 0 ? 0 : -Infinity, a - room), b + room];
 		};
 		const show = unit === "s" ? M.seconds : (v) => (v == null ? "-" : M.digits(v));
-		M.uplot(
+		const u = M.uplot(
 			parent,
 			title,
 			215 + ROW * (rows || lines.length),
@@ -241,6 +241,10 @@
 			data,
 			width,
 		);
+		M.saver(parent, title, u, () => [
+			["run", unit === "s" ? "seconds" : "value", "share up to it"],
+			shown.flatMap((curve) => curve.value.map((value, k) => [curve.label, value, curve.share[k]])),
+		]);
 		parent.append(
 			M.details("Numbers", title, ["", "samples", "least", "P50", "P90", "P99", "P99.9", "most"], () =>
 				shown.map((curve) => [
@@ -267,7 +271,7 @@
 		const shown = runs.map((run, place) => ({ ...run, place })).filter((run) => run.miss_rate);
 		const data = uPlot.join(shown.map((run) => [run.miss_rate.map((p) => p[0]), run.miss_rate.map((p) => p[1])]));
 		const title = "Miss rate of the worst hundredth of requests, by TBT target";
-		M.uplot(
+		const u = M.uplot(
 			parent,
 			title,
 			215 + ROW * promise.length,
@@ -305,6 +309,10 @@
 			},
 			data,
 		);
+		M.saver(parent, title, u, () => [
+			["run", "TBT target ms", "miss rate P99"],
+			shown.flatMap((run) => run.miss_rate.map(([target, rate]) => [run.label, target, rate])),
+		]);
 		parent.append(
 			M.details("Numbers", title, ["", ...[10, 25, 50, 75, 100].map((ms) => ms + " ms")], () =>
 				shown.map((run) => [
@@ -386,13 +394,26 @@
 					foot += of[k];
 				});
 			}
+			const whole = late.part_s * parts;
+			M.drawCursor(
+				c,
+				(t) => {
+					const share = (t / 1e6 - late.from_s) / whole;
+					return share >= 0 && share <= 1 ? box.left + share * box.width : null;
+				},
+				box.top,
+				box.top + box.height,
+			);
 		});
+		M.cursor.follow(() => surface.draw(), surface.ended.signal);
 		const tell = (event) => {
 			const k = Math.floor(((event.offsetX - box.left) / box.width) * parts);
 			if (!(k >= 0 && k < parts)) {
 				line.tell("");
+				M.cursor.point(null, surface);
 				return;
 			}
+			M.cursor.point((late.from_s + (late.part_s * parts * (event.offsetX - box.left)) / box.width) * 1e6, surface);
 			const told = late.causes
 				.map((cause, n) => [late.seconds[n][k], cause])
 				.filter((p) => p[0] > 0)
@@ -407,6 +428,21 @@
 				(told.length ? ": " + told.map((p) => M.causeWords(p[1]) + " " + M.seconds(p[0])).join(", ") : "");
 		};
 		["pointermove", "pointerdown"].forEach((kind) => surface.on(kind, tell));
+		surface.on("pointerleave", () => M.cursor.point(null, surface));
+		M.saver(
+			parent,
+			title,
+			surface,
+			() => [
+				["from s", "to s", ...late.causes.map((cause) => M.causeWords(cause) + " s")],
+				Array.from({ length: parts }, (_, k) => [
+					late.from_s + late.part_s * k,
+					late.from_s + late.part_s * (k + 1),
+					...late.seconds.map((of) => of[k]),
+				]),
+			],
+			() => late.causes.slice(0, 8).map((cause) => ({ name: M.causeWords(cause), color: () => M.causeColor(cause) })),
+		);
 		parent.append(
 			line,
 			M.legend(
@@ -430,7 +466,7 @@
 
 	// A cloud of points: hover, or focus and walk with the arrow keys.
 	// points: [{x, y, color(), shape, label}].
-	M.scatter = (parent, { title, points, x, y, lines, path, height }) => {
+	M.scatter = (parent, { title, points, x, y, lines, path, height, key }) => {
 		const line = M.told("Point at a mark, or focus the plot and press an arrow key, to read it.");
 		line.setAttribute("aria-live", "polite");
 		let at,
@@ -593,6 +629,13 @@
 			light(order[now < 0 ? 0 : (now + step + order.length) % order.length]);
 		});
 		parent.append(line);
+		M.saver(
+			parent,
+			title,
+			surface,
+			() => [[x?.name || "x", y?.name || "y", "mark"], points.map((p) => [p.x, p.y, p.label])],
+			key,
+		);
 		return { surface, light };
 	};
 })();

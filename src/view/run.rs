@@ -10,7 +10,9 @@ use super::lateness::{LatenessView, lateness};
 use super::page::Absent;
 use super::stall::{StallView, stall_view};
 use super::waiting::Queue;
-use crate::explain::{Index, MissReport, Recording, RunExplanation, miss_report, stall_reports};
+use crate::explain::{
+    Index, MissReport, Recording, RunExplanation, longest_pause_report, miss_report, stall_reports,
+};
 use crate::ids::LaneId;
 use crate::metrics::{Options, RequestMetrics, per_request, pooled_gaps};
 use crate::request::RequestId;
@@ -108,6 +110,14 @@ impl RunView {
             .collect();
         let stalls = told.unwrap_or_default().iter().take(room.stalls);
         view.stalls = stalls.map(|stall| stall_view(index, stall)).collect();
+        // Where first tokens are all that is told, the longest pause within a text is told too.
+        let longest = result.summary.tbt_s.as_ref().and_then(|tbt| tbt.max).unwrap_or(0.0);
+        let told =
+            |stall: &StallView| stall.token > 0 && stall.length_ns as f64 / 1e9 >= longest - 1e-9;
+        if !view.stalls.is_empty() && !view.stalls.iter().any(told) {
+            let pause = longest_pause_report(index, judged_by);
+            view.stalls.extend(pause.map(|stall| stall_view(index, &stall)));
+        }
         view.misses = Some(match explanation {
             Some(known) => known.misses.clone(),
             None => miss_report(index, judged_by, requests.iter().map(|m| m.row)),
