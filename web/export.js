@@ -35,8 +35,9 @@
 		String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 	const shape = (steps) =>
 		steps
-			.map(([name, ...of]) => {
-				if (name === "moveTo") return "M" + of.map(n).join(" ");
+			.map(([name, ...of], place) => {
+				// A canvas begins a path wherever its first line leads.
+				if (name === "moveTo" || (place === 0 && name === "lineTo")) return "M" + of.map(n).join(" ");
 				if (name === "lineTo") return "L" + of.map(n).join(" ");
 				if (name === "closePath") return "Z";
 				if (name === "bezierCurveTo") return "C" + of.map(n).join(" ");
@@ -70,7 +71,7 @@
 		const wrap = (name, act) => {
 			const plain = c[name];
 			own[name] = true;
-			c[name] = function (...of) {
+			c[name] = (...of) => {
 				act(...of);
 				return plain.apply(c, of);
 			};

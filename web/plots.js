@@ -145,17 +145,23 @@
 	const footOf = (low) => Math.min(low, 9.4 * 10 ** Math.floor(Math.log10(low)));
 
 	// Distributions of several runs in one plot. curves: [{label, place, value, share}].
-	M.cdf = (parent, { title, unit, curves, lines, rows, log: wide, across, width }) => {
+	M.cdf = (parent, { title, unit, curves, lines, rows, tail, log: wide, across, width }) => {
 		const shown = curves.filter((curve) => curve.value?.length);
 		lines = lines || [];
 		// Close values are told apart better on a plain axis, and one of powers would have no marks.
 		const positive = shown.flatMap((curve) => curve.value.filter((v) => v > 0));
 		const log = wide && Math.max(...positive) > 5 * Math.min(...positive);
 		const floor = log ? Math.max(1e-6, Math.min(...shown.flatMap((curve) => curve.value.filter((v) => v > 0)))) : null;
+		// Stretched: each further nine takes the same room, as far as there are samples to tell of it.
+		const most = Math.max(...shown.map((curve) => curve.count || curve.value.length));
+		// Among very many the lower half is too low to have two marks.
+		const NINES = [0, ...(most < 10000 ? [0.5] : []), 0.9, 0.99, 0.999, 0.9999, 0.99999];
+		const high = (share) => -Math.log10(Math.max(1 - share, 0.5 / most));
+		const placed = tail ? high : (share) => share;
 		// A curve begins at the foot of its first step.
 		const tables = shown.map((curve) => {
 			const x = curve.value.map((v) => (log ? Math.max(v, floor) : v)),
-				y = curve.share.slice();
+				y = curve.share.map(placed);
 			const merged = [[x[0] - (Math.abs(x[0]) || 1) * 1e-9], [0]];
 			x.forEach((v, k) => {
 				if (merged[0][merged[0].length - 1] === v) merged[1][merged[1].length - 1] = y[k];
@@ -187,7 +193,7 @@
 				cursor: { drag: { x: false, y: false }, points: { size: 7 } },
 				legend: { show: false },
 				padding: headroom(rows || lines.length),
-				scales: { x: { time: false, distr: log ? 3 : 1, range: reach }, y: { range: [0, 1] } },
+				scales: { x: { time: false, distr: log ? 3 : 1, range: reach }, y: { range: [0, placed(1)] } },
 				axes: [
 					axis({
 						values: (_u, splits, _a, _b, step) =>
@@ -203,7 +209,13 @@
 						filter: log ? logTicks : undefined,
 						space: log ? 46 : 66,
 					}),
-					axis({ values: (_u, splits) => splits.map((v) => Math.round(v * 100) + " %"), size: 52 }),
+					tail
+						? axis({
+								splits: () => NINES.map(high).filter((v, k) => NINES[k] === 0 || 1 - NINES[k] >= 1 / most),
+								values: (_u, splits) => splits.map((_v, k) => Number((NINES[k] * 100).toFixed(3)) + " %"),
+								size: 72,
+							})
+						: axis({ values: (_u, splits) => splits.map((v) => Math.round(v * 100) + " %"), size: 52 }),
 				],
 				series: [
 					{},
@@ -218,7 +230,7 @@
 					})),
 				],
 				plugins: [
-					marks(lines, across),
+					marks(lines, across == null ? null : placed(across)),
 					M.readout((u, at) => {
 						if (at == null) return "";
 						const x = u.data[0][at];

@@ -53,6 +53,9 @@ pub struct Life {
     pub parts: Vec<Part>,
 }
 
+/// A stretch, exactly.
+type Stretch = (Phase, Time, Time);
+
 /// An iteration that a request was in.
 #[derive(Clone, Copy, Debug)]
 struct Busy {
@@ -104,31 +107,15 @@ impl<'a> Lives<'a> {
         request.index() < self.recording.trace.requests.len()
     }
 
-    /// A request's life between two times. Stretches shorter than `finest` are part of the one
-    /// before, where that is in the batch too.
+    /// A request's life between two times. Of stretches shorter than `finest` those beside each other
+    /// are told as one, by what most of its time was.
     pub fn life(&self, request: RequestId, (from, to): (Time, Time), finest: Span) -> Life {
         let trace = self.recording.trace;
         let row = &trace.requests[request.index()];
         let us = |at: Time| at.as_nanos() / 1000;
-        let mut parts: Vec<(Phase, Time, Time)> = Vec::new();
-        for (phase, start, end) in self.parts(request, row) {
-            let (start, end) = (start.max(from), end.min(to));
-            if end <= start {
-                continue;
-            }
-            match parts.last_mut() {
-                Some(last) if last.0 == phase && last.2 == start => last.2 = end,
-                Some(last)
-                    if end.since(start) < finest
-                        && seated(phase)
-                        && seated(last.0)
-                        && last.2 == start =>
-                {
-                    last.2 = end;
-                }
-                _ => parts.push((phase, start, end)),
-            }
-        }
+        let within = self.parts(request, row).into_iter();
+        let within = within.map(|(phase, a, b)| (phase, a.max(from), b.min(to)));
+        let parts = coarse(joined(within.filter(|&(_, a, b)| a < b).collect()), finest);
         Life {
             request,
             lane: row.lane,
@@ -149,9 +136,9 @@ impl<'a> Lives<'a> {
         self.recording.trace.stay(row).to.min(self.recording.trace.end)
     }
 
-    fn parts(&self, request: RequestId, row: &RequestRow) -> Vec<(Phase, Time, Time)> {
+    fn parts(&self, request: RequestId, row: &RequestRow) -> Vec<Stretch> {
         let end = self.end(row);
-        let mut parts: Vec<(Phase, Time, Time)> = Vec::new();
+        let mut parts: Vec<Stretch> = Vec::new();
         for wait in self.waits.get(&request).into_iter().flatten() {
             let phase = if wait.preempted { Phase::Preempted } else { Phase::Queued };
             parts.push((phase, wait.from, wait.to.min(end)));
@@ -221,12 +208,60 @@ impl<'a> Lives<'a> {
     }
 }
 
+/// Neighbours of one phase as one.
+fn joined(parts: Vec<Stretch>) -> Vec<Stretch> {
+    let mut whole: Vec<Stretch> = Vec::new();
+    for (phase, from, to) in parts {
+        match whole.last_mut() {
+            Some(last) if last.0 == phase && last.2 == from => last.2 = to,
+            _ => whole.push((phase, from, to)),
+        }
+    }
+    whole
+}
+
+/// Short stretches of the batch beside each other put together, until they are as long as `finest`.
+fn coarse(parts: Vec<Stretch>, finest: Span) -> Vec<Stretch> {
+    let mut out: Vec<Stretch> = Vec::new();
+    let mut group: Vec<Stretch> = Vec::new();
+    for part in parts {
+        let long = part.2.since(part.1) >= finest || !seated(part.0);
+        if long || group.last().is_some_and(|last| last.2 != part.1) {
+            out.extend(most_of(&group));
+            group.clear();
+        }
+        if long {
+            out.push(part);
+            continue;
+        }
+        group.push(part);
+        if part.2.since(group[0].1) >= finest {
+            out.extend(most_of(&group));
+            group.clear();
+        }
+    }
+    out.extend(most_of(&group));
+    joined(out)
+}
+
+/// Some stretches as one, by the phase that took most of their time.
+fn most_of(group: &[Stretch]) -> Option<Stretch> {
+    let (from, to) = (group.first()?.1, group.last()?.2);
+    let time = |phase: Phase| -> u64 {
+        let of = group.iter().filter(|part| part.0 == phase);
+        of.map(|part| part.2.since(part.1).as_nanos()).sum()
+    };
+    let phases = group.iter().map(|part| part.0);
+    let most = phases.max_by_key(|&phase| time(phase))?;
+    Some((most, from, to))
+}
+
 fn seated(phase: Phase) -> bool {
     matches!(phase, Phase::Prefill | Phase::Decode | Phase::Stalled)
 }
 
 /// The same stretches, none over another: time in the queue goes before all else.
-fn apart(mut parts: Vec<(Phase, Time, Time)>) -> Vec<(Phase, Time, Time)> {
+fn apart(mut parts: Vec<Stretch>) -> Vec<Stretch> {
     let waits: Vec<(Time, Time)> = parts
         .iter()
         .filter(|(phase, ..)| !seated(*phase))
@@ -250,4 +285,49 @@ fn apart(mut parts: Vec<(Phase, Time, Time)>) -> Vec<(Phase, Time, Time)> {
     cut.retain(|(_, from, to)| from < to);
     cut.sort_by_key(|&(_, from, to)| (from, to));
     cut
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PHASES: [Phase; 5] =
+        [Phase::Queued, Phase::Prefill, Phase::Decode, Phase::Stalled, Phase::Preempted];
+
+    fn time(parts: &[Stretch], phase: Phase) -> u64 {
+        let of = parts.iter().filter(|part| part.0 == phase);
+        of.map(|part| part.2.since(part.1).as_nanos()).sum()
+    }
+
+    proptest! {
+        /// Nothing is lost or told twice, and no stretch that is long enough to be seen is told as
+        /// another phase.
+        #[test]
+        fn what_is_put_together_is_told_by_what_it_mostly_was(
+            list in prop::collection::vec((0usize..5, 1u64..120), 1..80),
+        ) {
+            let mut at = 0;
+            let parts: Vec<Stretch> = list
+                .into_iter()
+                .map(|(phase, length)| {
+                    let from = at;
+                    at += length;
+                    (PHASES[phase], Time::from_nanos(from), Time::from_nanos(at))
+                })
+                .collect();
+            let fine = joined(parts);
+            let told = coarse(fine.clone(), Span::from_nanos(50));
+            prop_assert_eq!(told[0].1, fine[0].1);
+            prop_assert!(told.windows(2).all(|two| two[0].2 == two[1].1));
+            prop_assert_eq!(told[told.len() - 1].2, Time::from_nanos(at));
+            for &(phase, from, to) in fine.iter().filter(|part| part.2.since(part.1).as_nanos() >= 50) {
+                let same = told.iter().any(|one| one.0 == phase && one.1 <= from && to <= one.2);
+                prop_assert!(same, "{phase:?} {from:?}");
+            }
+            for phase in [Phase::Queued, Phase::Preempted] {
+                prop_assert_eq!(time(&told, phase), time(&fine, phase));
+            }
+        }
+    }
 }

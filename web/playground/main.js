@@ -240,6 +240,24 @@
 			if (first) first.focus({ preventScroll: true });
 		});
 		by("back").addEventListener("click", () => P.undo());
+		by("contents").append(
+			...[...document.querySelectorAll("#drawn > section, #yaml")].map((section) => {
+				const heading = section.querySelector("h2");
+				return h(
+					"button",
+					{
+						type: "button",
+						class: "link-like",
+						onclick: () => {
+							section.scrollIntoView({ block: "start" });
+							heading.tabIndex = -1;
+							heading.focus({ preventScroll: true });
+						},
+					},
+					heading.textContent,
+				);
+			}),
+		);
 		by("tools").append(
 			P.tour(catalog),
 			undo,
@@ -296,7 +314,8 @@
 		window.addEventListener("hashchange", async () => {
 			if (!P.isOther()) return;
 			const state = await given();
-			if (state) await show(state, null);
+			// A place of the page itself is no other state.
+			if (state && (state.text != null || Object.keys(state).length > 1)) await show(state, null);
 		});
 		["pointerdown", "keydown"].forEach((kind) => window.addEventListener(kind, P.note, { once: true, capture: true }));
 		M.onRedraw(() => P.stands());

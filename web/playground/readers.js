@@ -106,9 +106,11 @@
 		h(
 			"span",
 			{ class: "pause", title: who(freeze) },
-			"\u23f8\u00a0" + M.ns(freeze.length_ns),
+			"\u2016\u00a0" + M.ns(freeze.length_ns),
 			h("span", { class: "sr" }, " pause: " + who(freeze)),
 		);
+	// Pauses shorter than this nobody sees in a text; the line below it has all of them.
+	const SEEN_NS = 50e6;
 	const write = (pane, shown) => {
 		if (shown < pane.shown) {
 			pane.text.replaceChildren();
@@ -116,7 +118,7 @@
 		}
 		let from = pane.shown;
 		pane.reader.freezes.forEach((freeze) => {
-			if (freeze.token < from || freeze.token >= shown || freeze.token === 0) return;
+			if (freeze.token < from || freeze.token >= shown || freeze.token === 0 || freeze.length_ns < SEEN_NS) return;
 			pane.text.append(P.words(from, freeze.token), mark(freeze));
 			from = freeze.token;
 		});
@@ -296,13 +298,15 @@
 			.filter(({ freeze }) => freeze.token > 0)
 			.sort((a, b) => b.freeze.length_ns - a.freeze.length_ns)[0];
 		const here = M.cursor.at != null && M.cursor.at >= arrival() && M.cursor.at <= arrival() + most();
+		// A moment that stands already stays where it is.
+		const follows = placed || M.cursor.at != null;
 		if (placed && here) go(M.cursor.at - arrival(), true);
 		else if (worst)
 			go(
 				worst.freeze.from_us + 0.8 * (worst.freeze.to_us - worst.freeze.from_us) - worst.pane.reader.arrival_us,
-				placed,
+				follows,
 			);
-		else go(most() / 2, placed);
+		else go(most() / 2, follows);
 		placed = true;
 	};
 	const ask = async () => {

@@ -146,7 +146,7 @@
 	};
 	P.near = near;
 	// These ask for more, so they wait until someone comes to look, or nothing else happens.
-	const ASKING = ["batch", "readers", "lives"];
+	const ASKING = ["readers", "batch", "lives"];
 	let rest = 0;
 	const later = () => {
 		const own = ++rest;
@@ -264,6 +264,10 @@
 					]
 				: []),
 		);
+		by("setup").textContent = answer.header
+			.map((line) => line.trim())
+			.filter(Boolean)
+			.join(" \u00b7 ");
 		P.figures(answer);
 		const lists = [];
 		const fresh = (id, draw) =>

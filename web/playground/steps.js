@@ -539,7 +539,8 @@
 			});
 			const worst = to.runs[0].stalls[0];
 			if (first && worst) showLane(0, worst.replica);
-			go(first ? (worst ? (worst.from_us + worst.to_us) / 2 : most * 0.3) : Math.min(t, most));
+			const begin = () => M.cursor.at ?? (worst ? (worst.from_us + worst.to_us) / 2 : most * 0.3);
+			go(first ? begin() : Math.min(t, most));
 		},
 		// The lane is the one that a stall stands in, where it is about one.
 		to: (time, place, lane) => {
