@@ -111,6 +111,13 @@
 					[x + 6, y + 32],
 					[x - wide - 6, y + 32],
 					[x - wide - 6, y + 46],
+					// Where lines end close together, further away.
+					...[-20, 60, -34, 74, -48, 88, -62].flatMap((by) => [
+						[x + 6, y + by],
+						[x - wide - 6, y + by],
+						[width - wide - 2, y + by],
+						[box.left + 2, y + by],
+					]),
 				];
 				const free = ([left, foot]) =>
 					left > box.left &&
