@@ -11,6 +11,8 @@ use crate::workload::{Arrivals, Dist, Lengths, SessionsSpec, Shape, Source};
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Longest question: a scenario whose every character is escaped, and overrides.
 pub(super) const REQUEST_BYTES_MAX: usize = 2 << 20;
+/// Longest question about a result file, all of it within.
+pub(super) const FILE_BYTES_MAX: usize = 64 << 20;
 /// Most requests.
 pub const REQUESTS_MAX: u64 = 20_000;
 /// Most prompt and output tokens together.

@@ -98,6 +98,11 @@ impl Queue {
         }
     }
 
+    /// All waits, in order of their beginning.
+    pub fn waits(&self) -> impl Iterator<Item = Wait> {
+        self.waits.iter().copied()
+    }
+
     /// The waits that a preemption began, in order.
     pub fn preempted(&self) -> impl Iterator<Item = Wait> {
         self.waits.iter().copied().filter(|wait| wait.preempted)

@@ -41,7 +41,7 @@ pub use misses::Misses;
 pub use over_time::{LatenessOverTime, lateness_over_time};
 pub use recording::{Memory, RecordedPool, Recording};
 pub use report::*;
-pub use stalls::{Stall, culprits, one, worst};
+pub use stalls::{Stall, culprits, longest_pause, one, worst};
 pub use tables::Tables;
 pub use timeline::{COLUMNS, Timeline};
 pub use totals::Totals;

@@ -11,7 +11,7 @@ use super::cause::{Cause, Split};
 use super::index::Index;
 use super::left_out::left_out;
 use super::misses::Misses;
-use super::stalls::{Stall, one, worst};
+use super::stalls::{Stall, longest_pause, one, worst};
 use super::timeline::{Timeline, timeline};
 use super::totals::Totals;
 use super::victims::{Victims, victims};
@@ -232,6 +232,21 @@ pub struct Question {
 pub fn stall_reports(index: &Index<'_>, judged_by: &Options, top: usize) -> Vec<StallReport> {
     let stalls = worst(index, judged_by, top);
     stalls.iter().map(|stall| stall_report(index, stall)).collect()
+}
+
+/// The longest pause within a text that goes beyond its pace; none where no text stood still.
+pub fn longest_pause_report(index: &Index<'_>, judged_by: &Options) -> Option<StallReport> {
+    longest_pause(index, judged_by).map(|stall| stall_report(index, &stall))
+}
+
+/// The gap before one token of a request (0 is the first), late or not; none where there is no such token.
+pub fn stall_of(
+    index: &Index<'_>,
+    judged_by: &Options,
+    request: RequestId,
+    token: u32,
+) -> Option<StallReport> {
+    one(index, judged_by, request, token).map(|stall| stall_report(index, &stall))
 }
 
 /// Missed deadlines of these requests, by cause.

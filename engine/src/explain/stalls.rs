@@ -77,6 +77,15 @@ pub fn worst(index: &Index<'_>, options: &Options, top: usize) -> Vec<Stall> {
     threads::map(chosen, tell).into_iter().flatten().collect()
 }
 
+/// The longest time from one token of a text to the next that goes beyond its pace; none where no text
+/// stood still.
+pub fn longest_pause(index: &Index<'_>, options: &Options) -> Option<Stall> {
+    let late = late_gaps(index, options).into_iter().filter(|late| late.token > 0);
+    let longest =
+        late.max_by_key(|l| (l.to.since(l.from), std::cmp::Reverse((l.request, l.token))))?;
+    tell(index, longest.request, longest.token, longest.beyond, longest.hit)
+}
+
 /// Whether two gaps lie in the same stretch of time, by half of the shorter one at least.
 fn overlap(a: (Time, Time), b: (Time, Time)) -> bool {
     let (from, to) = (a.0.max(b.0), a.1.min(b.1));

@@ -28,6 +28,7 @@ pub const SCRIPTS: &str = concat!(
     include_str!("../../../web/vendor/uplot/uPlot.iife.min.js"),
     "\n",
     include_str!("../../../web/base.js"),
+    include_str!("../../../web/export.js"),
     include_str!("../../../web/tables.js"),
     include_str!("../../../web/plots.js"),
     include_str!("../../../web/tokens.js"),
