@@ -6,7 +6,9 @@ use crate::ids::{ClassId, PoolId, ReplicaId};
 use crate::metrics::{Count, FirstToken, Latency, Options, Summary, evaluate};
 use crate::promise::{JudgedBy, Slo, TtftDeadline, Verdict, judge, no_verdict};
 use crate::result::energy::{Usage, UsedGpus};
-use crate::result::{ClassResult, Fairness, IterationResult, KvResult, PoolResult, RunResult};
+use crate::result::{
+    ClassResult, Fairness, IterationResult, KvResult, PoolResult, RoutingResult, RunResult,
+};
 use crate::runner::RunInput;
 use crate::scenario::{Experiment, PoolView};
 use crate::scheduler::SchedulerConfig;
@@ -61,6 +63,7 @@ pub(super) fn summarise(
         stalls: None,
         iterations: Some(iterations(outcome)),
         kv: Some(kv_result(outcome.kv)),
+        routing: RoutingResult::of(outcome),
         pools,
         fairness: classes.as_ref().map(Fairness::of),
         classes,

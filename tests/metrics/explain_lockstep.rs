@@ -51,7 +51,7 @@ fn index(outcome: &Outcome) -> Index<'_> {
         cost: &Linear,
         planned_ahead: false,
         by_turns: false,
-        in_step: true,
+        in_step: 2,
         memory,
     };
     Index::new(Recording { trace: &outcome.trace, entered: &[], log, pools: vec![pool] })

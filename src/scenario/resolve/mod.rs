@@ -1,6 +1,7 @@
 //! From a document to an [`Experiment`]: names looked up, defaults filled in, and everything that
 //! is wrong found at once.
 
+mod cache_routers;
 mod check;
 mod day;
 mod engine;
@@ -165,6 +166,7 @@ fn checked(
         schedulers::simplified_pipelines(check, &runs, fleet);
         schedulers::uncached_states(check, &runs, fleet);
         schedulers::limits_at_first(check, &runs, fleet);
+        router::cached_for_nothing(check, &router, &runs, fleet);
     }
     let (fleet, (workload, filled_workload)) = (fleet?, workload?);
     if check.problems.is_empty() {

@@ -12,7 +12,7 @@ use crate::metrics::Distribution;
 use crate::promise::{Sense, Term, Verdict};
 use crate::result::{
     Cost, Energy, Fairness, GapBounds, IterationResult, KvResult, MeasuredDeadlines,
-    MeasuredResult, PoolResult, RunResult, StallsResult,
+    MeasuredResult, PoolResult, RoutedToCaches, RoutingResult, RunResult, StallsResult,
 };
 use crate::suggest::nearest;
 
@@ -212,6 +212,10 @@ fn full_run() -> RunResult {
             mixed: 0,
             decode_only: 0,
             mean_batch: None,
+        }),
+        routing: Some(RoutingResult {
+            cached: Some(RoutedToCaches::default()),
+            ..RoutingResult::default()
         }),
         pools: Some(BTreeMap::from([(ANY_POOL.to_owned(), pool())])),
         kv: Some(KvResult { blocks: 0, peak_used: 0, preemptions: 0, prefix_hit_tokens: 0 }),
