@@ -12,7 +12,7 @@ use crate::cli::error::{Error, Exit};
 use crate::cli::explanation::{Cures, ExplanationFile};
 use crate::cli::progress;
 use crate::cli::report_file::ReportFile;
-use crate::explain::{Question, RunExplanation, StallReport, explain};
+use crate::explain::{Question, Routed, RunExplanation, StallReport, explain};
 use crate::inert::sentence;
 use crate::progress::Progress;
 use crate::request::RequestId;
@@ -142,7 +142,9 @@ fn explanations(
             let judged_by = &output.judged_by;
             explain(&result.scheduler, &result.label, index, judged_by, question)
         };
-        let run = told(question);
+        let mut run = told(question);
+        let gaps = run.request.iter_mut().flat_map(|request| &mut request.gaps);
+        run.stalls.iter_mut().chain(gaps).for_each(|stall| note_route(stall, output));
         let stall = to_cure(&run).cloned().or_else(|| {
             // No token came late, and yet a bound is broken: the longest of that kind is looked at.
             let asked = question.top > 0 && question.request.is_none();
@@ -152,6 +154,15 @@ fn explanations(
         });
         (run, stall)
     })
+}
+
+/// Notes where a request was sent that waited for its first token, where there are several replicas.
+fn note_route(stall: &mut StallReport, output: &SchedulerOutput) {
+    let outcome = &output.outcome;
+    let several = outcome.pools.iter().map(|pool| pool.replicas).sum::<u32>() > 1;
+    if let Some(routes) = outcome.routes.as_deref().filter(|_| several && stall.token == 0) {
+        stall.routed = routes.get(stall.request.index()).map(Routed::by);
+    }
 }
 
 /// The stall that is to be cured.

@@ -62,6 +62,8 @@ fn without_chance(facts: &Facts<'_>) -> Option<String> {
     let routed_by_chance = facts.chooses(|router| match router {
         RouterKind::Random | RouterKind::PowerOfTwo => true,
         RouterKind::VllmDp(balancer) => balancer.clients != Some(1),
+        RouterKind::DynamoKv(_) | RouterKind::LlmD(_) | RouterKind::ProductionStack(_) => true,
+        RouterKind::RayPrefix(set) => set.imbalanced_threshold.is_some(),
         _ => false,
     });
     let arrive_by_chance = match workload.source.arrivals() {

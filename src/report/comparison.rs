@@ -11,7 +11,7 @@ use crate::report::best::{Better, best};
 use crate::report::known::Known;
 use crate::report::table::{Align, Cell, lay_out, width, wrap};
 use crate::result::features::all_comparable;
-use crate::result::{RunResult, SessionsResult};
+use crate::result::{RouteCounts, RunResult, SessionsResult};
 use crate::shown::{TimeUnit, count, percent, three_digits};
 
 /// Marks the best value of a row.
@@ -440,6 +440,21 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
     all.add_if_any("preemptions", Show::Count, Some(Lower), |run| Some(run.kv?.preemptions as f64));
     all.add_if_any("prefix hits, tokens", Show::Count, Some(Higher), |run| {
         Some(run.kv?.prefix_hit_tokens as f64)
+    });
+    all.add_if_any("  of prompt tokens", Show::Percent, Some(Higher), |run| {
+        run.routing?.cached?.hit_share
+    });
+    all.add_if_any("  another replica held", Show::Percent, Some(Lower), |run| {
+        run.routing?.cached?.regret_share
+    });
+    all.add_if_any("routed by affinity", Show::Percent, None, |run| {
+        let RouteCounts { affinity, balance, fallback, blind } = run.routing?.decisions;
+        let all = affinity + balance + fallback + blind;
+        (affinity > 0).then(|| affinity as f64 / all as f64)
+    });
+    all.add_if_any("most / mean outstanding", Show::Number("x"), Some(Lower), |run| {
+        let routing = run.routing?;
+        routing.cached.and(routing.outstanding_max_over_mean)
     });
     sessions(&mut all, runs);
     all.add_if_any("fairness (Jain)", Show::Number(""), Some(Higher), |run| {

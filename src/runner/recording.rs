@@ -19,7 +19,7 @@ pub fn recording<'a>(
         let planned = pool.engine.async_scheduling(&scheduler.config);
         let cost = pool.cost.as_ref();
         let recorded = recorded_pool(outcome, id, cost, &info, &needs, planned);
-        RecordedPool { name: pool.name, in_step: pool.hardware.lockstep() > 1, ..recorded }
+        RecordedPool { name: pool.name, in_step: pool.hardware.lockstep(), ..recorded }
     };
     Recording {
         trace: &outcome.trace,
@@ -65,7 +65,7 @@ fn recorded_pool<'a>(
         cost,
         planned_ahead: needs.plans_ahead && async_scheduling,
         by_turns: cost.stages() > 1 && needs.by_request,
-        in_step: false,
+        in_step: 1,
         caches: needs.caches_on(engine),
         memory: Memory {
             block_tokens: needs.engine(engine).kv_block_tokens,

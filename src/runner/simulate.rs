@@ -103,14 +103,25 @@ fn finds_own_blocks_alone(
         let plain = plain && needs.own_pages.is_none();
         plain && needs.caches_on(&info)
     };
-    let goes_on = |workload: &Workload| workload.turns.iter().any(|turn| turn.parent.is_some());
-    let named = requests
-        .known()
-        .is_some_and(|workload| !workload.block_ids.is_empty() || goes_on(workload));
     fleet.iter().any(asked)
         && fleet.iter().all(|pool| pool.engine.kv_groups.states() == 0)
-        && !named
-        && !requests.shares_prefixes(experiment)
+        && !meet_in_prompts(experiment, requests)
+}
+
+/// Whether a request may begin like another, or goes on from one.
+fn meet_in_prompts(experiment: &Experiment, requests: &Requests) -> bool {
+    let goes_on = |workload: &Workload| workload.turns.iter().any(|turn| turn.parent.is_some());
+    let named = |workload: &Workload| !workload.block_ids.is_empty() || goes_on(workload);
+    requests.known().is_some_and(named) || requests.shares_prefixes(experiment)
+}
+
+/// Whether there are several replicas, one of which keeps what it computed for others.
+fn any_caches(experiment: &Experiment, scheduler: &SchedulerRun) -> bool {
+    let caches = |pool: &PoolView<'_>| {
+        let info = pool.engine_info(&scheduler.config);
+        scheduler.config.build(&info).needs().caches_on(&info)
+    };
+    experiment.replicas > 1 && experiment.fleet().iter().any(caches)
 }
 
 /// Whether a run came to no end for reasons that have nothing to do with its scheduler.
@@ -126,14 +137,14 @@ pub fn with_fleet<T>(
     requests: Option<&Requests>,
     act: impl FnOnce(&FleetSetup<'_>) -> T,
 ) -> T {
-    with_setup(experiment, scheduler, requests, Blocks::Named, act)
+    with_setup(experiment, scheduler, requests, (Blocks::Named, false), act)
 }
 
 fn with_setup<T>(
     experiment: &Experiment,
     scheduler: &SchedulerRun,
     requests: Option<&Requests>,
-    blocks: Blocks,
+    (blocks, notes_held): (Blocks, bool),
     act: impl FnOnce(&FleetSetup<'_>) -> T,
 ) -> T {
     let fleet = experiment.fleet();
@@ -174,7 +185,7 @@ fn with_setup<T>(
     }
     let setup = FleetSetup {
         pools,
-        routing: Routing { router: experiment.router.clone(), seed: experiment.seed },
+        routing: Routing { router: experiment.router.clone(), seed: experiment.seed, notes_held },
         controllers: &Vec::new,
         horizon: experiment.horizon,
     };
@@ -214,9 +225,10 @@ fn play(
         keep_log: options.keep_log,
         progress: Some(&report),
     };
+    let notes_held = meet_in_prompts(experiment, requests) && any_caches(experiment, scheduler);
     let mut arriving = requests.arriving();
     if front_end.is_none() {
-        let outcome = with_setup(experiment, scheduler, Some(requests), blocks, |setup| {
+        let outcome = with_setup(experiment, scheduler, Some(requests), (blocks, notes_held), |setup| {
             sim::play_fleet(setup, arriving.as_mut(), sim_options)
         });
         let outcome = outcome_of(outcome, full)?;
@@ -224,7 +236,7 @@ fn play(
         return Ok(Outcome { turns: arriving.session_turns(), ..outcome });
     }
     let mut behind = BehindFrontEnd::new(arriving, front_end, front_ends);
-    let outcome = with_setup(experiment, scheduler, Some(requests), blocks, |setup| {
+    let outcome = with_setup(experiment, scheduler, Some(requests), (blocks, notes_held), |setup| {
         sim::play_fleet(setup, &mut behind, sim_options)
     });
     let mut outcome = outcome_of(outcome, full)?;

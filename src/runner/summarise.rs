@@ -7,8 +7,8 @@ use crate::metrics::{Count, FirstToken, Latency, Options, Summary, evaluate};
 use crate::promise::{JudgedBy, Slo, TtftDeadline, Verdict, judge, no_verdict};
 use crate::result::energy::{Usage, UsedGpus};
 use crate::result::{
-    ClassResult, Fairness, IterationResult, KvFacts, KvResult, PoolResult, RunResult,
-    SessionsResult,
+    ClassResult, Fairness, IterationResult, KvFacts, KvResult, PoolResult, RoutingResult,
+    RunResult, SessionsResult,
 };
 use crate::runner::RunInput;
 use crate::scenario::{Experiment, PoolView};
@@ -64,6 +64,7 @@ pub(super) fn summarise(
         stalls: None,
         iterations: Some(iterations(outcome)),
         kv: Some(kv_result(outcome.kv)),
+        routing: RoutingResult::of(outcome),
         pools,
         sessions: SessionsResult::of(outcome, kv_facts(experiment, scheduler)).map(Box::new),
         fairness: classes.as_ref().map(Fairness::of),

@@ -21,6 +21,7 @@ mod offload;
 mod pipeline;
 mod pools;
 mod published;
+mod published_routers;
 mod queueing;
 #[path = "../common/random.rs"]
 mod random;

@@ -88,7 +88,7 @@ fn recording<'o>(outcome: &'o Outcome, cost: &'o dyn CostModel) -> Recording<'o>
         cost,
         planned_ahead: false,
         by_turns: false,
-        in_step: false,
+        in_step: 1,
         caches: false,
         memory,
     }];

@@ -22,6 +22,7 @@ const SESSIONS: &str = "workload={sessions: {count: 6, arrivals: {constant: {rat
 const CACHING: &str = "engine.prefix_caching=true";
 const MOE: &str = "model={base: mixtral-8x7b, layers: 8}";
 const CLASSES: &str = "workload.classes=[{name: chat}, {name: batch}]";
+const CACHES: &[&str] = &["replicas=2", PREFIXES, CACHING, "schedulers=[vllm-v1]"];
 const FIXED_LENGTHS: &str = "workload.lengths={prompt: {fixed: 300}, output: {fixed: 20}}";
 const POOLS: &str = "pools=[{replicas: 1, gpu: h100-sxm, parallelism: {tensor: 1, pipeline: 1, data: 1}, \
                      engine: {profile: vllm-0.6, kv_block_tokens: 16, kv_blocks: 3000, max_model_len: 4096}}]";
@@ -222,6 +223,66 @@ const CASES: &[Case] = &[
         &["replicas=2", CLASSES],
         "router={class-to-pool: {chat: [0], batch: [1]}, within: least-tokens}",
         "router={class-to-pool: {chat: [0], batch: [1]}, within: random}",
+    ),
+    case(
+        "SglangCacheAwareRouter.max_tree_size",
+        CACHES,
+        "router={sglang-cache-aware: {max_tree_size: 400, eviction_interval: 0s}}",
+        "router={sglang-cache-aware: {max_tree_size: 4, eviction_interval: 0s}}",
+    ),
+    case(
+        "DynamoKvRouter.router_ttl",
+        CACHES,
+        "router={dynamo-kv: {router_ttl: 1ms}}",
+        "router={dynamo-kv: {router_ttl: 9s}}",
+    ),
+    case(
+        "LlmDRouter.metrics_interval",
+        CACHES,
+        "router={llm-d: {metrics_interval: 1ms, weights: {prefix-cache: 1}}}",
+        "router={llm-d: {metrics_interval: 9s, weights: {prefix-cache: 1}}}",
+    ),
+    case(
+        "LlmDRouter.block_tokens",
+        CACHES,
+        "router={llm-d: {block_tokens: 80, weights: {active-request: 1}}}",
+        "router={llm-d: {block_tokens: 640, weights: {active-request: 1}}}",
+    ),
+    case(
+        "LlmDRouter.lru_capacity",
+        CACHES,
+        "router={llm-d: {lru_capacity: 1, weights: {precise-prefix-cache: 1}}}",
+        "router={llm-d: {lru_capacity: 9, weights: {precise-prefix-cache: 1}}}",
+    ),
+    case(
+        "RayPrefixRouter.eviction_threshold_chars",
+        CACHES,
+        "router={ray-prefix: {eviction_threshold_chars: 400, eviction_target_chars: 400}}",
+        "router={ray-prefix: {eviction_threshold_chars: 900, eviction_target_chars: 400}}",
+    ),
+    case(
+        "RayPrefixRouter.eviction_target_chars",
+        CACHES,
+        "router={ray-prefix: {eviction_target_chars: 4}}",
+        "router={ray-prefix: {eviction_target_chars: 400}}",
+    ),
+    case(
+        "RayPrefixRouter.eviction_interval",
+        CACHES,
+        "router={ray-prefix: {eviction_interval: 10ms}}",
+        "router={ray-prefix: {eviction_interval: 90ms}}",
+    ),
+    case(
+        "ProductionStackRouter.kv_aware_threshold",
+        CACHES,
+        "router={production-stack: {kv_aware_threshold: 0}}",
+        "router={production-stack: {kv_aware_threshold: 9}}",
+    ),
+    case(
+        "ProductionStackRouter.routing_logic",
+        CACHES,
+        "router={production-stack: {routing_logic: session}}",
+        "router={production-stack: {routing_logic: priority}}",
     ),
     case("Workload.duration", &[BURST], "workload.duration=2s", "workload.duration=4s"),
     case(

@@ -46,7 +46,7 @@ fn index(outcome: &Outcome) -> Index<'_> {
         cost: &Linear,
         planned_ahead,
         by_turns: false,
-        in_step: false,
+        in_step: 1,
         caches: false,
         memory,
     }];

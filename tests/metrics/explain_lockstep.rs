@@ -52,7 +52,7 @@ fn index(outcome: &Outcome) -> Index<'_> {
         cost: &Linear,
         planned_ahead: false,
         by_turns: false,
-        in_step: true,
+        in_step: 2,
         caches: false,
         memory,
     };

@@ -33,7 +33,7 @@ struct Cover {
     /// Row i: change in the number of requests that decode across iteration i.
     decoding: Vec<i64>,
     waits: Waits,
-    /// Row i, in a pipeline: how many waited for stage 0 before iteration i without decoding, and
+    /// Row i, in a pipeline and on ranks that step together: how many waited for stage 0 before iteration i without decoding, and
     /// how many prefilled in it.
     prefilling: Vec<[u32; 2]>,
 }
@@ -49,7 +49,7 @@ impl Blame {
         let cover = |lane: &LaneColumns<'_>| Cover {
             decoding: vec![0; lane.log.len() + 2],
             waits: Waits::within(lane.log.numbers()),
-            prefilling: vec![[0; 2]; if lane.staged { lane.log.len() } else { 0 }],
+            prefilling: vec![[0; 2]; if lane.waits_for().is_some() { lane.log.len() } else { 0 }],
         };
         let mut covers: Vec<Cover> = lanes.iter().map(cover).collect();
         let mut lost = FxHashMap::default();
@@ -74,7 +74,8 @@ impl Blame {
             let (id, lane) = (LaneId::at(place), &lanes[place]);
             blame.share_prefill(lane, &weights[place], &cover);
             if let Some(bubbles) = index.bubbles(id) {
-                blame.share_bubbles(bubbles, &cover);
+                let cause = lane.waits_for().unwrap_or(Cause::PipelineBubble);
+                blame.share_bubbles(cause, bubbles, &cover);
                 blame.share_turns(bubbles, &cover);
             }
             let line = &index.lines[place].behind;
@@ -121,7 +122,7 @@ impl Blame {
     }
 
     /// Others see a wait as long as it is: who decodes both, who prefills what it stood through.
-    fn share_bubbles(&mut self, bubbles: &Bubbles, cover: &Cover) {
+    fn share_bubbles(&mut self, cause: Cause, bubbles: &Bubbles, cover: &Cover) {
         let (mut decoding, mut next) = (0, 0);
         for share in bubbles.all() {
             while next <= share.iteration.index() {
@@ -133,7 +134,7 @@ impl Blame {
                 let victims = decoding as u64 + u64::from(prefilling);
                 if ns > 0 && victims > 0 {
                     let all = ns.saturating_mul(victims);
-                    self.add(share.request, Cause::PipelineBubble, all, victims as u32);
+                    self.add(share.request, cause, all, victims as u32);
                 }
             }
         }

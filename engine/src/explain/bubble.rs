@@ -1,4 +1,4 @@
-//! Whose prefill made the bubbles of a pipeline.
+//! Whose prefill made the bubbles of a pipeline, and the waits of ranks that step together (`in_step`).
 //!
 //! Micro-batches leave a pipeline in the order in which they began, so an iteration waits only for
 //! iterations of other lanes that began before it: for stage 0 among those that went on after its
@@ -16,6 +16,7 @@ use std::ops::Range;
 use super::cause::Cause;
 use super::chain::Seen;
 use super::chain::shares;
+use super::in_step;
 use super::lane::{LaneColumns, reason};
 use super::tables::Tables;
 use super::walk::{Visit, Wait};
@@ -65,19 +66,20 @@ pub(super) struct Turn {
 }
 
 /// An iteration that prefilled.
-struct Prefill {
-    lane: LaneId,
-    start: Time,
+pub(super) struct Prefill {
+    pub lane: LaneId,
+    pub start: Time,
     end: Time,
     /// What each of its chunks took, in the log's order.
-    chunks: Vec<Piece>,
+    pub chunks: Vec<Piece>,
 }
 
+/// What a chunk took.
 #[derive(Clone, Copy)]
-struct Piece {
-    request: RequestId,
-    tokens: u32,
-    ns: u64,
+pub(super) struct Piece {
+    pub request: RequestId,
+    pub tokens: u32,
+    pub ns: u64,
 }
 
 impl Bubbles {
@@ -86,7 +88,11 @@ impl Bubbles {
         let lanes = &tables.lanes;
         let mut all = Vec::with_capacity(lanes.len());
         while all.len() < lanes.len() {
-            let group = tables.trace().lanes_beside(LaneId::at(all.len()));
+            let group = tables.lanes_beside(LaneId::at(all.len()));
+            if lanes[all.len()].in_step {
+                all.extend(in_step::shares_of(lanes, group));
+                continue;
+            }
             if group.end.since(group.start) == 1 {
                 all.push(Bubbles::default());
                 continue;
@@ -150,6 +156,11 @@ impl Bubbles {
                 self.all.push(Share { iteration, request, tokens, began, stage_0, between });
             }
         }
+    }
+
+    /// One more share, in order of iterations.
+    pub(super) fn push(&mut self, share: Share) {
+        self.all.push(share);
     }
 
     /// Every share.
@@ -222,7 +233,7 @@ fn turns(lane: &LaneColumns<'_>, id: LaneId, prefills: &[Prefill]) -> Vec<Turn> 
 }
 
 /// Iterations of these lanes that prefilled, in order of their start.
-fn prefills(lanes: &[LaneColumns<'_>], group: Range<LaneId>) -> Vec<Prefill> {
+pub(super) fn prefills(lanes: &[LaneColumns<'_>], group: Range<LaneId>) -> Vec<Prefill> {
     let mut all = Vec::new();
     for id in LaneId::each(group) {
         let lane = &lanes[id.index()];

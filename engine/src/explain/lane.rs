@@ -85,7 +85,7 @@ impl<'a> LaneColumns<'a> {
             log,
             pool,
             staged: pool.cost.stages() > 1,
-            in_step: pool.in_step,
+            in_step: pool.in_step > 1,
             marks: Vec::with_capacity(marks),
             wait_marks: Vec::with_capacity(marks),
             parts: PartsColumn::with_capacity(log.len(), log.chunks()),

@@ -8,6 +8,7 @@ mod chain;
 mod decode_steps;
 mod evicted;
 mod hold;
+mod in_step;
 mod index;
 mod lane;
 mod left_out;

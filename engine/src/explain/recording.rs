@@ -35,8 +35,8 @@ pub struct RecordedPool<'a> {
     /// Whether the lanes of a replica are turns of one running list, in which host work comes before a
     /// batch begins.
     pub by_turns: bool,
-    /// Whether replicas stepped together, each as long as the slowest.
-    pub in_step: bool,
+    /// Replicas in a row that stepped together, each as long as the slowest; 1 where none did.
+    pub in_step: u32,
     /// Whether blocks are kept by content, so that the next turn of a session can find them.
     pub caches: bool,
     /// KV memory of one replica.

@@ -15,6 +15,8 @@ use super::stalls::{Stall, longest_pause, one, worst};
 use super::timeline::{Timeline, timeline};
 use super::totals::Totals;
 use super::victims::{Victims, victims};
+use crate::fleet::RouteDecision;
+use crate::ids::ReplicaId;
 use crate::metrics::{Count, Options, RequestMetrics, per_request};
 use crate::request::RequestId;
 use crate::trace::Status;
@@ -115,6 +117,42 @@ pub struct StallReport {
     pub more_culprits: MoreCulprits,
     /// How it looked.
     pub timeline: Timeline,
+    /// Where the request was sent and why, where there are several replicas and it waited for its first
+    /// token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routed: Option<Routed>,
+}
+
+/// Where a request was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Routed {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// What decided, in words.
+    pub reason: String,
+    /// Tokens of its prompt that the replica held in its prefix cache then; absent where that is of no
+    /// account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_tokens: Option<u32>,
+    /// The most that any replica held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_held_tokens: Option<u32>,
+    /// One that held so much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<ReplicaId>,
+}
+
+impl Routed {
+    /// What a router decided.
+    pub fn by(decision: &RouteDecision) -> Routed {
+        Routed {
+            replica: decision.replica,
+            reason: decision.to_string(),
+            held_tokens: decision.held.map(|held| held.here),
+            most_held_tokens: decision.held.map(|held| held.most),
+            held_by: decision.held.map(|held| held.at),
+        }
+    }
 }
 
 /// Culprits of a stall beyond those who are named.
@@ -373,6 +411,7 @@ fn stall_report(index: &Index<'_>, stall: &Stall) -> StallReport {
             }
         },
         timeline: timeline(index, stall),
+        routed: None,
     }
 }
 
@@ -406,6 +445,7 @@ fn culprit_total(
             Cause::PrefillOnly,
             Cause::Communication,
             Cause::PipelineBubble,
+            Cause::LockstepWait,
         ]),
         seat_ns: by(&[Cause::NoSeat]),
         kv_ns: by(&[Cause::NoKvBlocks, Cause::PreemptedWaiting, Cause::Recompute]),

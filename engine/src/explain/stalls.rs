@@ -301,7 +301,8 @@ pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culpri
         // A chunk's tokens count once, however many waits it stood behind.
         let mut known: FxHashSet<(RequestId, Time)> = FxHashSet::default();
         for piece in part.bubbles(bubbles) {
-            let (sum, tokens) = found.entry((piece.request, Cause::PipelineBubble)).or_default();
+            let cause = lane.waits_for().unwrap_or(Cause::PipelineBubble);
+            let (sum, tokens) = found.entry((piece.request, cause)).or_default();
             *sum += piece.ns;
             if known.insert((piece.request, piece.began)) {
                 *tokens += u64::from(piece.tokens);

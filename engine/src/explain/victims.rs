@@ -189,7 +189,7 @@ impl<'r> LaneSums<'r> {
         let holder = index.holders(self.id).requests.binary_search(&culprit).ok();
         let chunks = index.places.chunks(culprit).to_vec();
         let chunks = Chunks::new(self.lane, &self.weights, chunks);
-        let lanes = LaneId::each(index.trace().lanes_beside(self.id));
+        let lanes = LaneId::each(index.lanes_beside(self.id));
         let caused = |lane| Some((lane, Caused::by(culprit, index.bubbles(lane)?)));
         let others: Vec<(LaneId, Caused)> =
             lanes.filter(|&lane| lane != self.id).filter_map(caused).collect();
@@ -234,7 +234,10 @@ impl<'r> LaneSums<'r> {
 
 fn is_prefill(cause: Cause) -> bool {
     use Cause::*;
-    matches!(cause, PrefillInterference | PrefillOnly | PipelineBubble | Communication)
+    matches!(
+        cause,
+        PrefillInterference | PrefillOnly | PipelineBubble | LockstepWait | Communication
+    )
 }
 
 /// The culprit's chunks, with running sums of what each meant for a request that decodes.

@@ -15,6 +15,10 @@ pub struct Member {
     pub state: State,
     /// The first of the replicas that it steps together with, where there are such.
     pub steps_with: Option<ReplicaId>,
+    /// Tokens in a KV block of its engine.
+    pub block_tokens: u32,
+    /// KV blocks that it has.
+    pub kv_blocks: u32,
 }
 
 /// What a replica does for a request.
@@ -32,9 +36,19 @@ pub enum State {
 }
 
 impl Member {
-    /// A replica that does everything and serves from the beginning to the end.
+    /// A replica that does everything and serves from the beginning to the end, of whose memory nothing
+    /// is known.
     pub fn new(id: ReplicaId, pool: PoolId) -> Member {
-        Member { id, pool, role: Role::Both, state: State::Up, steps_with: None }
+        let (block_tokens, kv_blocks) = (1, 0);
+        Member {
+            id,
+            pool,
+            role: Role::Both,
+            state: State::Up,
+            steps_with: None,
+            block_tokens,
+            kv_blocks,
+        }
     }
 
     /// Whether the router may send it requests that arrive.

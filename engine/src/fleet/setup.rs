@@ -51,10 +51,13 @@ impl FleetSetup<'_> {
         let mut members = Vec::with_capacity(self.replicas() as usize);
         for (pool, id) in self.pools.iter().zip((0..).map(PoolId)) {
             let first = members.len() as u32;
+            let engine = (pool.make)().needs().engine(&pool.engine);
+            let (block_tokens, kv_blocks) = (engine.kv_block_tokens, engine.kv_blocks);
             for place in 0..pool.replicas {
                 let member = Member::new(ReplicaId(first + place), id);
                 let group = ReplicaId(first + place / pool.lockstep.max(1) * pool.lockstep.max(1));
-                members.push(Member { steps_with: (pool.lockstep > 1).then_some(group), ..member });
+                let steps_with = (pool.lockstep > 1).then_some(group);
+                members.push(Member { steps_with, block_tokens, kv_blocks, ..member });
             }
         }
         members

@@ -87,6 +87,7 @@ pub fn judge(
         judged_by: JudgedBy::of(&options, &measured.classes, &measured.trace.requests),
         stalls: None,
         iterations: None,
+        routing: None,
         pools: None,
         kv: None,
         fairness: classes.as_ref().filter(|_| measured.stated.is_some()).map(Fairness::of),

@@ -299,6 +299,7 @@ fn run(path: &Path, model: &str, of: &BTreeMap<Of, Histogram>) -> RunResult {
         judged_by: Vec::new(),
         stalls: None,
         iterations: None,
+        routing: None,
         pools: None,
         kv: None,
         fairness: None,

@@ -210,6 +210,7 @@ pub fn run(scheduler: &str) -> RunResult {
             decode_only: 37_000,
             mean_batch: Some(6.4),
         }),
+        routing: None,
         pools: None,
         kv: Some(KvResult {
             blocks: 27_000,

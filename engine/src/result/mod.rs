@@ -8,6 +8,7 @@ pub mod features;
 #[doc(hidden)]
 pub mod fixture;
 pub mod measured;
+mod routing;
 mod run;
 mod session_times;
 mod session_tokens;
@@ -17,6 +18,7 @@ pub mod stated;
 pub use assertion::{Assertion, AssertionError};
 pub use features::FeatureUse;
 pub use measured::{GapBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestProgress};
+pub use routing::{RouteCounts, RoutedToCaches, RoutingResult};
 pub use run::{
     ClassResult, Cost, Energy, Fairness, Found, Inert, IterationResult, KvResult, PoolResult,
     ResultFile, RunResult, SCHEMA_VERSION, StallsResult, Tool,

@@ -14,6 +14,7 @@ use crate::metrics::{Summary, class_fairness};
 use crate::promise::{JudgedBy, Verdict, all_met};
 use crate::result::features::{Features, why_not_comparable};
 use crate::result::measured::MeasuredResult;
+use crate::result::routing::RoutingResult;
 use crate::result::sessions::SessionsResult;
 
 /// Version of the result's layout; raised when a member is renamed, dropped or changes meaning.
@@ -97,6 +98,9 @@ pub struct RunResult {
     /// KV memory; null for a measured system. Where pools have different amounts, `blocks` and
     /// `peak_used` are those of the pool with the fullest replica.
     pub kv: Option<KvResult>,
+    /// How requests were spread over replicas; absent where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing: Option<RoutingResult>,
     /// What each pool of replicas did, by its name; absent where all replicas are alike.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools: Option<BTreeMap<String, PoolResult>>,

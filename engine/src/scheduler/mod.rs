@@ -89,6 +89,17 @@ pub trait Scheduler: Send {
         None
     }
 
+    /// Tokens at the head of a prompt, `tokens` long, that are in a cache that the policy keeps itself,
+    /// after so many decode steps; `None` where the engine's KV blocks are its cache.
+    fn cached_tokens(
+        &mut self,
+        _prompt: &crate::content::Content,
+        _tokens: u32,
+        _decode_steps: u32,
+    ) -> Option<u32> {
+        None
+    }
+
     /// The most KV blocks (of each group of layers, where there are several) that the policy will
     /// ask for at once on behalf of this request, where that is more than its tokens take; a request that can never get them is rejected on arrival.
     fn reserves(&self, _request: &RequestView, _block_tokens: u32) -> u32 {

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::caches::CachesOf;
 use super::calendar::{Calendar, Touch, What};
 use super::capacity::Capacity;
 use super::lane::{Lane, Limit};
@@ -217,15 +218,17 @@ impl<'a> Engine<'a> {
         let fleet = Fleet::new(&setup.routing, setup.members(), arriving.classes(), controllers);
         let mut calendar = Calendar::new(touch);
         fleet.ticks().for_each(|(controller, at)| calendar.ask(controller, at));
+        let mut tally = Tally::new(setup.lanes(), setup.horizon.is_some(), |pool: PoolId| {
+            setup.pools[pool.index()].engine.speculative.is_some()
+        });
+        tally.first_tokens = fleet.hears_of_first_tokens().then(Vec::new);
         Engine {
             stands_since: vec![Time::NEVER; servers.len()],
             steps_together: vec![0; servers.len()],
             servers,
             groups,
             calendar,
-            tally: Tally::new(setup.lanes(), setup.horizon.is_some(), |pool: PoolId| {
-                setup.pools[pool.index()].engine.speculative.is_some()
-            }),
+            tally,
             fleet,
             routes: (options.keep_log || replicas > 1).then(Vec::new),
             pools,
@@ -386,7 +389,11 @@ impl<'a> Engine<'a> {
     fn let_in(&mut self, arriving: &mut dyn Arriving) {
         let mut request = arriving.take();
         let id = RequestId::at(self.tally.trace.requests.len());
-        let route = self.fleet.route(id, &request, arriving.session(id));
+        let content = self.fleet.reads_prompts().then(|| arriving.content(id));
+        self.hand_over_first_tokens();
+        let mut caches = CachesOf(&mut self.servers);
+        let route =
+            self.fleet.route(id, &request, arriving.session(id), content.clone(), &mut caches);
         let index = route.replica;
         if let Some(longest) = self.limits(index).answers_end_at {
             let room = longest.saturating_sub(request.prompt_tokens).max(1);
@@ -410,16 +417,22 @@ impl<'a> Engine<'a> {
             return;
         }
         let server = &mut self.servers[index.index()];
-        let content = if server.replica().knows_contents() {
-            arriving.content(id)
-        } else {
-            Content::default()
+        let content = match server.replica().knows_contents() {
+            true => content.unwrap_or_else(|| arriving.content(id)),
+            false => Content::default(),
         };
         let with = (content, arriving.session(id));
         let handle = server.replica_mut().arrive(id, arriving.number(id), &request, with);
         server.arrived(handle);
         if server.can_decide() {
             self.calendar.wake(index);
+        }
+    }
+
+    /// Tells the fleet of first tokens that were written down since.
+    fn hand_over_first_tokens(&mut self) {
+        if let Some(first_tokens) = &mut self.tally.first_tokens {
+            self.fleet.first_tokens(first_tokens.drain(..));
         }
     }
 

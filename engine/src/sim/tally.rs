@@ -26,6 +26,8 @@ pub(super) struct Tally {
     wanted: Option<Vec<u32>>,
     /// What is told as it comes, where anybody listens.
     pub telling: Option<Telling>,
+    /// When requests get their first tokens, where a router wants to know.
+    pub first_tokens: Option<Vec<(Time, RequestId)>>,
 }
 
 /// The times of a lane's decode steps.
@@ -108,6 +110,7 @@ impl Tally {
             done: 0,
             wanted: ends.then(Vec::new),
             telling: None,
+            first_tokens: None,
         }
     }
 
@@ -167,6 +170,7 @@ impl Tally {
             assert_eq!(row.first_token, Time::NEVER, "a first token comes once");
             row.first_token = at;
             row.tokens = 1;
+            self.note_first_token(emission.request, at);
             return;
         }
         let column = self.columns_of[lane.index()].between;
@@ -174,6 +178,12 @@ impl Tally {
         times.push(at);
         let first = (times.len() - 1) as u32;
         self.append(emission.request, Run { column, first, len: 1, next: NO_RUN });
+    }
+
+    fn note_first_token(&mut self, request: RequestId, at: Time) {
+        if let Some(first_tokens) = &mut self.first_tokens {
+            first_tokens.push((at, request));
+        }
     }
 
     /// A request's last token, which was written down when its step began, is thrown away.
@@ -252,6 +262,7 @@ impl Tally {
             assert_eq!(brought.emits, 1, "a prompt ends with one token");
             row.first_token = at;
             row.tokens = 1;
+            self.note_first_token(request, at);
         } else if self.columns_of[lane.index()].own.is_some() {
             assert_eq!(brought.emits, 1, "a prompt ends with one token");
             self.own[request.index()].instant(at);

@@ -205,6 +205,8 @@ impl<'m> Maker<'m> {
             Kind::PagedPolicy => self.swap(Wanted::Paged),
             Kind::Router => self.router(),
             Kind::SessionRouter => self.session_router(),
+            Kind::CacheAwareRouter => self.cache_aware_router(),
+            Kind::BalanceSooner => self.balance_sooner(),
             Kind::PlanAhead => self.plan_ahead(),
             Kind::PlanInTime => self.plan_in_time(),
             Kind::DraftsOffAbove => self.drafts_off_above(),

@@ -72,6 +72,10 @@ pub(super) enum Kind {
     Router,
     /// A router that sends a session back to where it was.
     SessionRouter,
+    /// A router that goes by what replicas have cached.
+    CacheAwareRouter,
+    /// A router that goes by what is cached looks at load sooner.
+    BalanceSooner,
     /// Plan the next step while one runs.
     PlanAhead,
     /// Plan each step when the one before it is over.
@@ -114,6 +118,8 @@ const SHARED_PREFIX: &str = "what prompts share is computed once";
 const KEPT_PREFIX: &str = "prefixes that had to go stay in memory";
 const URGENT: &str = "urgent requests no longer wait behind others";
 const SPREAD: &str = "requests go where there is room, not where it is full";
+const CACHED: &str = "prompts go where their beginning is cached";
+const PILE: &str = "what piles up at one replica goes elsewhere sooner";
 const SEVERAL: &str = "a step brings a request several tokens";
 const HALF_READ: &str = "each iteration reads half the bytes of weights";
 
@@ -127,7 +133,9 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (ChunkedPolicy, "a step no longer waits for a whole prompt"),
             (PrefixCaching, SHARED_PREFIX),
             (KeepPrefixes, KEPT_PREFIX),
+            (CacheAwareRouter, CACHED),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
             (WeightsFp8, HALF_READ),
@@ -141,7 +149,9 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (DecodeLonger, "decodes come between prefill steps"),
             (PrefixCaching, SHARED_PREFIX),
             (KeepPrefixes, KEPT_PREFIX),
+            (CacheAwareRouter, CACHED),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
             (LessLoad, LESS),
@@ -154,7 +164,9 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (PrefillFirstPolicy, "prompts do not share steps with decodes"),
             (PrefixCaching, SHARED_PREFIX),
             (KeepPrefixes, KEPT_PREFIX),
+            (CacheAwareRouter, CACHED),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
             (SmallerSteps, "shorter steps end sooner"),
@@ -175,6 +187,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (ShorterModelLen, "admissions reserve no more than the longest request needs"),
             (ChunkedPolicy, "a seat is filled again as soon as it is free"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, "there are more seats in all"),
             (TensorDoubled, "answers end sooner and free their seats"),
             (LargerSteps, "prompts that hold a seat are computed in fewer steps"),
@@ -193,7 +206,9 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (HigherWatermark, "those who run are not preempted, and end sooner"),
             (MoreBlocks, "more requests fit"),
             (PrefixCaching, "what prompts share is held once"),
+            (CacheAwareRouter, "each prefix is held by fewer replicas"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, "there is more memory in all"),
             (TensorDoubled, "the weights leave more of each GPU to KV"),
             (KvFp8, "each token takes half the memory"),
@@ -208,7 +223,9 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (HigherUtilization, "more memory is left for KV"),
             (MoreBlocks, "more requests fit"),
             (PrefixCaching, "what prompts share is held once"),
+            (CacheAwareRouter, "each prefix is held by fewer replicas"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, "there is more memory in all"),
             (TensorDoubled, "the weights leave more of each GPU to KV"),
             (KvFp8, "each token takes half the memory"),
@@ -236,6 +253,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (CutPrompts, "a long prompt needs no step to itself"),
             (PrefillFirstPolicy, "prompts come before decodes"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
             (LessLoad, LESS),
@@ -243,6 +261,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
         Cause::BatchGrowth => &[
             (FewerSeats, "fewer requests share an iteration"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
             (KvFp8, "each iteration reads half the bytes of KV"),
@@ -254,7 +273,9 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (LargerSteps, "a prompt takes fewer steps"),
             (PrefixCaching, SHARED_PREFIX),
             (KeepPrefixes, KEPT_PREFIX),
+            (CacheAwareRouter, CACHED),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (TensorDoubled, FASTER),
             (WeightsFp8, HALF_READ),
             (Draft, SEVERAL),
@@ -265,6 +286,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (FewerDrafts, "the last drafts of a step are rejected most often"),
             (NoDrafts, "a step computes one token for each request"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (LessLoad, LESS),
         ],
@@ -277,6 +299,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
         Cause::LockstepWait => &[
             (SmallerSteps, "the slowest rank's step is shorter"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (LessLoad, LESS),
         ],
@@ -297,6 +320,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (PlanInTime, "a prompt joins the step after its arrival, not the one after that"),
             (ChunkedPolicy, "steps are short"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
             (LessLoad, LESS),
@@ -305,6 +329,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (ByPriority, URGENT),
             (MoreSeats, "more requests run at once"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
             (LessLoad, LESS),

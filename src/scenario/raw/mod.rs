@@ -2,6 +2,7 @@
 //! descriptions, which editors show.
 
 mod arrivals;
+mod cache_routers;
 mod engine;
 mod experts;
 mod hardware;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::units::Duration;
 
 pub use arrivals::*;
+pub use cache_routers::*;
 pub use engine::*;
 pub use experts::*;
 pub use hardware::*;
@@ -79,7 +81,8 @@ pub struct Scenario {
     /// How requests are spread over replicas: `round-robin` unless given, `random`,
     /// `least-requests` or `least-tokens` outstanding, `power-of-two` choices, `session-affinity`
     /// (a session stays with its replica), `vllm-dp` (as vLLM balances within one data-parallel
-    /// deployment), or `{class-to-pool: {chat: [0, 1], batch: [2]}}`, with the name of a pool in
+    /// deployment), the routers that know or guess what is cached (`sglang-cache-aware`, `dynamo-kv`,
+    /// `llm-d`, `ray-prefix`, `production-stack`), or `{class-to-pool: {chat: [0, 1], batch: [2]}}`, with the name of a pool in
     /// place of a list, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub router: Option<RouterRef>,

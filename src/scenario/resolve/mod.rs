@@ -1,6 +1,7 @@
 //! From a document to an [`Experiment`]: names looked up, defaults filled in, and everything that
 //! is wrong found at once.
 
+mod cache_routers;
 mod check;
 mod day;
 mod engine;
@@ -167,6 +168,7 @@ fn checked(
         schedulers::simplified_pipelines(check, &runs, fleet);
         schedulers::uncached_states(check, &runs, fleet);
         schedulers::limits_at_first(check, &runs, fleet);
+        router::cached_for_nothing(check, &router, &runs, fleet);
     }
     if let (Some(fleet), Some((workload, _))) = (&fleet, &workload) {
         schedulers::look_at_deadlines(check, &runs, fleet, (&promises, workload));

@@ -12,7 +12,8 @@ use crate::metrics::Distribution;
 use crate::promise::{Sense, Term, Verdict};
 use crate::result::{
     Cost, Energy, Fairness, GapBounds, IterationResult, KvResult, MeasuredDeadlines,
-    MeasuredResult, PoolResult, RunResult, SessionsResult, StallsResult, TurnsResult,
+    MeasuredResult, PoolResult, RoutedToCaches, RoutingResult, RunResult, SessionsResult,
+    StallsResult, TurnsResult,
 };
 use crate::suggest::nearest;
 use crate::workload::GapKind;
@@ -223,6 +224,10 @@ fn full_run() -> RunResult {
             mixed: 0,
             decode_only: 0,
             mean_batch: None,
+        }),
+        routing: Some(RoutingResult {
+            cached: Some(RoutedToCaches::default()),
+            ..RoutingResult::default()
         }),
         pools: Some(BTreeMap::from([(ANY_POOL.to_owned(), pool())])),
         kv: Some(KvResult { blocks: 0, peak_used: 0, preemptions: 0, prefix_hit_tokens: 0 }),
