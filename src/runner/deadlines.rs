@@ -6,12 +6,13 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::cost::{CostModel, prefill_time};
+use crate::fleet::Role;
 use crate::ids::ClassId;
 use crate::metrics::{Count, Deadlines, FirstToken, Options, PrefillCurve};
 use crate::promise::{Slo, TtftDeadline};
 use crate::request::Request;
 use crate::runner::{PlayOptions, Requests, RunError, RunInput, Simulate};
-use crate::scenario::{Experiment, SchedulerRun};
+use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::sim::Outcome;
 use crate::time::{Span, Time};
 use crate::workload::Workload;
@@ -161,7 +162,11 @@ fn own_curve(
     let mut points = Vec::with_capacity(lengths.len());
     let each: Vec<Experiment> = match experiment.pools.is_empty() {
         true => vec![experiment.clone()],
-        false => experiment.fleet().into_iter().map(|pool| experiment.alone_on(pool)).collect(),
+        false => {
+            let prefills = |pool: &PoolView<'_>| pool.role != Role::Decode;
+            let pools = experiment.fleet().into_iter().filter(prefills);
+            pools.map(|pool| experiment.alone_on(pool)).collect()
+        }
     };
     for prompt_tokens in lengths {
         let alone = Requests::Open(Workload {
