@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::cost::{CostModel, prefill_time};
+use crate::fleet::Role;
 use crate::ids::ClassId;
 use crate::metrics::{Count, Deadlines, FirstToken, Options, PrefillCurve};
 use crate::promise::{Slo, TtftDeadline};
@@ -67,13 +68,15 @@ pub(super) fn for_policies(
     experiment: &Experiment,
     requests: Option<&Requests>,
 ) -> Result<(Deadlines, Vec<Deadlines>), RunError> {
+    let mut prompts = None;
     let mut curve = None;
-    let mut of = |slo: &Slo| {
+    let by_model = experiment.models_differ();
+    let mut of = |slo: &Slo, class: Option<&str>| {
         let first = match &slo.ttft {
             TtftDeadline::Fixed(span) => FirstToken::Fixed(*span),
             TtftDeadline::PrefillCurvePlus { slack, .. } => {
-                let curve = curve.get_or_insert_with(|| {
-                    let prompts = match requests.and_then(Requests::known) {
+                let prompts =
+                    prompts.get_or_insert_with(|| match requests.and_then(Requests::known) {
                         Some(workload) => {
                             let all = workload.requests.par_iter();
                             Prompts::of(experiment, all.map(|request| request.prompt_tokens))
@@ -81,21 +84,29 @@ pub(super) fn for_policies(
                         None => {
                             Prompts { longest: experiment.engine.max_model_len, long: Vec::new() }
                         }
-                    };
-                    Arc::new(fleet_curve(experiment, &prompts))
-                });
-                FirstToken::Curve { curve: Arc::clone(curve), slack: *slack }
+                    });
+                let of_class = || Arc::new(fleet_curve(experiment, class, prompts));
+                // One for all, where all classes ask for the same model.
+                let curve = match by_model {
+                    true => of_class(),
+                    false => Arc::clone(curve.get_or_insert_with(of_class)),
+                };
+                FirstToken::Curve { curve, slack: *slack }
             }
         };
         slo.deadlines(first).map_err(|e| RunError::Deadlines(e.to_string()))
     };
     let promises = &experiment.promises;
-    let common = of(&promises.common)?;
-    let classes = match (promises.of_classes.is_empty(), requests) {
+    let common = of(&promises.common, None)?;
+    let classes = match (promises.of_classes.is_empty() && !by_model, requests) {
         (false, Some(requests)) => requests.classes(),
         _ => &[],
     };
-    let each = |class: &String| promises.own(class).map_or_else(|| Ok(common.clone()), &mut of);
+    let each = |class: &String| match promises.own(class) {
+        Some(own) => of(own, Some(class)),
+        None if by_model => of(&promises.common, Some(class)),
+        None => Ok(common.clone()),
+    };
     let of_classes = classes.iter().map(each).collect::<Result<_, _>>()?;
     Ok((common, of_classes))
 }
@@ -217,7 +228,8 @@ fn own_curve(
     let each: Vec<Experiment> = match experiment.pools.is_empty() {
         true => vec![experiment.clone()],
         false => {
-            let pools = serving(experiment, class).into_iter();
+            let prefills = |pool: &PoolView<'_>| pool.role != Role::Decode;
+            let pools = serving(experiment, class).into_iter().filter(prefills);
             pools.map(|pool| experiment.alone_on(pool)).collect()
         }
     };

@@ -105,6 +105,7 @@ fn finds_own_blocks_alone(
     };
     fleet.iter().any(asked)
         && fleet.iter().all(|pool| pool.engine.kv_groups.states() == 0)
+        && experiment.disaggregation.is_none()
         && !meet_in_prompts(experiment, requests)
 }
 
@@ -174,6 +175,7 @@ fn with_setup<T>(
             cost: pool.cost.as_ref(),
             engine: info(pool),
             replicas: pool.replicas,
+            role: pool.role,
             lockstep: pool.hardware.lockstep(),
             async_scheduling: pool.engine.async_scheduling(&scheduler.config),
             luck: luck.as_ref(),
@@ -187,6 +189,7 @@ fn with_setup<T>(
         pools,
         routing: Routing { router: experiment.router.clone(), seed: experiment.seed, notes_held },
         controllers: &Vec::new,
+        disaggregation: experiment.disaggregation.as_ref(),
         horizon: experiment.horizon,
     };
     act(&setup)

@@ -11,6 +11,7 @@ use crate::result::{
     RunResult, SessionsResult,
 };
 use crate::runner::RunInput;
+use crate::runner::handed::handed;
 use crate::scenario::{Experiment, PoolView};
 use crate::scheduler::{Feature, SchedulerConfig};
 use crate::shown::{duration, percent};
@@ -65,6 +66,7 @@ pub(super) fn summarise(
         iterations: Some(iterations(outcome)),
         kv: Some(kv_result(outcome.kv)),
         routing: RoutingResult::of(outcome),
+        disaggregation: handed(experiment, outcome, judged_by, &usage),
         pools,
         sessions: SessionsResult::of(outcome, kv_facts(experiment, scheduler)).map(Box::new),
         fairness: classes.as_ref().map(Fairness::of),
@@ -339,6 +341,7 @@ fn reason(why: Rejection) -> String {
         Rejection::PromptOverBudget => "prompt over the token budget, chunking off".to_owned(),
         Rejection::NeverFits => "more KV blocks needed than a replica has".to_owned(),
         Rejection::OverLimit(limit) => format!("more KV blocks needed than {limit} allows"),
+        Rejection::KvLost => "KV gone before it was fetched (kv_lease)".to_owned(),
         Rejection::DroppedByPolicy => "dropped by the policy".to_owned(),
     }
 }

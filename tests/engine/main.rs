@@ -6,6 +6,7 @@ mod alike;
 mod bulk_verbs;
 mod controllers;
 mod deadline_schedulers;
+mod disaggregation;
 mod front_end;
 #[path = "../common/golden.rs"]
 mod golden;

@@ -7,6 +7,7 @@ mod cause;
 mod chain;
 mod decode_steps;
 mod evicted;
+mod hand_walk;
 mod hold;
 mod in_step;
 mod index;

@@ -89,6 +89,7 @@ pub fn judge(
         iterations: None,
         routing: None,
         pools: None,
+        disaggregation: None,
         kv: None,
         fairness: classes.as_ref().filter(|_| measured.stated.is_some()).map(Fairness::of),
         sessions: None,

@@ -301,6 +301,7 @@ fn run(path: &Path, model: &str, of: &BTreeMap<Of, Histogram>) -> RunResult {
         iterations: None,
         routing: None,
         pools: None,
+        disaggregation: None,
         kv: None,
         fairness: None,
         sessions: None,

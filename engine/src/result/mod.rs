@@ -2,6 +2,7 @@
 //! `report`, `view` and `playground` show it; `runner` makes it.
 
 pub mod assertion;
+mod disaggregation;
 pub mod energy;
 pub mod features;
 #[cfg(any(test, feature = "internals"))]
@@ -16,6 +17,9 @@ mod sessions;
 pub mod stated;
 
 pub use assertion::{Assertion, AssertionError};
+pub use disaggregation::{
+    ColocatedResult, Decider, DisaggregationResult, SideResult, TakenTime, TtftStages,
+};
 pub use features::FeatureUse;
 pub use measured::{GapBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestProgress};
 pub use routing::{RouteCounts, RoutedToCaches, RoutingResult};

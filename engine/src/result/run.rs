@@ -12,6 +12,7 @@ use crate::explain::ByCause;
 use crate::ids::ReplicaId;
 use crate::metrics::{Summary, class_fairness};
 use crate::promise::{JudgedBy, Verdict, all_met};
+use crate::result::DisaggregationResult;
 use crate::result::features::{Features, why_not_comparable};
 use crate::result::measured::MeasuredResult;
 use crate::result::routing::RoutingResult;
@@ -107,6 +108,9 @@ pub struct RunResult {
     /// What sessions of several turns got; absent where requests belong to none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sessions: Option<Box<SessionsResult>>,
+    /// What went from replicas that prefill to those that decode; absent where each does both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disaggregation: Option<DisaggregationResult>,
     /// The same figures for each class of requests; null when there is one class.
     pub classes: Option<BTreeMap<String, ClassResult>>,
     /// How evenly the classes were served; null when there is one class.

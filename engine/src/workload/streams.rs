@@ -20,6 +20,7 @@ pub(crate) enum Purpose {
     Gap = 8,
     FirstPrompt = 9,
     Luck = 10,
+    DecodeRouting = 20,
 }
 
 /// The random values of one purpose. Each request has a generator of its own, made from

@@ -3,6 +3,7 @@
 
 mod arrivals;
 mod cache_routers;
+mod disaggregation;
 mod engine;
 mod experts;
 mod hardware;
@@ -24,6 +25,7 @@ use crate::units::Duration;
 
 pub use arrivals::*;
 pub use cache_routers::*;
+pub use disaggregation::*;
 pub use engine::*;
 pub use experts::*;
 pub use hardware::*;
@@ -86,6 +88,9 @@ pub struct Scenario {
     /// place of a list, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub router: Option<RouterRef>,
+    /// How requests go from the pools that prefill to those that decode, where `pools` have such roles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disaggregation: Option<Disaggregation>,
     /// The engine: version, memory, limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,

@@ -11,9 +11,10 @@ use crate::ids::ReplicaId;
 use crate::metrics::Distribution;
 use crate::promise::{Sense, Term, Verdict};
 use crate::result::{
-    Cost, Energy, Fairness, GapBounds, IterationResult, KvResult, MeasuredDeadlines,
-    MeasuredResult, PoolResult, RoutedToCaches, RoutingResult, RunResult, SessionsResult,
-    StallsResult, TurnsResult,
+    ColocatedResult, Cost, Decider, DisaggregationResult, Energy, Fairness, GapBounds,
+    IterationResult, KvResult, MeasuredDeadlines, MeasuredResult, PoolResult, RoutedToCaches,
+    RoutingResult, RunResult, SessionsResult, SideResult, StallsResult, TakenTime, TtftStages,
+    TurnsResult,
 };
 use crate::suggest::nearest;
 use crate::workload::GapKind;
@@ -187,6 +188,38 @@ fn sessions() -> SessionsResult {
     }
 }
 
+/// What a run says with prefill and decode apart.
+fn apart(of: Distribution) -> DisaggregationResult {
+    let side = SideResult::default();
+    DisaggregationResult {
+        handed_over: 0,
+        ttft: TtftStages {
+            queue_s: of,
+            prefill_s: of,
+            memory_s: of,
+            transfer_s: of,
+            first_step_s: of,
+        },
+        bytes: 0,
+        tokens: 0,
+        busiest_link: 0.0,
+        lost: 0,
+        prefill: side,
+        decode: side,
+        colocated: Some(ColocatedResult {
+            router: String::new(),
+            ttft_s: of,
+            tbt_s: Some(of),
+            tpot_s: of,
+            e2e_s: of,
+            output_tokens_per_s: None,
+            slo_met: None,
+            decided_by: Decider::Link,
+            taken_s: TakenTime::default(),
+        }),
+    }
+}
+
 fn full_run() -> RunResult {
     let summary = full_summary();
     let index = summary.fluidity.as_ref().map(|fluidity| fluidity.index).unwrap_or_default();
@@ -230,6 +263,7 @@ fn full_run() -> RunResult {
             ..RoutingResult::default()
         }),
         pools: Some(BTreeMap::from([(ANY_POOL.to_owned(), pool())])),
+        disaggregation: Some(apart(distribution)),
         kv: Some(KvResult { blocks: 0, peak_used: 0, preemptions: 0, prefix_hit_tokens: 0 }),
         sessions: Some(Box::new(sessions())),
         classes: Some(BTreeMap::new()),
