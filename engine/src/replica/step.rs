@@ -28,6 +28,18 @@ pub enum Held {
 }
 
 impl Held {
+    /// Its name in tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Held::NoSeat => "no_seat",
+            Held::NoKvBlocks => "no_kv_blocks",
+            Held::NoTokenBudget => "no_token_budget",
+            Held::Preempting => "preempting",
+            Held::Deferred => "deferred",
+            Held::OtherLane => "other_lane",
+        }
+    }
+
     /// What to do where this reason never goes away.
     pub(crate) fn advice(self) -> &'static str {
         match self {
