@@ -11,10 +11,9 @@ use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::explanation::{Cures, ExplanationFile};
 use crate::cli::progress;
-use crate::cli::report_file::ReportFile;
+use crate::cli::report_file::{ReportFile, page_of_runs};
 use crate::explain::{Question, Routed, RunExplanation, StallReport, explain};
 use crate::inert::sentence;
-use crate::progress::Progress;
 use crate::request::RequestId;
 use crate::result::features::why_not_comparable;
 use crate::result::{ResultFile, RunResult, SCHEMA_VERSION, Tool};
@@ -52,8 +51,8 @@ pub(super) fn run(
     let options =
         RunOptions { jobs, keep_log: true, reference: flags.reference, ..RunOptions::default() };
     let input = RunInput { experiment: &loaded.experiment, requests: &loaded.requests };
-    let progress = Progress::new(loaded.experiment.schedulers.len());
-    let outputs = progress::shown(&progress, console.shows_progress(), || {
+    let progress = console.progress(loaded.experiment.schedulers.len());
+    let outputs = progress::shown(&progress, console.shows_run(), || {
         run_experiment(input, options, backend, &progress)
     })?;
     let question = Question {
@@ -90,11 +89,13 @@ pub(super) fn run(
         }
     });
     let file = file.map_err(crate::runner::RunError::Threads)?;
+    let result = ResultFile::new(loaded.resolved.to_json(), results, loaded.warnings.clone());
+    let result = result.with_inert(inert);
     if let Some(report) = report {
-        let result = ResultFile::new(loaded.resolved.to_json(), results, loaded.warnings.clone());
-        let result = result.with_inert(inert);
         report.runs(&indexed, &result, Some(&file))?;
     }
+    console.for_people(|| text::to_text(&file));
+    console.page(|| page_of_runs(&indexed, &result, Some(&file)));
     let bytes = match global.format {
         Format::Json => file.to_json().into_bytes(),
         _ => text::to_text(&file).into_bytes(),

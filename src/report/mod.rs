@@ -2,6 +2,7 @@
 
 mod best;
 pub mod calibration;
+pub mod columns;
 pub mod comparison;
 pub mod csv;
 pub(crate) mod csv_text;

@@ -17,7 +17,8 @@ use std::io::{self, Write};
 use crate::fleet::RouteDecision;
 use crate::metrics::{Options, RequestMetrics, each_request};
 use crate::time::Time;
-use crate::trace::row_file::{Cell, RowFormat, RowWriter};
+use crate::trace::row_file::{Cell, RowFormat, RowWriter, Rows};
+use crate::trace::table::{TableColumn, TableRows};
 use crate::trace::token_file::status_name;
 use crate::trace::{RequestRow, Status, TokenTrace};
 
@@ -51,19 +52,41 @@ pub const COLUMNS: &[&str] = &[
 ];
 
 /// Writes the request rows of one run after another.
-pub struct RequestFile<W: Write> {
-    rows: RowWriter<W>,
+pub struct RequestFile<R: Rows> {
+    rows: R,
 }
 
-impl<W: Write> RequestFile<W> {
+impl<W: Write> RequestFile<RowWriter<W>> {
     /// Begins the file.
     ///
     /// # Errors
     /// When `writer` fails.
-    pub fn new(writer: W, format: RowFormat) -> io::Result<RequestFile<W>> {
+    pub fn new(writer: W, format: RowFormat) -> io::Result<RequestFile<RowWriter<W>>> {
         Ok(RequestFile { rows: RowWriter::new(writer, format, COLUMNS)? })
     }
 
+    /// Flushes and hands the writer back.
+    ///
+    /// # Errors
+    /// When the writer underneath fails.
+    pub fn finish(self) -> io::Result<W> {
+        self.rows.finish()
+    }
+}
+
+impl RequestFile<TableRows> {
+    /// Begins a table in memory.
+    pub fn in_memory() -> RequestFile<TableRows> {
+        RequestFile { rows: TableRows::new(COLUMNS) }
+    }
+
+    /// Its columns.
+    pub fn columns(self) -> Vec<TableColumn> {
+        self.rows.finish()
+    }
+}
+
+impl<R: Rows> RequestFile<R> {
     /// Writes a row for each request of `trace` that `options` count, judged as they say; `routes`
     /// say where each request went, where there was a choice; `classes` are the class names by
     /// index; `facts` go into the first row.
@@ -129,14 +152,6 @@ impl<W: Write> RequestFile<W> {
             }
         });
         written
-    }
-
-    /// Flushes and hands the writer back.
-    ///
-    /// # Errors
-    /// When the writer underneath fails.
-    pub fn finish(self) -> io::Result<W> {
-        self.rows.finish()
     }
 }
 

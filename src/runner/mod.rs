@@ -119,6 +119,12 @@ impl RunError {
         let RunError::Simulation { source, .. } = self else { return false };
         matches!(source.downcast_ref(), Some(SimError::Stopped))
     }
+
+    /// Whether a simulation could not go on: its scheduler runs nothing, or preempts without end.
+    pub fn is_stuck(&self) -> bool {
+        let RunError::Simulation { source, .. } = self else { return false };
+        source.downcast_ref().is_some_and(|error| !matches!(error, SimError::Stopped))
+    }
 }
 
 /// Plays every scheduler of an experiment on the same requests and measures what came of it.

@@ -17,6 +17,7 @@ mod log;
 pub(crate) mod numbers;
 mod parts;
 pub mod row_file;
+pub mod table;
 pub mod token_file;
 
 use crate::ids::{ClassId, ColumnId, LaneId, RequestId};

@@ -18,6 +18,10 @@ pub(crate) struct CapacityArgs {
     /// How to search.
     #[command(flatten)]
     pub search: SearchFlags,
+    /// Search with a part of the seeds alone, for batch systems: a search of all seeds with the same --cache
+    /// goes on from it
+    #[arg(long, value_name = "I/N", requires = "cache", conflicts_with = "host_range")]
+    pub shard: Option<String>,
     /// Search too on machines on which the engine's own time is shorter or longer
     #[arg(long)]
     pub host_range: bool,

@@ -21,6 +21,7 @@ use super::depends::build;
 use super::interval::Border;
 use super::probe::{Probe, SearchError, Study};
 use super::size::Steps;
+use super::sweep::Shard;
 use super::watch::Task;
 use crate::order;
 use crate::result::Tool;
@@ -43,6 +44,8 @@ pub struct CapacityOptions {
     pub precision: f64,
     /// Runs with seeds of their own, each with its own capacity: at least 1.
     pub seeds: u32,
+    /// Only a part of the seeds, which fills a cache for a search with all of them: no fleet is sized.
+    pub shard: Option<Shard>,
     /// Find the fewest replicas for this many requests a second, too.
     pub for_rate: Option<f64>,
     /// Find the fewest replicas for this many users of a closed loop, too.
@@ -60,6 +63,7 @@ impl Default for CapacityOptions {
         CapacityOptions {
             precision: 0.01,
             seeds: 3,
+            shard: None,
             for_rate: None,
             for_users: None,
             pool: None,
@@ -105,6 +109,26 @@ pub(super) fn search(
         notes.push("every seed gives the same requests: one sample, no interval".to_owned());
     }
     notes.extend(notes::users(study));
+    let first = seeds[0];
+    // What is decided by all seeds is decided by them for a part too.
+    let all_seeds = seeds.clone();
+    if let Some(Shard { index, of }) = options.shard {
+        if of > options.seeds.max(1) as usize {
+            let seeds = options.seeds;
+            return Err(SearchError::NoSense(format!(
+                "shard {index}/{of}: there are {seeds} seeds; give no more shards than seeds"
+            )));
+        }
+        seeds = all_seeds.iter().copied().skip(index - 1).step_by(of).collect();
+        if seeds.is_empty() {
+            // All of them give the same requests.
+            seeds.push(first);
+        }
+        let listed: Vec<String> = seeds.iter().map(u64::to_string).collect();
+        let listed = listed.join(", ");
+        notes
+            .push(format!("shard {index}/{of}: seeds {listed} alone, which are kept in the cache"));
+    }
     // The requests are drawn for this alone: not where there is nothing to compare.
     let groups = match experiment.schedulers.len() {
         0 | 1 => Vec::new(),
@@ -112,7 +136,7 @@ pub(super) fn search(
     };
     let lone: Vec<Result<Option<Alone>, SearchError>> =
         threads::spread_map(experiment.schedulers.iter().collect(), |scheduler| {
-            alone(study, scheduler, knob, &seeds)
+            alone(study, scheduler, knob, &all_seeds)
         });
     let lone = lone.into_iter().collect::<Result<Vec<_>, _>>()?;
     let hopeless = |place: usize| lone[place].as_ref().is_some_and(|one| one.decides);
@@ -126,6 +150,7 @@ pub(super) fn search(
         tasks.into_iter().map(|(seed, of)| (seed, of, study.watch.task(guess))).collect();
     // Until more is known, as if each replica carried the scenario's own load.
     let asked = options.for_rate.or(options.for_users.map(f64::from));
+    let asked = asked.filter(|_| options.shard.is_none());
     let fleets: Vec<Task<'_>> = lone
         .iter()
         .map(|_| {
@@ -136,7 +161,7 @@ pub(super) fn search(
     let looked: Vec<Result<Option<f64>, SearchError>> =
         threads::spread_map((0..lone.len()).collect(), |place| match hopeless(place) {
             true => Ok(None),
-            false => glimpse(study, &experiment.schedulers[place], seeds[0], knob),
+            false => glimpse(study, &experiment.schedulers[place], first, knob),
         });
     let glimpses = looked.into_iter().collect::<Result<Vec<Option<f64>>, _>>()?;
     // In order, as threads come free.
@@ -192,7 +217,7 @@ pub(super) fn search(
         seeds,
         scenario_requests_per_s: knob.own_rate(),
         scenario_users: experiment.workload.users(),
-        complete: schedulers.iter().all(Capacity::complete),
+        complete: options.shard.is_none() && schedulers.iter().all(Capacity::complete),
         comparison: compared::comparison(&schedulers, &groups),
         warnings: notes::warnings(&schedulers),
         schedulers,
