@@ -16,7 +16,7 @@ use crate::report::csv_text::CsvText;
 use crate::runner::uneven;
 use crate::search::{
     CapacityFile, CapacityOptions, FileDigests, ForLoad, Goal, Kept, Study, Terms, Watch,
-    find_capacity, to_text,
+    find_capacity, ratios, to_text,
 };
 use crate::time::Span;
 
@@ -59,6 +59,9 @@ pub(super) fn run(
         find_capacity(study, loaded.resolved.to_json(), &options)
     });
     let mut file = file?;
+    if let Some(gpus) = args.gpus {
+        file.ratios = ratios(study, &loaded.resolved.to_json(), &options, gpus.get())?;
+    }
     if args.host_range {
         let of_range =
             host_range::capacities(study, &loaded.resolved.to_json(), &options, &file.schedulers)?;

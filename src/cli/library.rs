@@ -53,6 +53,7 @@ impl Backend for Library {
             Listed::Models => catalog(Kind::Model),
             Listed::Profiles => catalog(Kind::Profile),
             Listed::Acceptance => catalog(Kind::Acceptance),
+            Listed::Links => catalog(Kind::Link),
             Listed::Schedulers => schedulers(),
             Listed::Scenarios => scenarios(),
         }

@@ -5,6 +5,7 @@ pub mod calibration;
 pub mod comparison;
 pub mod csv;
 pub(crate) mod csv_text;
+mod handed;
 pub mod header;
 pub mod html;
 mod known;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::cost::{CostModel, prefill_time};
+use crate::fleet::Role;
 use crate::ids::ClassId;
 use crate::metrics::{Count, Deadlines, FirstToken, Options, PrefillCurve};
 use crate::promise::{Slo, TtftDeadline};
@@ -176,7 +177,9 @@ fn own_curve(
     let each: Vec<Experiment> = match experiment.pools.is_empty() {
         true => vec![experiment.clone()],
         false => {
-            let pools = serving(experiment, class).into_iter();
+            // Whoever decodes for others computes no prompt.
+            let prefills = |pool: &PoolView<'_>| pool.role != Role::Decode;
+            let pools = serving(experiment, class).into_iter().filter(prefills);
             pools.map(|pool| experiment.alone_on(pool)).collect()
         }
     };

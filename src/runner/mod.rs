@@ -4,9 +4,11 @@
 //! number of threads.
 
 mod asked;
+mod colocated;
 mod deadlines;
 mod drawn;
 mod features;
+mod handed;
 mod hopeless;
 mod indexed;
 mod limits;
@@ -153,12 +155,14 @@ pub fn run_experiment(
         let judged_by = deadlines::judged_by(input, &outcomes, simulate)?;
         let labels = unique_labels(experiment);
         let played = outcomes.into_iter().zip(&experiment.schedulers).zip(labels).collect();
-        Ok(threads::spread_map(played, |((outcome, scheduler), label)| {
+        let outputs = threads::spread_map(played, |((outcome, scheduler), label)| {
             let full_metrics = options.full_metrics
                 || summarise::output_tokens(&outcome) <= FULL_METRICS_TOKENS_MAX;
             let options = RunOptions { full_metrics, ..options };
-            measured(input, scheduler, label, outcome, &judged_by, options)
-        }))
+            let output = measured(input, scheduler, label, outcome, &judged_by, options);
+            colocated::beside(input, scheduler, output, options, simulate)
+        });
+        outputs.into_iter().collect()
     })?
 }
 

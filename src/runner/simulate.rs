@@ -110,6 +110,7 @@ fn finds_own_blocks_alone(
     fleet.iter().any(asked)
         && fleet.iter().all(|pool| pool.engine.kv_groups.states() == 0)
         && !named
+        && experiment.disaggregation.is_none()
         && !requests.shares_prefixes(experiment)
 }
 
@@ -155,6 +156,7 @@ fn with_setup<T>(
             cost: pool.cost.as_ref(),
             engine: info(pool),
             replicas: pool.replicas,
+            role: pool.role,
             lockstep: pool.hardware.lockstep(),
             async_scheduling: pool.engine.async_scheduling(&scheduler.config),
             luck: luck.as_ref(),
@@ -167,6 +169,7 @@ fn with_setup<T>(
         pools,
         routing: Routing { router: experiment.router.clone(), seed: experiment.seed },
         controllers: &Vec::new,
+        disaggregation: experiment.disaggregation.as_ref(),
         horizon: experiment.horizon,
     };
     act(&setup)

@@ -8,6 +8,7 @@ use crate::promise::{JudgedBy, Slo, TtftDeadline, Verdict, judge, no_verdict};
 use crate::result::energy::{Usage, UsedGpus};
 use crate::result::{ClassResult, Fairness, IterationResult, KvResult, PoolResult, RunResult};
 use crate::runner::RunInput;
+use crate::runner::handed::handed;
 use crate::scenario::{Experiment, PoolView};
 use crate::scheduler::SchedulerConfig;
 use crate::shown::{duration, percent};
@@ -61,6 +62,7 @@ pub(super) fn summarise(
         stalls: None,
         iterations: Some(iterations(outcome)),
         kv: Some(kv_result(outcome.kv)),
+        disaggregation: handed(experiment, outcome, judged_by, &usage),
         pools,
         fairness: classes.as_ref().map(Fairness::of),
         classes,
@@ -310,6 +312,7 @@ fn reason(why: Rejection) -> String {
         Rejection::PromptOverBudget => "prompt over the token budget, chunking off".to_owned(),
         Rejection::NeverFits => "more KV blocks needed than a replica has".to_owned(),
         Rejection::OverLimit(limit) => format!("more KV blocks needed than {limit} allows"),
+        Rejection::KvLost => "KV gone before it was fetched (kv_lease)".to_owned(),
         Rejection::DroppedByPolicy => "dropped by the policy".to_owned(),
     }
 }

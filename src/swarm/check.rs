@@ -1,6 +1,7 @@
 //! What must hold of every run, looked at after every iteration.
 
 use super::attribution;
+use crate::fleet::Role;
 use crate::request::RequestId;
 use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, Simulator, run_scheduler};
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
@@ -143,10 +144,13 @@ impl<'a> Run<'a> {
             pool.clock(log);
             for pair in log.iter().zip(log.iter().skip(1)) {
                 let between = (pair.0.free, pair.1.start);
-                self.works_while_there_is_work(pool, between, rows());
+                // A request that comes from elsewhere was not here before.
+                if self.experiment.disaggregation.is_none() {
+                    self.works_while_there_is_work(pool, between, rows());
+                }
             }
         }
-        if pool.facts.order == Order::Arrival {
+        if pool.facts.order == Order::Arrival && self.experiment.disaggregation.is_none() {
             let scheduled = rows().map(|(row, _)| row.scheduled).filter(|&at| at != Time::NEVER);
             assert!(scheduled.is_sorted(), "first come, first served");
         }
@@ -205,6 +209,7 @@ impl Pool {
 impl Run<'_> {
     /// A prompt is computed in order, without gaps, and its token comes when it is done.
     fn prefills(&self, row: &RequestRow, id: RequestId, batches: &[Iteration<'_>]) {
+        let handed = self.outcome.trace.hand_over(id).is_some();
         let mut computed: Option<u32> = None;
         let mut first = None;
         for iteration in batches {
@@ -215,7 +220,7 @@ impl Run<'_> {
                 match computed {
                     Some(before) => assert_eq!(chunk.context, before, "request {id}: no gap"),
                     None => assert!(
-                        chunk.context == 0 || self.outcome.kv.prefix_hit_tokens > 0,
+                        chunk.context == 0 || handed || self.outcome.kv.prefix_hit_tokens > 0,
                         "request {id} begins at its beginning, or after a prefix hit"
                     ),
                 }
@@ -262,7 +267,12 @@ impl Run<'_> {
         if self.experiment.horizon.is_some() {
             return;
         }
-        let log = self.outcome.log.iter().flatten().flatten();
+        // What replicas sample that prefill for others is thrown away.
+        let fleet = self.experiment.fleet();
+        let lanes = self.outcome.trace.lanes.iter();
+        let log = self.outcome.log.iter().flatten().zip(lanes);
+        let log = log.filter(|(_, lane)| fleet[lane.pool.index()].role != Role::Prefill);
+        let log = log.flat_map(|(log, _)| log);
         let sampled: u64 = log.map(|iteration| u64::from(iteration.sampled())).sum();
         let tokens: u64 = self.outcome.trace.requests.iter().map(|r| u64::from(r.tokens)).sum();
         let drafts = self.outcome.log.iter().flatten().any(Log::has_drafts);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use metron_sim::cost::CostModel;
-use metron_sim::fleet::{FleetSetup, MakeScheduler, PoolSetup, Routing};
+use metron_sim::fleet::{FleetSetup, MakeScheduler, PoolSetup, Role, Routing};
 use metron_sim::replica::Accepts;
 use metron_sim::scheduler::EngineInfo;
 use metron_sim::sim::{Outcome, SimError, SimOptions, play_fleet};
@@ -36,6 +36,7 @@ impl<'a> Setup<'a> {
             cost: self.cost,
             engine: self.engine,
             replicas: self.replicas,
+            role: Role::Both,
             async_scheduling: self.async_scheduling,
             luck: self.luck,
             answers_end_at: None,
@@ -45,6 +46,7 @@ impl<'a> Setup<'a> {
             pools: vec![pool],
             routing: self.routing.clone(),
             controllers: &Vec::new,
+            disaggregation: None,
             horizon: self.horizon,
         }
     }

@@ -5,6 +5,7 @@
 mod alike;
 mod bulk_verbs;
 mod controllers;
+mod disaggregation;
 mod front_end;
 #[path = "../common/golden.rs"]
 mod golden;

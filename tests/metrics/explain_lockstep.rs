@@ -8,7 +8,7 @@ use crate::small::{ENGINE, request, workload};
 use metron_sim::explain::{
     Blame, Cause, Index, Memory, RecordedPool, Recording, culprits, victims,
 };
-use metron_sim::fleet::{FleetSetup, PoolSetup, Routing};
+use metron_sim::fleet::{FleetSetup, PoolSetup, Role, Routing};
 use metron_sim::request::{Request, RequestId};
 use metron_sim::scheduler::SchedulerConfig;
 use metron_sim::sim::{Outcome, SimOptions, play_fleet};
@@ -27,6 +27,7 @@ fn simulate(scheduler: &str, requests: Vec<Request>) -> Outcome {
         cost: &Linear,
         engine: ENGINE,
         replicas: 2,
+        role: Role::Both,
         async_scheduling: false,
         luck: None,
         answers_end_at: None,
@@ -36,6 +37,7 @@ fn simulate(scheduler: &str, requests: Vec<Request>) -> Outcome {
         pools: vec![pool],
         routing: Routing::default(),
         controllers: &Vec::new,
+        disaggregation: None,
         horizon: None,
     };
     let options = SimOptions { reference: false, keep_log: true, ..SimOptions::default() };

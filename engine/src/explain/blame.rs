@@ -216,6 +216,11 @@ impl Collect<'_, '_> {
 }
 
 impl Visit for Collect<'_, '_> {
+    fn leg(&mut self, lane: LaneId) {
+        self.id = lane;
+        self.pricer = Pricer::of(&self.index.lanes[lane.index()].pool);
+    }
+
     fn decoding(&mut self, lane: LaneId, from: IterationNo, to: IterationNo, in_batch: bool) {
         let cover = &mut self.covers[lane.index()];
         cover.waits.decoding(lane, from, to, in_batch);

@@ -51,6 +51,7 @@ causes! {
     FrontEnd "front_end" "before and after the engine: HTTP, tokenising, and the front end's queue",
     StepInFlight "step_in_flight" "arrived while an iteration ran",
     ScheduledAhead "scheduled_ahead" "the next iteration was planned before it arrived",
+    KvTransfer "kv_transfer" "KV on its way between replicas: its own, or what took the memory that it waited for",
     NoSeat "no_seat" "all seats were taken",
     NoKvBlocks "no_kv_blocks" "too few free KV blocks",
     HeadOfLine "head_of_line" "stood behind the head of the queue, which lacked KV blocks",

@@ -57,6 +57,12 @@ impl<'a> Tables<'a> {
         self.places.lane(request)
     }
 
+    /// The lanes that a request was in: where its prompt was computed for another, and its own.
+    pub fn legs(&self, request: RequestId) -> impl Iterator<Item = LaneId> + use<> {
+        let before = self.trace().hand_over(request).map(|hand| hand.from);
+        before.into_iter().chain([self.lane(request)])
+    }
+
     /// The trace.
     pub fn trace(&self) -> &'a TokenTrace {
         self.recording.trace

@@ -18,10 +18,15 @@ pub struct Member {
 }
 
 /// What a replica does for a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
     /// Its prefill and its decode.
+    #[default]
     Both,
+    /// Its prefill alone: another replica decodes.
+    Prefill,
+    /// Its decode, and where its KV does not come from elsewhere its prefill.
+    Decode,
 }
 
 /// Whether a replica serves.
@@ -40,7 +45,8 @@ impl Member {
     /// Whether the router may send it requests that arrive.
     pub fn takes_requests(&self) -> bool {
         match (self.role, self.state) {
-            (Role::Both, State::Up) => true,
+            (Role::Both | Role::Prefill, State::Up) => true,
+            (Role::Decode, State::Up) => false,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! themselves before and after each of their steps (`Fleet::report`).
 
 mod controller;
+mod disaggregation;
 mod loads;
 mod member;
 mod router;
@@ -19,6 +20,7 @@ use crate::time::Time;
 use crate::workload::streams::{Purpose, Stream};
 
 pub use controller::{Action, Controller, MakeControllers};
+pub use disaggregation::{Disaggregation, Port, TransferSetup};
 pub use member::{Member, Role, State};
 pub(crate) use router::Report;
 pub use router::{
@@ -37,6 +39,8 @@ pub(crate) struct Fleet {
     /// Those of them that new requests may be sent to, in order.
     live: Vec<ReplicaId>,
     router: Box<dyn Router>,
+    /// Who decodes, and which of them gets a request, where others prefill.
+    decode: Option<(Vec<ReplicaId>, Box<dyn Router>)>,
     controllers: Vec<Box<dyn Controller>>,
     outstanding: Outstanding,
     counts: bool,
@@ -52,6 +56,8 @@ struct Placed {
     replica: ReplicaId,
     tokens: u32,
     class: ClassId,
+    /// Whether the router of those who decode sent it.
+    decodes: bool,
 }
 
 impl Fleet {
@@ -74,9 +80,49 @@ impl Fleet {
             outstanding: Outstanding::of(members.len()),
             counts: routing.router.sees_load() || !controllers.is_empty(),
             controllers,
+            decode: None,
             placed: Vec::new(),
             members,
         }
+    }
+
+    /// The same fleet, in which requests go on to replicas that decode.
+    pub(crate) fn handing_over(
+        mut self,
+        routing: &Routing,
+        setup: Option<&Disaggregation>,
+        classes: &[String],
+    ) -> Fleet {
+        let Some(Disaggregation { decode_router, .. }) = setup else { return self };
+        let decodes = |member: &&Member| member.role == Role::Decode;
+        let live: Vec<Member> = self.members.iter().filter(decodes).copied().collect();
+        let draws = Stream::new(routing.seed, Purpose::DecodeRouting);
+        let router = decode_router.make(draws, classes, &live);
+        self.counts |= decode_router.sees_load();
+        self.decode = Some((live.iter().map(|one| one.id).collect(), router));
+        self
+    }
+
+    /// A request's prompt is computed: chooses the replica that decodes it, `at` that instant.
+    pub(crate) fn hand_over(
+        &mut self,
+        id: RequestId,
+        request: &Request,
+        session: Option<u32>,
+        at: Time,
+    ) -> ReplicaId {
+        self.leave(id);
+        let (live, router) = self.decode.as_mut().expect("somebody decodes");
+        let asked = Asked { id, class: request.class, session, at };
+        let view = FleetView::new(live, &self.outstanding);
+        let replica = router.choose(&asked, &view).replica;
+        if self.counts {
+            let tokens = request.prompt_tokens.saturating_add(request.max_tokens);
+            self.outstanding.add(replica, tokens);
+            let class = request.class;
+            self.placed[id.index()] = Placed { replica, tokens, class, decodes: true };
+        }
+        replica
     }
 
     /// A member.
@@ -99,7 +145,7 @@ impl Fleet {
             let tokens = request.prompt_tokens.saturating_add(request.max_tokens);
             self.outstanding.add(decision.replica, tokens);
             let (replica, class) = (decision.replica, request.class);
-            self.placed.push(Placed { replica, tokens, class });
+            self.placed.push(Placed { replica, tokens, class, decodes: false });
         }
         decision
     }
@@ -123,10 +169,14 @@ impl Fleet {
 
     /// A request has come to its end.
     pub(crate) fn leave(&mut self, id: RequestId) {
-        if let Some(&Placed { replica, tokens, class }) = self.placed.get(id.index()) {
+        if let Some(&Placed { replica, tokens, class, decodes }) = self.placed.get(id.index()) {
             self.outstanding.remove(replica, tokens);
             let asked = Asked { id, class, session: None, at: Time::ZERO };
-            self.router.ended(&asked, replica);
+            let router = match &mut self.decode {
+                Some((_, router)) if decodes => router,
+                _ => &mut self.router,
+            };
+            router.ended(&asked, replica);
         }
     }
 

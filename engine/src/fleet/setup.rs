@@ -1,7 +1,8 @@
 //! What a simulation plays on: pools of identical replicas.
 
 use super::controller::MakeControllers;
-use super::member::Member;
+use super::disaggregation::Disaggregation;
+use super::member::{Member, Role};
 use super::router::Routing;
 use crate::cost::CostModel;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub struct FleetSetup<'a> {
     pub routing: Routing,
     /// Makes those that may change the fleet while it serves.
     pub controllers: &'a MakeControllers<'a>,
+    /// How requests go from replicas that prefill to those that decode, where pools have such roles.
+    pub disaggregation: Option<&'a Disaggregation>,
     /// Observation ends this long after the beginning; otherwise the run drains.
     pub horizon: Option<Span>,
 }
@@ -54,7 +57,8 @@ impl FleetSetup<'_> {
             for place in 0..pool.replicas {
                 let member = Member::new(ReplicaId(first + place), id);
                 let group = ReplicaId(first + place / pool.lockstep.max(1) * pool.lockstep.max(1));
-                members.push(Member { steps_with: (pool.lockstep > 1).then_some(group), ..member });
+                let steps_with = (pool.lockstep > 1).then_some(group);
+                members.push(Member { steps_with, role: pool.role, ..member });
             }
         }
         members
@@ -70,6 +74,8 @@ pub struct PoolSetup<'a> {
     pub engine: EngineInfo,
     /// How many.
     pub replicas: u32,
+    /// What they do for a request.
+    pub role: Role,
     /// Replicas in a row that step together, as data-parallel ranks with shared experts do; 1 for
     /// replicas that know nothing of each other.
     pub lockstep: u32,

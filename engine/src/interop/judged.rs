@@ -88,6 +88,7 @@ pub fn judge(
         stalls: None,
         iterations: None,
         pools: None,
+        disaggregation: None,
         kv: None,
         fairness: classes.as_ref().filter(|_| measured.stated.is_some()).map(Fairness::of),
         classes,

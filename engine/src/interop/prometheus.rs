@@ -300,6 +300,7 @@ fn run(path: &Path, model: &str, of: &BTreeMap<Of, Histogram>) -> RunResult {
         stalls: None,
         iterations: None,
         pools: None,
+        disaggregation: None,
         kv: None,
         fairness: None,
         classes: None,

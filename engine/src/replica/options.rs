@@ -42,6 +42,8 @@ pub struct Needs {
     /// for a token of its own. It then has one running list for all batches of a pipeline, can plan
     /// drafts, and its slow path counts every request by itself.
     pub by_request: bool,
+    /// Whether it lets requests wait whose KV comes from elsewhere, and keeps blocks that are fetched.
+    pub transfers: bool,
     /// Whether it schedules drafted tokens ([`EngineInfo::speculative`]).
     pub drafts: bool,
     /// Tokens in a page of the memory that the policy keeps itself, in a form of its own; it tells

@@ -258,7 +258,7 @@ impl<'a> Step<'a> {
         if hit_tokens + tokens < slot.target {
             replica.reserves(index);
         }
-        replica.allocated(index, hit_tokens, 0);
+        replica.allocated(index, (hit_tokens, 0), (0, 0));
         self.enter(index, tokens, false, drafts > 0);
         true
     }
@@ -277,7 +277,7 @@ impl<'a> Step<'a> {
         if wanted < replica.slots[index.index()].target {
             replica.reserves(index);
         }
-        replica.allocated(index, 0, 0);
+        replica.allocated(index, (0, 0), (0, 0));
         self.enter(index, tokens, false, padded);
         true
     }

@@ -61,6 +61,7 @@ pub fn outcome() -> Outcome {
     };
     Outcome {
         entered: Vec::new(),
+        links: Vec::new(),
         trace: TokenTrace {
             columns: vec![Column::own(vec![ms(20), ms(30), ms(40)])],
             requests: vec![row, second],
@@ -68,6 +69,7 @@ pub fn outcome() -> Outcome {
             more_runs: Vec::new(),
             end: ms(40),
             to_come: Vec::new(),
+            hand_overs: Vec::new(),
         },
         iterations: IterationCounts { prefill_only: 1, mixed: 1, decode_only: 2, sequences: 7 },
         kv: KvUse { blocks: 100, peak_used: 14, ..KvUse::default() },
@@ -210,6 +212,7 @@ pub fn run(scheduler: &str) -> RunResult {
             mean_batch: Some(6.4),
         }),
         pools: None,
+        disaggregation: None,
         kv: Some(KvResult {
             blocks: 27_000,
             peak_used: 2_100,

@@ -2,6 +2,7 @@
 //! `report`, `view` and `playground` show it; `runner` makes it.
 
 pub mod assertion;
+mod disaggregation;
 pub mod energy;
 pub mod features;
 #[cfg(any(test, feature = "internals"))]
@@ -12,6 +13,9 @@ mod run;
 pub mod stated;
 
 pub use assertion::{Assertion, AssertionError};
+pub use disaggregation::{
+    ColocatedResult, Decider, DisaggregationResult, SideResult, TakenTime, TtftStages,
+};
 pub use features::FeatureUse;
 pub use measured::{GapBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestProgress};
 pub use run::{

@@ -12,6 +12,7 @@ use crate::explain::ByCause;
 use crate::ids::ReplicaId;
 use crate::metrics::{Summary, class_fairness};
 use crate::promise::{JudgedBy, Verdict, all_met};
+use crate::result::DisaggregationResult;
 use crate::result::features::{Features, why_not_comparable};
 use crate::result::measured::MeasuredResult;
 
@@ -99,6 +100,9 @@ pub struct RunResult {
     /// What each pool of replicas did, by its name; absent where all replicas are alike.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools: Option<BTreeMap<String, PoolResult>>,
+    /// What went from replicas that prefill to those that decode; absent where each does both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disaggregation: Option<DisaggregationResult>,
     /// The same figures for each class of requests; null when there is one class.
     pub classes: Option<BTreeMap<String, ClassResult>>,
     /// How evenly the classes were served; null when there is one class.

@@ -36,6 +36,7 @@ pub(super) fn independent(
         && !arriving.answers_bring_arrivals()
         && setup.pools.iter().all(|pool| pool.lockstep <= 1)
         && (setup.controllers)().is_empty()
+        && setup.disaggregation.is_none()
 }
 
 /// Plays them.

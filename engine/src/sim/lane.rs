@@ -130,13 +130,14 @@ impl<'a> Lane<'a> {
     /// were not told yet.
     pub(super) fn early_tokens_at(&self) -> Option<Time> {
         let step = self.running.as_ref()?;
-        (step.tokens_at < step.end && !step.plan.told).then_some(step.tokens_at)
+        (step.tokens_at < step.end && !step.plan.told && !self.planner.hands_over())
+            .then_some(step.tokens_at)
     }
 
     /// Tells these tokens.
     pub(super) fn tell_early(&mut self, tally: &mut Tally) {
         if let Some(step) = &mut self.running {
-            tally.tell(&mut step.plan, step.tokens_at, &self.replica);
+            self.planner.tell(&mut step.plan, step.tokens_at, &self.replica, tally);
         }
     }
 

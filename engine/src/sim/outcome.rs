@@ -1,5 +1,6 @@
 //! What a simulation leaves behind.
 
+use super::LinkUse;
 use crate::fleet::RouteDecision;
 use crate::request::RequestId;
 use crate::time::{Span, Time};
@@ -24,6 +25,8 @@ pub struct Outcome {
     pub log: Option<Vec<Log>>,
     /// Where each request went and why: with several replicas, and when the log was asked for.
     pub routes: Option<Vec<RouteDecision>>,
+    /// What links between replicas carried, where requests go from one to another.
+    pub links: Vec<LinkUse>,
     /// When the engine got each request, where a front end stands before it: none where none does.
     pub entered: Vec<Time>,
     /// Requests that were rejected, with the reason: in order of rejection, with several replicas
@@ -116,6 +119,8 @@ pub enum Rejection {
     NeverFits,
     /// The replica's memory would do, and this, which the policy was given, does not.
     OverLimit(&'static str),
+    /// Its KV was gone before the replica that decodes could fetch it.
+    KvLost,
     /// The policy dropped it, as the system it models does.
     DroppedByPolicy,
 }

@@ -19,6 +19,9 @@ pub(super) struct Planner {
     pub scheduler: Box<dyn Scheduler>,
     /// The lane's place among those of all replicas.
     pub lane: LaneId,
+    /// Whether its requests go on elsewhere when their prompts are computed: the token that comes of
+    /// that is thrown away.
+    hands_over: bool,
     /// Preemptions since a batch last brought a token.
     without_token: u32,
     /// Preempted since the last batch began, by decisions that came to nothing too.
@@ -51,12 +54,30 @@ impl Planner {
         Planner {
             scheduler,
             lane,
+            hands_over: false,
             without_token: 0,
             preempted: Vec::new(),
             spare: Vec::new(),
             log: options.keep_log.then(Log::default),
             chunks: Vec::new(),
             ended: Vec::new(),
+        }
+    }
+
+    /// From now on its requests go on elsewhere when their prompts are computed.
+    pub(super) fn hand_over(&mut self) {
+        self.hands_over = true;
+    }
+
+    /// Whether its requests go on elsewhere when their prompts are computed.
+    pub(super) fn hands_over(&self) -> bool {
+        self.hands_over
+    }
+
+    /// Tells what a batch brings whom `at` that instant, once, where anybody listens.
+    pub(super) fn tell(&self, plan: &mut Plan, at: Time, replica: &Replica, tally: &mut Tally) {
+        if !self.hands_over {
+            tally.tell(plan, at, replica);
         }
     }
 
@@ -188,7 +209,7 @@ impl Planner {
         tally: &mut Tally,
         mut finished: impl FnMut(RequestId, Time),
     ) {
-        tally.tell(&mut plan, tokens_at, replica);
+        self.tell(&mut plan, tokens_at, replica, tally);
         if !plan.brought.is_empty() {
             self.settle(&mut plan, tokens_at, replica, tally, finished);
             self.spare.push(plan);
@@ -218,9 +239,13 @@ impl Planner {
     ) {
         self.ended.clear();
         replica.settle(plan, |request| self.ended.push(request));
-        tally.bring(self.lane, &plan.brought, plan.step, tokens_at);
+        if !self.hands_over {
+            tally.bring(self.lane, &plan.brought, plan.step, tokens_at);
+        }
         for &request in &self.ended {
-            tally.complete(request);
+            if !self.hands_over {
+                tally.complete(request);
+            }
             finished(request, tokens_at);
         }
     }

@@ -66,6 +66,15 @@ impl Server<'_> {
         }
     }
 
+    /// From now on its requests go on elsewhere when their prompts are computed.
+    pub(super) fn hand_over(&mut self) {
+        match self {
+            Server::Whole(lane) => lane.planner.hand_over(),
+            Server::Staged(pipeline) => pipeline.planners.iter_mut().for_each(Planner::hand_over),
+            Server::Turns(turns) => turns.planners.iter_mut().for_each(Planner::hand_over),
+        }
+    }
+
     /// Whether a decision now could start or plan something.
     pub(super) fn can_decide(&self) -> bool {
         match self {

@@ -124,6 +124,15 @@ impl Tally {
         id
     }
 
+    /// A request goes on at the replica whose first lane is `lane`.
+    pub(super) fn hand_over(&mut self, request: RequestId, lane: LaneId) {
+        self.row(request).lane = lane;
+        let drafts = self.columns_of[lane.index()].own.is_some();
+        if drafts && self.own.len() <= request.index() {
+            self.own.resize(request.index() + 1, OwnTokens::NONE);
+        }
+    }
+
     pub(super) fn reject(&mut self, request: RequestId, at: Time, why: Rejection) {
         if let Some(telling) = &mut self.telling {
             telling.reject(request, at, why);
@@ -146,8 +155,11 @@ impl Tally {
     pub(super) fn schedule(&mut self, lane: LaneId, request: RequestId, at: Time, hit_tokens: u32) {
         let row = self.row(request);
         row.lane = lane;
-        row.scheduled = at;
-        row.hit_tokens = hit_tokens;
+        // One that was handed over has been in a batch before.
+        if row.scheduled == Time::NEVER {
+            row.scheduled = at;
+            row.hit_tokens = hit_tokens;
+        }
     }
 
     /// The decode steps of a lane, to which more may be added.

@@ -16,6 +16,7 @@ pub(crate) enum Purpose {
     Class = 4,
     Prefix = 5,
     Routing = 6,
+    DecodeRouting = 20,
 }
 
 /// The random values of one purpose. Each request has a generator of its own, made from

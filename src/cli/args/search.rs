@@ -21,6 +21,10 @@ pub(crate) struct CapacityArgs {
     /// Search too on machines on which the engine's own time is shorter or longer
     #[arg(long)]
     pub host_range: bool,
+    /// With pools that prefill and decode: search each division of so many GPUs between the two, too, and
+    /// the same GPUs colocated
+    #[arg(long, value_name = "N")]
+    pub gpus: Option<NonZeroU32>,
     /// Write a page with plots, all in one file (.html)
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

@@ -151,6 +151,9 @@ fn refusal(why: Rejection) -> Refusal {
             Refusal::new(400, "prompt and answer need more KV blocks than a replica has")
         }
         Rejection::OverLimit(limit) => Refusal::new(400, format!("the request is over {limit}")),
+        Rejection::KvLost => {
+            Refusal::new(500, "the KV of its prompt was gone before it could be fetched")
+        }
         Rejection::DroppedByPolicy => Refusal::new(503, "the engine dropped the request"),
     }
 }

@@ -273,6 +273,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (LargerSteps, "a prompt takes fewer steps"),
             (OneReplicaMore, FEWER_A_REPLICA),
         ],
+        Cause::KvTransfer => &[(Router, SPREAD), (LessLoad, LESS)],
         Cause::FrontEnd => &[(OneReplicaMore, "there is one front end more"), (LessLoad, LESS)],
         Cause::Host => &[
             (PlanAhead, "the host works while the GPU does"),
@@ -331,6 +332,7 @@ pub(super) fn admitting(rejection: Rejection) -> Fits {
             (KvFp8, "each token takes half the memory"),
             (WeightsFp8, "the weights leave more memory to KV"),
         ],
+        Rejection::KvLost => &[(LessLoad, "what is held to be fetched is fetched sooner")],
         Rejection::DroppedByPolicy => &[
             (HigherUtilization, "more memory is left for KV"),
             (FewerSeats, "fewer requests grow into the same memory"),

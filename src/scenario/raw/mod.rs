@@ -2,6 +2,7 @@
 //! descriptions, which editors show.
 
 mod arrivals;
+mod disaggregation;
 mod engine;
 mod experts;
 mod hardware;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::units::Duration;
 
 pub use arrivals::*;
+pub use disaggregation::*;
 pub use engine::*;
 pub use experts::*;
 pub use hardware::*;
@@ -81,6 +83,9 @@ pub struct Scenario {
     /// place of a list, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub router: Option<RouterRef>,
+    /// How requests go from the pools that prefill to those that decode, where `pools` have such roles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disaggregation: Option<Disaggregation>,
     /// The engine: version, memory, limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,

@@ -3,6 +3,7 @@
 
 mod check;
 mod day;
+mod disaggregation;
 mod engine;
 mod experts;
 mod feasible;
@@ -167,6 +168,9 @@ fn checked(
         schedulers::limits_at_first(check, &runs, fleet);
     }
     let (fleet, (workload, filled_workload)) = (fleet?, workload?);
+    let apart = given.disaggregation.as_ref();
+    let apart = disaggregation::disaggregation(check, apart, &fleet, (&router, &runs));
+    let (apart, filled_apart) = apart.unzip();
     if check.problems.is_empty() {
         feasible::check(check, &workload, &fleet, &runs);
     }
@@ -175,6 +179,7 @@ fn checked(
         name: Some(name.clone()),
         seed: Some(seed),
         router: Some(filled_router),
+        disaggregation: filled_apart,
         schedulers: Some(runs.iter().map(entry).collect()),
         workload: Some(with_promises(filled_workload, class_promises)),
         slo,
@@ -201,6 +206,7 @@ fn checked(
         replicas,
         pools,
         router,
+        disaggregation: apart,
         cost: engine.cost,
         engine: EngineLimits { max_model_len: longest, ..engine.limits },
         schedulers: runs,

@@ -10,7 +10,7 @@ use crate::fleet::{ClassPools, DpBalancer};
 use crate::ids::ReplicaId;
 use crate::scenario::experiment::RouterKind;
 use crate::scenario::raw::{
-    ReplicasOfClass, RouterMap, RouterRef, VllmDpRouter, WithinMap, WithinRef, Workload,
+    PoolRole, ReplicasOfClass, RouterMap, RouterRef, VllmDpRouter, WithinMap, WithinRef, Workload,
 };
 use crate::shown::join;
 use crate::suggest::advice;
@@ -28,7 +28,8 @@ pub(super) fn router(
     let router = match &given {
         RouterRef::Text(name) => {
             let router = by_name(check, &path, name);
-            let several = fleet.is_some_and(|fleet| fleet.len() > 1);
+            let alike = |pool: &Built| pool.role() == PoolRole::Both;
+            let several = fleet.is_some_and(|fleet| fleet.len() > 1 && fleet.iter().all(alike));
             if several && matches!(router, RouterKind::RoundRobin | RouterKind::Random) {
                 check.warnings.push(format!(
                     "router: {name} sends a replica of each pool as many requests, whatever its \

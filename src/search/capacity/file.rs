@@ -1,5 +1,6 @@
 //! The published result of a capacity search.
 
+use super::ratios::RatioCapacity;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -72,6 +73,10 @@ pub struct CapacityFile {
     pub schedulers: Vec<Capacity>,
     /// Which scheduler carries most, or that it is a tie; null where there is nothing to compare.
     pub comparison: Option<String>,
+    /// With prefill and decode apart, where it was asked for: what each division of a number of GPUs can
+    /// carry, and what they can colocated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ratios: Vec<RatioCapacity>,
     /// What a reader should know of the scenario, its workload and the runs.
     pub warnings: Vec<String>,
     /// What a reader should know of the search.

@@ -7,6 +7,7 @@ mod file;
 mod fleet;
 mod knob;
 mod notes;
+mod ratios;
 mod seed;
 mod text;
 
@@ -32,6 +33,7 @@ pub use file::{
     Alone, AtCapacity, Capacity, CapacityFile, ForLoad, Searched, SeedCapacity, SizingPrice,
     capacity_schema,
 };
+pub use ratios::{RatioCapacity, ratios};
 pub use text::{capacity_answers, capacity_rows, to_text};
 
 /// How to search.
@@ -194,6 +196,7 @@ pub(super) fn search(
         warnings: notes::warnings(&schedulers),
         schedulers,
         notes,
+        ratios: Vec::new(),
         inert: Vec::new(),
     })
 }

@@ -1,6 +1,7 @@
 //! The capacity for people: the answer in a sentence, then the table.
 
 use super::file::{Capacity, CapacityFile, ForLoad, Searched, SizingPrice};
+use super::ratios::ratio_lines;
 use crate::metrics::Bounds;
 use crate::promise::KEPT_SHARE;
 use crate::report::header;
@@ -21,6 +22,9 @@ pub fn to_text(file: &CapacityFile) -> String {
         text.push_str(&format!("\n{}\n", wrap(&method(file), width(), "  ")));
     } else {
         text.push('\n');
+    }
+    for line in ratio_lines(&file.ratios, file.searched.unit()) {
+        text.push_str(&format!("{}\n", wrap(&line, width(), "  ")));
     }
     let labelled = file
         .schedulers

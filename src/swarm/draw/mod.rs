@@ -4,6 +4,7 @@
 //! Every key of a scenario, of an engine profile and of a scheduler is drawn away from its default
 //! now and then; `tests/swarm.rs` reads from the schemas what there is to draw.
 
+mod apart;
 mod figures;
 mod files;
 mod speculative;
@@ -95,6 +96,10 @@ impl Draw {
         scenario.insert("seed".to_owned(), json!(self.rng.random_range(0..1_000_000)));
         self.on("long requests", 0.07);
         let limits = self.system(&mut scenario);
+        // Stages are not modelled with it.
+        if !self.has("pipeline") {
+            self.on("disaggregation", 0.06);
+        }
         let label = self.schedulers(&mut scenario, &limits);
         scenario.insert("workload".to_owned(), self.workload(&label));
         if self.has("drafts") && self.drafts(&limits) {
@@ -127,7 +132,9 @@ impl Draw {
                 let config = SchedulerConfig::by_name(name).expect("a registered name");
                 let needs = config.build(&limits.info).needs();
                 // Some need every request of a replica at each decision; not all draft.
-                (!self.has("pipeline") || !needs.one_lane) && (!self.has("drafts") || needs.drafts)
+                let apart = !self.has("disaggregation") || needs.transfers;
+                let drafts = !self.has("drafts") || needs.drafts;
+                (!self.has("pipeline") || !needs.one_lane) && drafts && apart
             })
             .collect();
         let name = self.one_of(&names);

@@ -164,7 +164,8 @@ impl Draw {
 
     /// Replicas and a router, or pools. Said after the workload, whose classes a router may name.
     pub(super) fn spread(&mut self, scenario: &mut Map<String, Value>, limits: &Limits) {
-        if self.on("pools", 0.25) {
+        let pools = if self.has("disaggregation") { 1.0 } else { 0.25 };
+        if self.on("pools", pools) {
             self.pools(scenario, limits);
         } else if self.on("replicas", 0.35) {
             let replicas = self.rng.random_range(2..=4);
@@ -201,8 +202,14 @@ impl Draw {
     fn pools(&mut self, scenario: &mut Map<String, Value>, limits: &Limits) {
         let mut numbers = vec![json!([0])];
         let mut pools = Vec::new();
-        for place in 0..self.rng.random_range(1..=3) {
+        let apart = self.has("disaggregation");
+        for place in 0..self.rng.random_range(if apart { 2..=3 } else { 1..=3 }) {
             let mut pool = Map::new();
+            if apart {
+                pool.insert("role".to_owned(), self.role(place));
+            } else {
+                self.perhaps(&mut pool, "role", 0.1, json!("both"));
+            }
             pool.insert("replicas".to_owned(), json!(self.rng.random_range(1..=2)));
             // Others go by their GPU, or by their place.
             if place == 0 || self.rng.random_bool(0.5) {
@@ -231,7 +238,9 @@ impl Draw {
             pools.push(Value::Object(pool));
         }
         let models = self.has("priced") && self.has("classes") && !self.has("drafts");
-        if models && pools.len() > 1 && self.on("models", 0.4) {
+        if apart {
+            self.disaggregation(scenario);
+        } else if models && pools.len() > 1 && self.on("models", 0.4) {
             self.models(scenario, &mut pools);
         } else {
             self.router(scenario, &numbers);

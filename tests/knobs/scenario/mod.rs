@@ -1,5 +1,6 @@
 //! Keys of a scenario, named by the schema's type and key: `Rate.rate`, `Engine.kv_blocks`.
 
+mod disaggregation;
 mod drafts;
 mod judging;
 mod system;
@@ -126,13 +127,17 @@ pub(crate) fn known() -> BTreeSet<String> {
 
 #[test]
 fn every_key_has_a_case() {
-    let cases = [system::CASES, drafts::CASES, workload::CASES, judging::CASES].concat();
+    let cases =
+        [system::CASES, disaggregation::CASES, drafts::CASES, workload::CASES, judging::CASES]
+            .concat();
     assert_none(&covered(&known(), &cases, EXEMPT));
 }
 
 #[test]
 fn every_key_changes_a_result() {
-    for cases in [system::CASES, drafts::CASES, workload::CASES, judging::CASES] {
+    for cases in
+        [system::CASES, disaggregation::CASES, drafts::CASES, workload::CASES, judging::CASES]
+    {
         assert_none(&dead(cases));
     }
 }

@@ -11,8 +11,9 @@ use crate::ids::ReplicaId;
 use crate::metrics::Distribution;
 use crate::promise::{Sense, Term, Verdict};
 use crate::result::{
-    Cost, Energy, Fairness, GapBounds, IterationResult, KvResult, MeasuredDeadlines,
-    MeasuredResult, PoolResult, RunResult, StallsResult,
+    ColocatedResult, Cost, Decider, DisaggregationResult, Energy, Fairness, GapBounds,
+    IterationResult, KvResult, MeasuredDeadlines, MeasuredResult, PoolResult, RunResult,
+    SideResult, StallsResult, TakenTime, TtftStages,
 };
 use crate::suggest::nearest;
 
@@ -175,6 +176,38 @@ fn pool() -> PoolResult {
     }
 }
 
+/// What a run says with prefill and decode apart.
+fn apart(of: Distribution) -> DisaggregationResult {
+    let side = SideResult::default();
+    DisaggregationResult {
+        handed_over: 0,
+        ttft: TtftStages {
+            queue_s: of,
+            prefill_s: of,
+            memory_s: of,
+            transfer_s: of,
+            first_step_s: of,
+        },
+        bytes: 0,
+        tokens: 0,
+        busiest_link: 0.0,
+        lost: 0,
+        prefill: side,
+        decode: side,
+        colocated: Some(ColocatedResult {
+            router: String::new(),
+            ttft_s: of,
+            tbt_s: Some(of),
+            tpot_s: of,
+            e2e_s: of,
+            output_tokens_per_s: None,
+            slo_met: None,
+            decided_by: Decider::Link,
+            taken_s: TakenTime::default(),
+        }),
+    }
+}
+
 fn full_run() -> RunResult {
     let summary = full_summary();
     let index = summary.fluidity.as_ref().map(|fluidity| fluidity.index).unwrap_or_default();
@@ -214,6 +247,7 @@ fn full_run() -> RunResult {
             mean_batch: None,
         }),
         pools: Some(BTreeMap::from([(ANY_POOL.to_owned(), pool())])),
+        disaggregation: Some(apart(distribution)),
         kv: Some(KvResult { blocks: 0, peak_used: 0, preemptions: 0, prefix_hit_tokens: 0 }),
         classes: Some(BTreeMap::new()),
         fairness: Some(Fairness { jain_index: None }),
