@@ -6,7 +6,7 @@ use crate::result::{ColocatedResult, Decider, DisaggregationResult, RunResult, T
 use crate::shown::{count, duration, percent, three_digits};
 
 /// What a run's hand-overs say, line by line; nothing where each replica prefills and decodes.
-pub fn handed(run: &RunResult) -> Vec<String> {
+pub(super) fn handed(run: &RunResult) -> Vec<String> {
     let Some(of) = &run.disaggregation else { return Vec::new() };
     let mut lines = vec![
         String::new(),

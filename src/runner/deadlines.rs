@@ -228,6 +228,7 @@ fn own_curve(
     let each: Vec<Experiment> = match experiment.pools.is_empty() {
         true => vec![experiment.clone()],
         false => {
+            // Whoever decodes for others computes no prompt.
             let prefills = |pool: &PoolView<'_>| pool.role != Role::Decode;
             let pools = serving(experiment, class).into_iter().filter(prefills);
             pools.map(|pool| experiment.alone_on(pool)).collect()
