@@ -16,8 +16,8 @@ use crate::inert::sentence;
 use crate::report::csv_text::CsvText;
 use crate::runner::uneven;
 use crate::search::{
-    CapacityFile, CapacityOptions, FileDigests, ForLoad, Goal, Kept, Study, Terms, Watch,
-    find_capacity, ratios, to_text,
+    CapacityFile, CapacityOptions, FileDigests, ForLoad, Goal, Kept, Study, Terms, find_capacity,
+    ratios, to_text,
 };
 use crate::time::Span;
 

@@ -231,17 +231,19 @@ fn play(
     let notes_held = meet_in_prompts(experiment, requests) && any_caches(experiment, scheduler);
     let mut arriving = requests.arriving();
     if front_end.is_none() {
-        let outcome = with_setup(experiment, scheduler, Some(requests), (blocks, notes_held), |setup| {
-            sim::play_fleet(setup, arriving.as_mut(), sim_options)
-        });
+        let outcome =
+            with_setup(experiment, scheduler, Some(requests), (blocks, notes_held), |setup| {
+                sim::play_fleet(setup, arriving.as_mut(), sim_options)
+            });
         let outcome = outcome_of(outcome, full)?;
         arriving.check_complete()?;
         return Ok(Outcome { turns: arriving.session_turns(), ..outcome });
     }
     let mut behind = BehindFrontEnd::new(arriving, front_end, front_ends);
-    let outcome = with_setup(experiment, scheduler, Some(requests), (blocks, notes_held), |setup| {
-        sim::play_fleet(setup, &mut behind, sim_options)
-    });
+    let outcome =
+        with_setup(experiment, scheduler, Some(requests), (blocks, notes_held), |setup| {
+            sim::play_fleet(setup, &mut behind, sim_options)
+        });
     let mut outcome = outcome_of(outcome, full)?;
     behind.check_complete()?;
     outcome.turns = behind.session_turns();

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use metron_sim::progress::Progress;
 use metron_sim::runner::{
-    Progress, Requests, RunInput, RunOptions, SchedulerOutput, Simulator, run_experiment,
+    Requests, RunInput, RunOptions, SchedulerOutput, Simulator, run_experiment,
 };
 use metron_sim::scenario::{Document, Files};
 use metron_sim::time::Time;

@@ -543,7 +543,7 @@ impl Visit for Parts<'_, '_> {
     }
 
     fn evicted(&mut self, ns: u64) {
-        self.current.evicted += ns;
+        self.last().evicted += ns;
     }
 
     fn recomputed(&mut self, preempted: IterationNo, ns: u64) {

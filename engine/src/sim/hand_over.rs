@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use super::Rejection;
+use super::caches::CachesOf;
 use super::engine::Engine;
 use crate::content::Content;
 use crate::fleet::{Disaggregation, FleetSetup, Role};

@@ -230,7 +230,7 @@ impl Planner {
         plan.ending.retain(|&handle| replica.has_ended(handle));
         self.scheduler.processed(&plan.ending, replica.decode_steps());
         if replica.keeps_deadlines() {
-            self.tell(&plan, tokens_at, replica);
+            self.tell_policy(&plan, tokens_at, replica);
         }
         if !plan.ending.is_empty() || !plan.chunks.is_empty() {
             for &handle in &plan.ending {
@@ -245,12 +245,15 @@ impl Planner {
     }
 
     /// Tells a policy that looks at deadlines what a batch has brought.
-    fn tell(&mut self, plan: &Plan, at: Time, replica: &mut Replica) {
+    fn tell_policy(&mut self, plan: &Plan, at: Time, replica: &mut Replica) {
         replica.over();
         let brought = Brings { at, prefills: &plan.emitting, decode_steps: replica.decode_steps() };
         self.scheduler.brought(&brought);
         for &handle in &plan.ending {
-            replica.answered(handle);
+            // Whoever prefills for others sees no answer.
+            if !self.hands_over {
+                replica.answered(handle);
+            }
             if let Some(news) = News::of(replica, handle) {
                 self.scheduler.ended(&news);
             }
