@@ -157,6 +157,7 @@ var Metron = (() => {
 		host: ["#8a6f5c", "#c9ab94", "level"],
 		idle: ["#a3a3a3", "#70757d", "level"],
 		draft_rejected: ["#9f5f80", "#dca7c6", "back"],
+		cache_evicted: ["#8a3ffc", "#be95ff", "cross"],
 		front_end: ["#5b6b2f", "#b7c97a", "slash"],
 		step_in_flight: ["#3f8f3f", "#86d186", "dots"],
 		scheduled_ahead: ["#2f6f4f", "#6cc49a", "slash"],

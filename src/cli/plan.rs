@@ -91,8 +91,8 @@ pub(super) fn run(
 fn question(args: &PlanArgs, global: &GlobalFlags) -> Result<(PlanQuestion, String), Error> {
     if args.sessions.is_some() {
         return Err(Error::Usage(
-            "--sessions: sessions of several turns cannot be planned for yet; give --users, whose \
-             requests are independent, or a trace with sessions (--trace)"
+            "--sessions: how many turns they have, and how long these are, does not fit in a line: give a \
+             --scenario with `workload.sessions`, such as `{preset: agent, count: 200, concurrency: {users: 200}}`"
                 .to_owned(),
         ));
     }

@@ -212,7 +212,7 @@ fn play(
         });
         let outcome = outcome_of(outcome, full)?;
         arriving.check_complete()?;
-        return Ok(outcome);
+        return Ok(Outcome { turns: arriving.session_turns(), ..outcome });
     }
     let mut behind = BehindFrontEnd::new(arriving, front_end, front_ends);
     let outcome = with_setup(experiment, scheduler, blocks, |setup| {
@@ -220,6 +220,7 @@ fn play(
     });
     let mut outcome = outcome_of(outcome, full)?;
     behind.check_complete()?;
+    outcome.turns = behind.session_turns();
     behind.put_back(&mut outcome);
     Ok(outcome)
 }

@@ -2,6 +2,7 @@
 
 use super::attribution;
 use crate::request::RequestId;
+use crate::result::{KvFacts, SessionsResult};
 use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, Simulator, run_scheduler};
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::scheduler::{Counted, Facts, Order};
@@ -47,6 +48,7 @@ pub(super) fn check(experiment: &Experiment, scheduler: &SchedulerRun) -> u64 {
     }
     assert!(rest.is_empty(), "each lane is a replica's");
     run.tokens_are_conserved();
+    run.sessions();
     attribution::check(experiment, scheduler, &fast);
     attribution::check(experiment, scheduler, &slow);
     fast.outcome.iterations.total()
@@ -203,6 +205,34 @@ impl Pool {
 }
 
 impl Run<'_> {
+    /// A turn goes out a gap after the answer to the one before it, and finds no more than what the session has
+    /// said before or all sessions share, never a whole prompt.
+    fn sessions(&self) {
+        let rows = &self.outcome.trace.requests;
+        let drawn = self.experiment.workload.source.sessions().is_some();
+        for (turn, row) in self.outcome.turns.iter().zip(rows) {
+            let most = turn.inherits.max(turn.prefix_tokens).min(row.prompt_tokens - 1);
+            // The ids of a recorded prompt may be those of any before it.
+            assert!(!drawn || row.hit_tokens <= most, "{} found of {most}: {turn:?}", row.hit_tokens);
+            let Some(before) = turn.before else {
+                assert_eq!((turn.turn, turn.inherits), (0, 0));
+                continue;
+            };
+            let earlier = &rows[before.index()];
+            assert_eq!(earlier.status, Status::Completed, "nobody goes on from what was lost");
+            let last = self.outcome.trace.last_token(earlier).expect("it was answered");
+            // A recorded request may wait for others besides.
+            let waited = row.arrival.since(last);
+            assert!(waited == turn.gap || !drawn && waited > turn.gap, "{turn:?}");
+        }
+        let facts = KvFacts { cached_block_tokens: Some(1), ..KvFacts::default() };
+        let Some(figures) = SessionsResult::of(self.outcome, facts) else { return };
+        let hits = figures.hit_tokens;
+        let found: u64 = rows.iter().map(|row| u64::from(row.hit_tokens)).sum();
+        assert_eq!(hits.own_session + hits.shared_prefix + hits.other, found);
+        assert!(figures.completed + figures.failed <= figures.begun);
+    }
+
     /// A prompt is computed in order, without gaps, and its token comes when it is done.
     fn prefills(&self, row: &RequestRow, id: RequestId, batches: &[Iteration<'_>]) {
         let mut computed: Option<u32> = None;

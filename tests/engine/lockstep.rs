@@ -99,10 +99,12 @@ fn the_wait_for_a_slower_rank_has_a_name() {
         planned_ahead: false,
         by_turns: false,
         in_step: true,
+        caches: false,
         memory,
     };
     let recording = Recording {
         entered: &[],
+        turns: &[],
         trace: &outcome.trace,
         log: outcome.log.as_deref().expect("it was kept"),
         pools: vec![pool],

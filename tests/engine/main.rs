@@ -25,6 +25,7 @@ mod queueing;
 mod random;
 mod random_schedulers;
 mod reference;
+mod session_workloads;
 mod sessions;
 #[path = "../common/shared.rs"]
 mod shared;

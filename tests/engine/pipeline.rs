@@ -89,9 +89,10 @@ fn recording<'o>(outcome: &'o Outcome, cost: &'o dyn CostModel) -> Recording<'o>
         planned_ahead: false,
         by_turns: false,
         in_step: false,
+        caches: false,
         memory,
     }];
-    Recording { trace: &outcome.trace, entered: &[], log, pools }
+    Recording { trace: &outcome.trace, entered: &[], turns: &[], log, pools }
 }
 
 fn gap(outcome: &Outcome, cost: &dyn CostModel, request: u32, token: u32) -> Split {

@@ -18,6 +18,7 @@ const BARE: &str = "gpu={memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops:
 const BLOCKS: &str = "engine.kv_blocks=4000";
 const SHORT: &str = "engine.max_model_len=4096";
 const PREFIXES: &str = "workload.prefix_groups={count: 4, tokens: 320, share: 0.8}";
+const SESSIONS: &str = "workload={sessions: {count: 6, arrivals: {constant: {rate: 2}}, first_prompt: {fixed: 300}, turns: {fixed: 3}, new_tokens: {fixed: 60}, output: {fixed: 20}, gap: {fixed: 1s}}}";
 const CACHING: &str = "engine.prefix_caching=true";
 const MOE: &str = "model={base: mixtral-8x7b, layers: 8}";
 const CLASSES: &str = "workload.classes=[{name: chat}, {name: batch}]";
@@ -264,6 +265,48 @@ const CASES: &[Case] = &[
         &["schedulers=[vllm-v1]", CACHING],
         "workload.prefix_groups={count: 4, tokens: 320, share: 0}",
         "workload.prefix_groups={count: 9, tokens: 320, share: 0}",
+    ),
+    case(
+        "Sessions.duration",
+        &["schedulers=[vllm-v1]", SESSIONS],
+        "workload.sessions.duration=1h",
+        "workload.sessions.duration=2h",
+    ),
+    case(
+        "Sessions.new_tokens",
+        &["schedulers=[vllm-v1]", SESSIONS, "workload.sessions.turns={fixed: 1}"],
+        "workload.sessions.new_tokens={fixed: 5}",
+        "workload.sessions.new_tokens={fixed: 9}",
+    ),
+    case(
+        "Sessions.gap",
+        &["schedulers=[vllm-v1]", SESSIONS, "workload.sessions.turns={fixed: 1}"],
+        "workload.sessions.gap={fixed: 5s}",
+        "workload.sessions.gap={fixed: 9s}",
+    ),
+    case(
+        "Sessions.keep_reasoning",
+        &["schedulers=[vllm-v1]", SESSIONS, "workload.sessions.reasoning=0"],
+        "workload.sessions.keep_reasoning=false",
+        "workload.sessions.keep_reasoning=true",
+    ),
+    case(
+        "Sessions.reasoning",
+        &["schedulers=[vllm-v1]", SESSIONS],
+        "workload.sessions.reasoning=0.5",
+        "workload.sessions.reasoning=0.7",
+    ),
+    case(
+        "Gap.share",
+        &["schedulers=[vllm-v1]", SESSIONS],
+        "workload.sessions.gap={mixture: [{share: 1, fixed: 5s}]}",
+        "workload.sessions.gap={mixture: [{share: 2, fixed: 5s}]}",
+    ),
+    case(
+        "Gap.max",
+        &["schedulers=[vllm-v1]", SESSIONS, "workload.sessions.turns={fixed: 1}"],
+        "workload.sessions.gap={exponential: {mean: 5s}, max: 6s}",
+        "workload.sessions.gap={exponential: {mean: 5s}, max: 7s}",
     ),
     case(
         "ClosedLoop.think_time",

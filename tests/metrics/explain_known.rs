@@ -47,9 +47,10 @@ fn index(outcome: &Outcome) -> Index<'_> {
         planned_ahead,
         by_turns: false,
         in_step: false,
+        caches: false,
         memory,
     }];
-    let recording = Recording { trace: &outcome.trace, entered: &[], log, pools };
+    let recording = Recording { trace: &outcome.trace, entered: &[], turns: &[], log, pools };
     Index::new(recording)
 }
 

@@ -52,9 +52,16 @@ fn index(outcome: &Outcome) -> Index<'_> {
         planned_ahead: false,
         by_turns: false,
         in_step: true,
+        caches: false,
         memory,
     };
-    Index::new(Recording { trace: &outcome.trace, entered: &[], log, pools: vec![pool] })
+    Index::new(Recording {
+        trace: &outcome.trace,
+        entered: &[],
+        turns: &[],
+        log,
+        pools: vec![pool],
+    })
 }
 
 /// A prompt of 1,024 tokens runs on rank 0 until 15.24 ms, then 16 tokens on rank 1 until 20.4, then

@@ -4,6 +4,8 @@
 //! those who hold them; a wait for a place in a batch among those who were in it. What a run's
 //! requests are blamed for equals what others suffered, cause by cause, to the nanosecond.
 
+use rustc_hash::FxHashMap;
+
 use super::apportion::apportion;
 use super::bubble::Bubbles;
 use super::cause::{Cause, SHARED, Split};
@@ -50,6 +52,7 @@ impl Blame {
             prefilling: vec![[0; 2]; if lane.staged { lane.log.len() } else { 0 }],
         };
         let mut covers: Vec<Cover> = lanes.iter().map(cover).collect();
+        let mut lost = FxHashMap::default();
         for request in index.requests() {
             let id = index.lane(request);
             let mut collect = Collect {
@@ -59,10 +62,14 @@ impl Blame {
                 pricer: Pricer::of(&lanes[id.index()].pool),
                 weights: &weights,
                 covers: &mut covers,
+                lost: &mut lost,
                 blame: &mut blame,
             };
             index.walk(request, &mut collect);
         }
+        index.places.evicted.share(&lost, |culprit, cause, ns| {
+            blame.given[culprit.index()].add(cause, ns);
+        });
         for (place, cover) in covers.into_iter().enumerate() {
             let (id, lane) = (LaneId::at(place), &lanes[place]);
             blame.share_prefill(lane, &weights[place], &cover);
@@ -193,6 +200,8 @@ struct Collect<'c, 'a> {
     /// By lane.
     weights: &'c [Vec<u64>],
     covers: &'c mut [Cover],
+    /// What each request lost to a cache that was too small.
+    lost: &'c mut FxHashMap<RequestId, u64>,
     blame: &'c mut Blame,
 }
 
@@ -254,6 +263,12 @@ impl Visit for Collect<'_, '_> {
 
     fn passed_over(&mut self, from: IterationNo, to: IterationNo) {
         self.cover().waits.passed_over(from, to);
+    }
+
+    fn evicted(&mut self, ns: u64) {
+        if !self.index.lanes[self.id.index()].staged {
+            *self.lost.entry(self.request).or_default() += ns;
+        }
     }
 
     fn recomputed(&mut self, preempted: IterationNo, ns: u64) {

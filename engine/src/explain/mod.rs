@@ -6,6 +6,7 @@ mod bubble;
 mod cause;
 mod chain;
 mod decode_steps;
+mod evicted;
 mod hold;
 mod index;
 mod lane;

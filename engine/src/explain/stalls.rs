@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::apportion::apportion;
 use super::blame::{Culprit, share_waits};
 use super::bubble::{Bubbles, Share, Turn};
 use super::cause::{Cause, SHARED};
@@ -319,6 +320,13 @@ pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culpri
     share_waits(index, index.lane(request), &pressure, |culprit, cause, ns| {
         found.entry((culprit, cause)).or_default().0 += ns;
     });
+    if part.evicted > 0 && !lane.staged {
+        let takers = index.places.evicted.takers(request);
+        let weights: Vec<f64> = takers.iter().map(|&(_, tokens)| tokens as f64).collect();
+        for (&(taker, tokens), ns) in takers.iter().zip(apportion(part.evicted, &weights)) {
+            found.insert((taker, Cause::CacheEvicted), (ns, tokens));
+        }
+    }
     let culprit = |((request, cause), (ns, tokens))| Culprit { request, cause, ns, tokens };
     let mut culprits: Vec<Culprit> =
         found.into_iter().filter(|(_, (ns, _))| *ns > 0).map(culprit).collect();
@@ -347,6 +355,8 @@ struct Part {
     unseen: Vec<(IterationNo, IterationNo, u64)>,
     passed: Vec<(IterationNo, IterationNo)>,
     recomputed: Vec<(IterationNo, u64)>,
+    /// Nanoseconds in which it computed what had gone from the cache.
+    evicted: u64,
 }
 
 impl Part {
@@ -490,6 +500,10 @@ impl Visit for Parts<'_, '_> {
 
     fn passed_over(&mut self, from: IterationNo, to: IterationNo) {
         self.current.passed.push((from, to));
+    }
+
+    fn evicted(&mut self, ns: u64) {
+        self.current.evicted += ns;
     }
 
     fn recomputed(&mut self, preempted: IterationNo, ns: u64) {

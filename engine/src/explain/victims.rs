@@ -381,6 +381,13 @@ impl Visit for Suffer<'_, '_> {
         self.add(Cause::PolicyDeferred, &self.sums.passed_deferred, from..to);
     }
 
+    fn evicted(&mut self, ns: u64) {
+        if !self.sums.lane.staged {
+            let share = self.index.places.evicted.share_of(self.victim, self.culprit);
+            self.weights[Cause::CacheEvicted as usize] += share * ns as f64;
+        }
+    }
+
     fn recomputed(&mut self, preempted: IterationNo, ns: u64) {
         self.at(Cause::Recompute, &self.sums.preempted, preempted, ns);
     }

@@ -3,6 +3,7 @@
 
 use super::cause::{Cause, Split};
 use super::chain::Seen;
+use super::evicted::Evicted;
 use super::lane::LaneColumns;
 use super::recording::Recording;
 use super::turn_order::TurnOrder;
@@ -29,6 +30,8 @@ pub(super) struct Places {
     /// Nanoseconds that each request stood behind a head of the queue that lacked memory while its
     /// own was free.
     pub behind: Vec<u64>,
+    /// Prefixes that had gone.
+    pub evicted: Evicted,
     /// Row r: when the engine got request r; no rows where no front end stands before it.
     entered: Vec<Time>,
 }
@@ -70,8 +73,9 @@ impl Places {
         let behind = vec![0; trace.requests.len()];
         let (turns, turns_of) = turn_orders(recording, lanes);
         let entered = recording.entered.to_vec();
+        let evicted = Evicted::new(recording);
         let mut places =
-            Places { lane, first, chunks, preempted, turns, turns_of, behind, entered };
+            Places { lane, first, chunks, preempted, turns, turns_of, behind, evicted, entered };
         places.order_chunks(lanes);
         places
     }
@@ -215,6 +219,8 @@ pub trait Visit {
     fn unseen(&mut self, _first: IterationNo, _seen: IterationNo, _in_flight: u64) {}
     /// Its prefill was passed over in these iterations.
     fn passed_over(&mut self, _from: IterationNo, _to: IterationNo) {}
+    /// It computed for so long what its session had said and what had gone from the cache.
+    fn evicted(&mut self, _ns: u64) {}
     /// It computed anew for so long what was lost in the preemption before iteration `preempted`.
     fn recomputed(&mut self, _preempted: IterationNo, _ns: u64) {}
 }
@@ -586,6 +592,13 @@ impl<'w> Walk<'w> {
             visit.recomputed(self.lost_at, chain.own);
         }
         self.lane.add_prefill(chain, own, &mut self.gap.split);
+        if own == Cause::Own {
+            let ns = self.places.evicted.part(self.request, &chunk, chain.own);
+            self.gap.split.move_to_evicted(ns);
+            if ns > 0 {
+                visit.evicted(ns);
+            }
+        }
         visit.chunk(at, self.lane.whole(at.iteration));
     }
 

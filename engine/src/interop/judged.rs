@@ -90,6 +90,7 @@ pub fn judge(
         pools: None,
         kv: None,
         fairness: classes.as_ref().filter(|_| measured.stated.is_some()).map(Fairness::of),
+        sessions: None,
         classes,
         energy: None,
         cost: None,

@@ -302,6 +302,7 @@ fn run(path: &Path, model: &str, of: &BTreeMap<Of, Histogram>) -> RunResult {
         pools: None,
         kv: None,
         fairness: None,
+        sessions: None,
         classes: None,
         energy: None,
         cost: None,

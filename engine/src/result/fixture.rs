@@ -61,6 +61,7 @@ pub fn outcome() -> Outcome {
     };
     Outcome {
         entered: Vec::new(),
+        turns: Vec::new(),
         trace: TokenTrace {
             columns: vec![Column::own(vec![ms(20), ms(30), ms(40)])],
             requests: vec![row, second],
@@ -216,6 +217,7 @@ pub fn run(scheduler: &str) -> RunResult {
             preemptions: 0,
             prefix_hit_tokens: 0,
         }),
+        sessions: None,
         classes: None,
         fairness: None,
         energy: Some(energy),

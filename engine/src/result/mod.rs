@@ -9,6 +9,9 @@ pub mod features;
 pub mod fixture;
 pub mod measured;
 mod run;
+mod session_times;
+mod session_tokens;
+mod sessions;
 pub mod stated;
 
 pub use assertion::{Assertion, AssertionError};
@@ -17,4 +20,9 @@ pub use measured::{GapBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestP
 pub use run::{
     ClassResult, Cost, Energy, Fairness, Found, Inert, IterationResult, KvResult, PoolResult,
     ResultFile, RunResult, SCHEMA_VERSION, StallsResult, Tool,
+};
+pub use session_times::{Level, concurrent, working_set};
+pub use session_tokens::{Fate, Fates, fates};
+pub use sessions::{
+    HitsBySource, KvFacts, Levels, MissedTokens, SessionsResult, TokenDistribution, TurnsResult,
 };

@@ -14,6 +14,7 @@ use crate::metrics::{Summary, class_fairness};
 use crate::promise::{JudgedBy, Verdict, all_met};
 use crate::result::features::{Features, why_not_comparable};
 use crate::result::measured::MeasuredResult;
+use crate::result::sessions::SessionsResult;
 
 /// Version of the result's layout; raised when a member is renamed, dropped or changes meaning.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -99,6 +100,9 @@ pub struct RunResult {
     /// What each pool of replicas did, by its name; absent where all replicas are alike.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools: Option<BTreeMap<String, PoolResult>>,
+    /// What sessions of several turns got; absent where requests belong to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<Box<SessionsResult>>,
     /// The same figures for each class of requests; null when there is one class.
     pub classes: Option<BTreeMap<String, ClassResult>>,
     /// How evenly the classes were served; null when there is one class.

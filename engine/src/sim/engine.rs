@@ -406,7 +406,7 @@ impl<'a> Engine<'a> {
                 self.ended.push(id);
             }
             self.fleet.leave(id);
-            arriving.finished(id, request.arrival);
+            arriving.turned_away(id, request.arrival);
             return;
         }
         let server = &mut self.servers[index.index()];
@@ -434,7 +434,7 @@ impl<'a> Engine<'a> {
         let server = &mut self.servers[index.index()];
         let begun = server.decide(now, limit, &mut self.tally, |request, at| {
             fleet.leave(request);
-            arriving.finished(request, at);
+            arriving.turned_away(request, at);
         });
         let since = &mut self.stands_since[index.index()];
         if begun != Next::default() {

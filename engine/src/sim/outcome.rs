@@ -5,6 +5,7 @@ use crate::request::RequestId;
 use crate::time::{Span, Time};
 use crate::trace::TokenTrace;
 pub use crate::trace::{ChunkRecord, Iteration, Log};
+use crate::workload::SessionTurn;
 
 /// The result of playing one scheduler on one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Outcome {
     pub routes: Option<Vec<RouteDecision>>,
     /// When the engine got each request, where a front end stands before it: none where none does.
     pub entered: Vec<Time>,
+    /// What each request is to its session, where requests are turns of sessions: none where they are not.
+    pub turns: Vec<SessionTurn>,
     /// Requests that were rejected, with the reason: in order of rejection, with several replicas
     /// in order of arrival.
     pub rejections: Vec<(RequestId, Rejection)>,

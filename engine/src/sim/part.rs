@@ -53,6 +53,7 @@ impl Part {
         trace.lanes = setup.lanes();
         Outcome {
             entered: Vec::new(),
+            turns: Vec::new(),
             trace,
             iterations: counts,
             kv: PoolUse::kv_of_all(&pools),

@@ -183,6 +183,10 @@ fn part(culprit: &CulpritReport) -> String {
         Cause::NoKvBlocks => "held KV blocks".to_owned(),
         Cause::PreemptedWaiting => "held KV blocks after the preemption".to_owned(),
         Cause::Recompute => "held KV blocks at the preemption".to_owned(),
+        Cause::CacheEvicted => {
+            let count = shown::count(culprit.prefill_tokens);
+            format!("took the place of the prefix: computed {count} tokens there meanwhile")
+        }
         Cause::HeadOfLine => "stood ahead in the queue, short of KV blocks".to_owned(),
         cause if culprit.prefill_tokens == 0 => format!("decoded meanwhile, {}", cause.name()),
         cause => format!("{tokens}, {}", cause.name()),

@@ -204,6 +204,7 @@ impl<'m> Maker<'m> {
             Kind::PrefillFirstPolicy => self.swap(Wanted::PrefillFirst),
             Kind::PagedPolicy => self.swap(Wanted::Paged),
             Kind::Router => self.router(),
+            Kind::SessionRouter => self.session_router(),
             Kind::PlanAhead => self.plan_ahead(),
             Kind::PlanInTime => self.plan_in_time(),
             Kind::DraftsOffAbove => self.drafts_off_above(),

@@ -70,6 +70,8 @@ pub(super) enum Kind {
     PagedPolicy,
     /// A router that looks at load.
     Router,
+    /// A router that sends a session back to where it was.
+    SessionRouter,
     /// Plan the next step while one runs.
     PlanAhead,
     /// Plan each step when the one before it is over.
@@ -212,6 +214,17 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (KvFp8, "each token takes half the memory"),
             (WeightsFp8, "the weights leave more memory to KV"),
             (LessLoad, LESS),
+        ],
+        Cause::CacheEvicted => &[
+            (SessionRouter, "a session comes back to the replica that has its prefix"),
+            (HigherUtilization, "more memory is left for KV"),
+            (MoreBlocks, KEPT_PREFIX),
+            (KvFp8, "each token takes half the memory"),
+            (WeightsFp8, "the weights leave more memory to KV"),
+            (TensorDoubled, "the weights leave more of each GPU to KV"),
+            (OneReplicaMore, "there is more memory in all"),
+            (FewerSeats, "fewer sessions grow into the same memory at once"),
+            (LessLoad, "fewer sessions are under way"),
         ],
         Cause::PolicyDeferred => &[
             (ByPriority, URGENT),

@@ -181,24 +181,35 @@ impl Maker<'_> {
             Requests::Open(workload) => {
                 !workload.block_ids.is_empty() || !workload.turns.is_empty()
             }
-            Requests::Closed(_) => {
-                self.workload().is_some_and(|workload| workload.prefix_groups.is_some())
-            }
+            Requests::Closed(_) => self.workload().is_some_and(|workload| {
+                workload.prefix_groups.is_some() || workload.sessions.is_some()
+            }),
         }
     }
 
     pub(super) fn router(&self) -> Vec<Change> {
+        self.routers(&[RouterKind::LeastRequests, RouterKind::LeastTokens])
+    }
+
+    /// A router that sends each session back to the replica that had its turn before.
+    pub(super) fn session_router(&self) -> Vec<Change> {
+        match self.patient.requests.has_sessions() {
+            true => self.routers(&[RouterKind::SessionAffinity]),
+            false => Vec::new(),
+        }
+    }
+
+    fn routers(&self, others: &[RouterKind]) -> Vec<Change> {
         if self.patient.experiment.replicas < 2 {
             return Vec::new();
         }
-        let by_load = [RouterKind::LeastRequests, RouterKind::LeastTokens];
         let named = |router: &RouterKind| {
             RouterKind::NAMES
                 .into_iter()
                 .find(|name| RouterKind::by_name(name).as_ref() == Some(router))
         };
         let to = |path: &str, old: &str| -> Vec<Change> {
-            let new = by_load.iter().filter_map(named).filter(|name| *name != old);
+            let new = others.iter().filter_map(named).filter(|name| *name != old);
             let change = |name| {
                 Change::new(format!("{path} {old} -> {name}"), vec![format!("{path}={name}")])
             };
@@ -318,8 +329,14 @@ impl Maker<'_> {
     }
 
     pub(super) fn less_load(&self) -> Vec<Change> {
-        let Some(Workload { trace, arrivals, .. }) = self.workload() else { return Vec::new() };
+        let Some(Workload { trace, arrivals, sessions, .. }) = self.workload() else {
+            return Vec::new();
+        };
         let (at, arrivals) = match trace {
+            _ if sessions.is_some() => (
+                "workload.sessions.arrivals",
+                sessions.as_ref().and_then(|sessions| sessions.arrivals.as_ref()),
+            ),
             None => ("workload.arrivals", arrivals.as_ref()),
             Some(trace) => ("workload.trace.arrivals", trace.arrivals.as_ref()),
         };

@@ -17,6 +17,8 @@ mod models;
 mod owner;
 mod router;
 mod schedulers;
+mod session_presets;
+mod sessions;
 mod slo;
 mod speculative;
 mod workload;

@@ -17,6 +17,8 @@ use crate::search::interval::{Border, Estimate, whole};
 pub enum Searched {
     /// Arrivals a second.
     RequestsPerS,
+    /// Sessions of several turns that begin a second.
+    SessionsPerS,
     /// Users of a closed loop.
     Users,
 }
@@ -26,6 +28,7 @@ impl Searched {
     pub fn unit(self) -> &'static str {
         match self {
             Searched::RequestsPerS => "requests/s",
+            Searched::SessionsPerS => "sessions/s",
             Searched::Users => "users",
         }
     }
@@ -33,7 +36,7 @@ impl Searched {
     /// How a number of it is called: `rate` or `number of users`.
     pub fn amount(self) -> &'static str {
         match self {
-            Searched::RequestsPerS => "rate",
+            Searched::RequestsPerS | Searched::SessionsPerS => "rate",
             Searched::Users => "number of users",
         }
     }
@@ -53,7 +56,8 @@ pub struct CapacityFile {
     pub build: String,
     /// The scenario as resolved.
     pub scenario: Value,
-    /// What was searched over: the users of a closed loop, the rate of any other workload.
+    /// What was searched over: the users of a closed loop, the rate of any other workload, in sessions a second
+    /// where it has sessions.
     pub searched: Searched,
     /// What had to hold, in words.
     pub promise: String,
@@ -98,6 +102,13 @@ pub struct Capacity {
     pub requests_per_s: Option<Border>,
     /// The same for one GPU.
     pub requests_per_s_per_gpu: Option<Border>,
+    /// Most sessions that begin a second and hold; null when none does, or none fails, or requests or users
+    /// were searched.
+    #[serde(default)]
+    pub sessions_per_s: Option<Border>,
+    /// The same for one GPU.
+    #[serde(default)]
+    pub sessions_per_s_per_gpu: Option<Border>,
     /// Most users of a closed loop that hold; null when not even one does, or no number fails, or
     /// the rate was searched.
     #[serde(serialize_with = "whole")]
@@ -134,7 +145,7 @@ pub struct Capacity {
 impl Capacity {
     /// The border that was searched for.
     pub fn border(&self) -> Option<Border> {
-        self.requests_per_s.or(self.users)
+        self.requests_per_s.or(self.sessions_per_s).or(self.users)
     }
 
     /// The fleet that was asked for.
@@ -154,7 +165,8 @@ impl Capacity {
 pub struct SeedCapacity {
     /// The seed.
     pub seed: u64,
-    /// Highest rate that held; null when none did, or users were searched.
+    /// Highest rate that held, of sessions where these were searched; null when none did, or users were
+    /// searched.
     pub holds_requests_per_s: Option<f64>,
     /// Lowest rate above it that was shown not to; null when none was, or users were searched.
     pub fails_requests_per_s: Option<f64>,
@@ -406,6 +418,8 @@ pub(crate) fn full_capacity() -> Capacity {
         gpus: 0,
         requests_per_s: Some(border),
         requests_per_s_per_gpu: Some(border),
+        sessions_per_s: Some(border),
+        sessions_per_s_per_gpu: Some(border),
         users: Some(border),
         users_per_gpu: Some(border),
         limited_by: Vec::new(),

@@ -162,8 +162,9 @@ pub(super) fn search(
             let mut capacity = put_together(study, scheduler, searches, alone, knob);
             if let Some(load) = asked {
                 let rate = match knob {
-                    Knob::Rate { .. } => Some(load),
-                    Knob::Users { .. } => None,
+                    Knob::Rate { sessions: false, .. } => Some(load),
+                    // How long a session stays is not how long a request does.
+                    Knob::Rate { .. } | Knob::Users { .. } => None,
                 };
                 let requests_max = fleet::requests_max(rate, stay_s);
                 let sized =
@@ -281,8 +282,8 @@ fn put_together(
     let any = best.or(searches.iter().find_map(|search| search.worst()));
     let at_capacity = best.and_then(|probe| probe.result.as_ref()).map(AtCapacity::of);
     let rate = match knob {
-        Knob::Rate { .. } => border.map(|border| border.mean),
-        Knob::Users { .. } => {
+        Knob::Rate { sessions: false, .. } => border.map(|border| border.mean),
+        Knob::Rate { .. } | Knob::Users { .. } => {
             at_capacity.and_then(|at| at.requests_per_s).filter(|_| border.is_some())
         }
     };
@@ -291,9 +292,12 @@ fn put_together(
         .map(|usd_per_hour| SizingPrice::of(usd_per_hour, rate, at_capacity));
     let warned =
         |probe: &Probe| probe.result.as_ref().map_or(Vec::new(), |run| run.warnings.clone());
-    let (rates, users) = match knob {
-        Knob::Rate { .. } => ((border, per_gpu), (None, None)),
-        Knob::Users { .. } => ((None, None), (border, per_gpu)),
+    let found = (border, per_gpu);
+    let none = (None, None);
+    let (rates, sessions, users) = match knob {
+        Knob::Rate { sessions: false, .. } => (found, none, none),
+        Knob::Rate { .. } => (none, found, none),
+        Knob::Users { .. } => (none, none, found),
     };
     Capacity {
         scheduler: scheduler.name.clone(),
@@ -302,6 +306,8 @@ fn put_together(
         gpus,
         requests_per_s: rates.0,
         requests_per_s_per_gpu: rates.1,
+        sessions_per_s: sessions.0,
+        sessions_per_s_per_gpu: sessions.1,
         users: users.0,
         users_per_gpu: users.1,
         limited_by,

@@ -6,6 +6,7 @@
 
 mod figures;
 mod files;
+mod sessions;
 mod speculative;
 mod system;
 mod workload;
@@ -18,6 +19,8 @@ use crate::scheduler::{Draws, Scale, SchedulerConfig};
 
 /// Longest prompt that is drawn, in tokens, but for those that can never fit and those of tables.
 const PROMPT_MAX: u32 = 300;
+/// Makes a seed one for whether there are sessions.
+const SESSIONS: u64 = 0x5e55_1045;
 /// Longest output, but for those of tables.
 const OUTPUT_MAX: u32 = 60;
 
@@ -93,7 +96,12 @@ impl Draw {
         scenario.insert("name".to_owned(), json!(format!("swarm {seed}")));
         self.perhaps(&mut scenario, "description", 0.1, json!(format!("drawn from {seed}")));
         scenario.insert("seed".to_owned(), json!(self.rng.random_range(0..1_000_000)));
-        self.on("long requests", 0.07);
+        // By luck of its own: cases without sessions are those that they have always been.
+        if Xoshiro256PlusPlus::seed_from_u64(seed ^ SESSIONS).random_bool(0.1) {
+            self.features.push("sessions");
+        } else {
+            self.on("long requests", 0.07);
+        }
         let limits = self.system(&mut scenario);
         let label = self.schedulers(&mut scenario, &limits);
         scenario.insert("workload".to_owned(), self.workload(&label));

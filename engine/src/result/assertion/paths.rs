@@ -12,9 +12,10 @@ use crate::metrics::Distribution;
 use crate::promise::{Sense, Term, Verdict};
 use crate::result::{
     Cost, Energy, Fairness, GapBounds, IterationResult, KvResult, MeasuredDeadlines,
-    MeasuredResult, PoolResult, RunResult, StallsResult,
+    MeasuredResult, PoolResult, RunResult, SessionsResult, StallsResult, TurnsResult,
 };
 use crate::suggest::nearest;
+use crate::workload::GapKind;
 
 /// A run in which every figure is there, as JSON.
 static FULL: LazyLock<Value> = LazyLock::new(|| {
@@ -175,6 +176,16 @@ fn pool() -> PoolResult {
     }
 }
 
+fn sessions() -> SessionsResult {
+    let turns = TurnsResult::default();
+    let after = |kind: GapKind| (kind.name().to_owned(), turns.clone());
+    SessionsResult {
+        by_turn: vec![turns.clone()],
+        by_gap: GapKind::ALL.into_iter().map(after).collect(),
+        ..SessionsResult::default()
+    }
+}
+
 fn full_run() -> RunResult {
     let summary = full_summary();
     let index = summary.fluidity.as_ref().map(|fluidity| fluidity.index).unwrap_or_default();
@@ -215,6 +226,7 @@ fn full_run() -> RunResult {
         }),
         pools: Some(BTreeMap::from([(ANY_POOL.to_owned(), pool())])),
         kv: Some(KvResult { blocks: 0, peak_used: 0, preemptions: 0, prefix_hit_tokens: 0 }),
+        sessions: Some(Box::new(sessions())),
         classes: Some(BTreeMap::new()),
         fairness: Some(Fairness { jain_index: None }),
         energy: Some(Energy {
