@@ -216,7 +216,9 @@ fn requests(loaded: &Loaded, workload: &Workload, from: Source) -> Dial {
     if let Some(sessions) = &workload.sessions {
         let path = "workload.sessions.count".to_owned();
         return match sessions.count {
-            Some(count) => Dial::slider("requests", "Sessions", path, count.into()).range(2.0, 200.0),
+            Some(count) => {
+                Dial::slider("requests", "Sessions", path, count.into()).range(2.0, 200.0)
+            }
             None => {
                 Dial::stuck("requests", "Sessions", "the scenario gives a duration", Vec::new())
             }

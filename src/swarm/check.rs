@@ -213,7 +213,11 @@ impl Run<'_> {
         for (turn, row) in self.outcome.turns.iter().zip(rows) {
             let most = turn.inherits.max(turn.prefix_tokens).min(row.prompt_tokens - 1);
             // The ids of a recorded prompt may be those of any before it.
-            assert!(!drawn || row.hit_tokens <= most, "{} found of {most}: {turn:?}", row.hit_tokens);
+            assert!(
+                !drawn || row.hit_tokens <= most,
+                "{} found of {most}: {turn:?}",
+                row.hit_tokens
+            );
             let Some(before) = turn.before else {
                 assert_eq!((turn.turn, turn.inherits), (0, 0));
                 continue;
