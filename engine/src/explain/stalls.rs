@@ -546,10 +546,6 @@ impl Visit for Parts<'_, '_> {
         self.last().evicted += ns;
     }
 
-    fn evicted(&mut self, ns: u64) {
-        self.current.evicted += ns;
-    }
-
     fn recomputed(&mut self, preempted: IterationNo, ns: u64) {
         self.last().recomputed.push((preempted, ns));
     }
