@@ -135,7 +135,7 @@ mod tests {
     use crate::view::Phase;
     use serde_json::{Value, json};
 
-    const TEXT: &str = "name: t\nseed: 3\nmodel: llama-3.1-8b\ngpu: h100-sxm\nengine: {kv_blocks: 900}\n\
+    const TEXT: &str = "name: t\nseed: 3\nmodel: llama-3.1-8b\ngpu: h100-sxm\nengine: {kv_blocks: 500}\n\
         schedulers: [vllm-v0, sarathi: {chunk_size: 256}]\nworkload: {requests: 60, arrivals: \
         {poisson: {rate: 6}}, lengths: {prompt: {lognormal: {mean: 1500, sigma: 0.6}}, output: \
         {lognormal: {mean: 150, sigma: 0.5}}}}\nslo: {ttft: 400ms, tbt: 20ms}\n";

@@ -88,6 +88,8 @@
 			if (times[mid] <= now) low = shown = mid + 1;
 			else high = mid;
 		}
+		if (reader.lost && shown === times.length)
+			return { shown, state: "done", text: "Turned away: no more of it came." };
 		if (shown === times.length && reader.end_us != null && !reader.cut)
 			return { shown, state: "done", text: "Done after " + M.us(pane.end) + "." };
 		const since = now - (shown ? times[shown - 1] : 0),
