@@ -95,6 +95,7 @@ fn benches(c: &mut Criterion) {
                 Box::new(Timed { policy: policy.build(&ENGINE), taken: taken.clone() })
             };
             let pool = PoolSetup {
+                role: metron_sim::fleet::Role::Both,
                 lockstep: 1,
                 cost: &*cost,
                 engine: ENGINE,
@@ -106,6 +107,7 @@ fn benches(c: &mut Criterion) {
                 make: &make,
             };
             let setup = FleetSetup {
+                disaggregation: None,
                 pools: vec![pool],
                 routing: Routing::default(),
                 controllers: &Vec::new,
