@@ -340,7 +340,9 @@ mod tests {
         assert!(iterations.iter().any(|column| column.name == "prefill_tokens"));
         assert_eq!(steering.totals(), ("requests", 20, 20));
         steering.stop();
-        let stopped = ask(&asked, &steering).expect_err("it was ended");
+        // A short run is over before anybody asks.
+        let long = Asked::new(["run", "chat", "--set", "workload.requests=100000"]);
+        let stopped = ask(&long, &steering).expect_err("it was ended");
         assert!(matches!(stopped, Error::Run(error) if error.is_stopped()));
         let wrong = ask(&Asked::new(["run", "chat", "--jobs", "0"]), &Arc::default());
         let wrong = wrong.expect_err("no threads").to_string();

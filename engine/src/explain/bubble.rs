@@ -1,4 +1,4 @@
-//! Whose prefill made the bubbles of a pipeline, and the waits of ranks that step together (`in_step`).
+//! Whose prefill made the bubbles of a pipeline.
 //!
 //! Micro-batches leave a pipeline in the order in which they began, so an iteration waits only for
 //! iterations of other lanes that began before it: for stage 0 among those that went on after its
@@ -16,9 +16,7 @@ use std::ops::Range;
 use super::cause::Cause;
 use super::chain::Seen;
 use super::chain::shares;
-use super::in_step;
 use super::lane::{LaneColumns, reason};
-use super::tables::Tables;
 use super::walk::{Visit, Wait};
 use super::weights::chunk_weights;
 use crate::ids::{IterationNo, LaneId};
@@ -83,29 +81,8 @@ pub(super) struct Piece {
 }
 
 impl Bubbles {
-    /// Of every lane, in order; nothing for lanes without others beside them.
-    pub(super) fn of_all(tables: &Tables<'_>) -> Vec<Bubbles> {
-        let lanes = &tables.lanes;
-        let mut all = Vec::with_capacity(lanes.len());
-        while all.len() < lanes.len() {
-            let group = tables.lanes_beside(LaneId::at(all.len()));
-            if lanes[all.len()].in_step {
-                all.extend(in_step::shares_of(lanes, group));
-                continue;
-            }
-            if group.end.since(group.start) == 1 {
-                all.push(Bubbles::default());
-                continue;
-            }
-            let prefills = prefills(lanes, group.clone());
-            let of = |id: LaneId| Bubbles::new(&lanes[id.index()], id, &prefills);
-            all.extend(LaneId::each(group).map(of));
-        }
-        all
-    }
-
     /// `prefills` are those of the replica in order of their start.
-    fn new(lane: &LaneColumns<'_>, id: LaneId, prefills: &[Prefill]) -> Bubbles {
+    pub(super) fn new(lane: &LaneColumns<'_>, id: LaneId, prefills: &[Prefill]) -> Bubbles {
         let turns = turns(lane, id, prefills);
         let mut bubbles = Bubbles { all: Vec::new(), turns };
         let mut ahead: Vec<&Prefill> = Vec::new();

@@ -9,11 +9,34 @@ use std::ops::Range;
 use super::bubble::{Bubbles, Prefill, Share, prefills};
 use super::chain::shares;
 use super::lane::LaneColumns;
+use super::tables::Tables;
 use crate::ids::{IterationNo, LaneId};
 use crate::time::Time;
 
+/// The bubbles of every lane, in order: those of a pipeline, the waits of ranks that step together, and
+/// nothing for lanes without others beside them.
+pub(super) fn bubbles(tables: &Tables<'_>) -> Vec<Bubbles> {
+    let lanes = &tables.lanes;
+    let mut all = Vec::with_capacity(lanes.len());
+    while all.len() < lanes.len() {
+        let group = tables.lanes_beside(LaneId::at(all.len()));
+        if lanes[all.len()].in_step {
+            all.extend(shares_of(lanes, group));
+            continue;
+        }
+        if group.end.since(group.start) == 1 {
+            all.push(Bubbles::default());
+            continue;
+        }
+        let prefills = prefills(lanes, group.clone());
+        let of = |id: LaneId| Bubbles::new(&lanes[id.index()], id, &prefills);
+        all.extend(LaneId::each(group).map(of));
+    }
+    all
+}
+
 /// Shares in the waits of each of the lanes of `group`, which step together.
-pub(super) fn shares_of(lanes: &[LaneColumns<'_>], group: Range<LaneId>) -> Vec<Bubbles> {
+fn shares_of(lanes: &[LaneColumns<'_>], group: Range<LaneId>) -> Vec<Bubbles> {
     let mut all: Vec<Bubbles> = LaneId::each(group.clone()).map(|_| Bubbles::default()).collect();
     let prefills = prefills(lanes, group.clone());
     for step in prefills.chunk_by(|one, other| one.start == other.start) {

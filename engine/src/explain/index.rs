@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use super::bubble::Bubbles;
 use super::hold::Holders;
+use super::in_step;
 use super::recording::Recording;
 use super::tables::Tables;
 use crate::ids::LaneId;
@@ -34,7 +35,7 @@ impl<'a> Index<'a> {
     /// all lanes when it is first asked for. `None` where there is no other lane beside it.
     pub(super) fn bubbles(&self, lane: LaneId) -> Option<&Bubbles> {
         let lane = lane.index();
-        let of_all = || Bubbles::of_all(&self.tables);
+        let of_all = || in_step::bubbles(&self.tables);
         let several = self.lanes[lane].staged || self.lanes[lane].in_step;
         several.then(|| &self.bubbles.get_or_init(of_all)[lane])
     }

@@ -208,8 +208,8 @@ fn the_production_stack_goes_by_the_last_minute_or_by_session() {
 
     let mut sends = Sends::with(stack(RoutingLogic::Session), 8);
     let of = |sends: &mut Sends, session| sends.send_of(A, 9, Some(session)).replica.0;
-    let homes: Vec<u32> = (0..40).map(|session| of(&mut sends, session)).collect();
-    assert!((0..40).zip(&homes).all(|(session, home)| of(&mut sends, session) == *home));
+    let homes: Vec<u32> = (0..400).map(|session| of(&mut sends, session)).collect();
+    assert!((0..400).zip(&homes).all(|(session, home)| of(&mut sends, session) == *home));
     assert!((0..8).all(|replica| homes.contains(&replica)), "{homes:?}");
     assert!(matches!(sends.send(A, 9).why, RouteReason::FewestLately(_)));
 }

@@ -64,7 +64,6 @@ pub struct FluidParams {
     pub bank: bool,
     /// A request whose first token is so late, and whose prompt is not begun, is dropped; none unless
     /// given.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub give_up_after: Option<Duration>,
     /// In every so manieth iteration the oldest of those behind goes first; never for 0.
     pub fairness: u32,

@@ -252,7 +252,9 @@ mod tests {
         for fetching in
             ["src=", "@import", "url(", "fetch(", "XMLHttpRequest", "WebSocket", "<link"]
         {
-            assert!(!page.contains(fetching), "{fetching}");
+            // What is cut out of a picture stands in the picture itself.
+            let outside = page.replace("url(#", "");
+            assert!(!outside.contains(fetching), "{fetching}");
         }
         assert!(page.contains("Permission is hereby granted"), "the licence stays");
         assert!(page.len() < 200_000, "{} bytes", page.len());
