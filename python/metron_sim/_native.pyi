@@ -154,8 +154,8 @@ class Step:
     def drop_request(self, request: Request) -> None:
         """Gives up a waiting request for good."""
     def hold(self, reason: str) -> None:
-        """Says why the queue's head was left waiting: `no_seat`, `no_kv_blocks`, `no_token_budget`, `preempting`
-        or `deferred`. `explain` tells it."""
+        """Says why the queue's head was left waiting: `no_seat`, `no_kv_blocks`, `no_token_budget`,
+        `preempting`, `deferred`, `relegated`, `sliver` or `slack_saved`. `explain` tells it."""
 
 def ask(
     args: Sequence[str],

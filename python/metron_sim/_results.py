@@ -136,6 +136,13 @@ class Capacity(Record):
     requests_per_s_per_gpu: Border | None
     """The same for one GPU."""
 
+    sessions_per_s: Border | None
+    """Most sessions that begin a second and hold; null when none does, or none fails, or requests
+    or users were searched."""
+
+    sessions_per_s_per_gpu: Border | None
+    """The same for one GPU."""
+
     users: Border | None
     """Most users of a closed loop that hold; null when not even one does, or no number fails, or
     the rate was searched."""
@@ -197,7 +204,8 @@ class CapacityFile(Record):
     """The scenario as resolved."""
 
     searched: str
-    """What was searched over: the users of a closed loop, the rate of any other workload."""
+    """What was searched over: the users of a closed loop, the rate of any other workload, in
+    sessions a second where it has sessions."""
 
     promise: str
     """What had to hold, in words."""
@@ -223,6 +231,10 @@ class CapacityFile(Record):
 
     comparison: str | None
     """Which scheduler carries most, or that it is a tie; null where there is nothing to compare."""
+
+    ratios: list[RatioCapacity] | None
+    """With prefill and decode apart, where it was asked for: what each division of a number of GPUs
+    can carry, and what they can colocated."""
 
     warnings: list[str]
     """What a reader should know of the scenario, its workload and the runs."""
@@ -303,6 +315,37 @@ class ClassResult(Record):
 
     slo: SloResult
     """Whether the promise to the class was kept: its own, or the scenario's."""
+
+
+class ColocatedResult(Record):
+    """The same requests on the same GPUs where each replica prefills and decodes."""
+
+    router: str
+    """How its requests were spread over replicas."""
+
+    ttft_s: Distribution
+    """Time to first token."""
+
+    tbt_s: Distribution | None
+    """Time between tokens."""
+
+    tpot_s: Distribution
+    """Time per output token."""
+
+    e2e_s: Distribution
+    """From arrival to last token."""
+
+    output_tokens_per_s: float | None
+    """Output tokens a second; null without tokens."""
+
+    slo_met: bool | None
+    """Whether it kept the promise; null where that is not known."""
+
+    decided_by: str
+    """What took a request the most time with prefill and decode apart."""
+
+    taken_s: TakenTime
+    """Mean seconds a request that each of them took."""
 
 
 class Compared(Record):
@@ -477,6 +520,38 @@ class Cures(Record):
 
     notes: list[str]
     """Changes that could not be tried, or changed nothing, with the reason."""
+
+
+class DisaggregationResult(Record):
+    """What went from replicas that prefill to replicas that decode."""
+
+    handed_over: int
+    """Requests whose prompt one replica computed and another answered, or was to answer."""
+
+    ttft: TtftStages
+    """The time to the first token of those that have one and count, stage by stage."""
+
+    bytes: int
+    """KV that went over, bytes."""
+
+    tokens: int
+    """Prompt tokens whose KV went over."""
+
+    busiest_link: float
+    """Time in which it was busy over elapsed time, of the busiest link: 0 to 1."""
+
+    lost: int
+    """Requests whose KV was gone before it was fetched (`kv_lease`)."""
+
+    prefill: SideResult
+    """The replicas that prefill."""
+
+    decode: SideResult
+    """The replicas that decode."""
+
+    colocated: ColocatedResult | None
+    """The same requests on the same GPUs, each replica doing both; null where that was not
+    played."""
 
 
 class Distribution(Record):
@@ -814,6 +889,19 @@ class GoodputBounds(Record):
     """Of the rate."""
 
 
+class HitsBySource(Record):
+    """Found prompt tokens by where they had been said."""
+
+    own_session: int
+    """In an earlier turn of the same session."""
+
+    shared_prefix: int
+    """In the prefix that sessions share."""
+
+    other: int
+    """In other requests that are known to have the same tokens."""
+
+
 class Inert(Record):
     """A setting that was given and has no effect here."""
 
@@ -980,6 +1068,16 @@ class LatencyRange(Record):
     """No more than this; null where there is no upper bound."""
 
 
+class Levels(Record):
+    """A number that changes over time."""
+
+    mean: float | None
+    """Mean over the time from the first arrival to the last token."""
+
+    peak: int
+    """The most at once."""
+
+
 class MeasuredDeadlines(Record):
     """What measured requests were judged by."""
 
@@ -1130,6 +1228,16 @@ class MissReport(Record):
 
     by_cause: Mapping[str, int]
     """By cause."""
+
+
+class MissedTokens(Record):
+    """Prompt tokens that could have been found."""
+
+    evicted: int
+    """They had given way to others, on the replica that had them."""
+
+    other_replica: int
+    """Another replica had the turn before: that one may still have had them."""
 
 
 class MoreCulprits(Record):
@@ -1420,6 +1528,34 @@ class PromiseKept(Record):
     TTFT`."""
 
 
+class RatioCapacity(Record):
+    """What one division of the GPUs can carry."""
+
+    label: str
+    """The scheduler's label."""
+
+    prefill_replicas: int
+    """Replicas that prefill; 0 where all do both."""
+
+    decode_replicas: int
+    """Replicas that decode, or that do both."""
+
+    colocated: str | None
+    """The pool whose replicas all are, where all do both."""
+
+    gpus: int
+    """GPUs of all replicas."""
+
+    load: float | None
+    """The highest load that holds, in requests a second or users; null when none does."""
+
+    half_width: float | None
+    """Half the width of its 95 % interval over seeds."""
+
+    limited_by: list[str]
+    """What gives way just above."""
+
+
 class RequestCounts(Record):
     """How many requests, by how they ended."""
 
@@ -1525,6 +1661,87 @@ class ResultFile(Record):
 
     inert: list[Inert] | None
     """Settings of the scenario that change nothing in any of its runs."""
+
+
+class RouteCounts(Record):
+    """What decided where requests went, in requests."""
+
+    affinity: int
+    """What the replica was sent before, or holds."""
+
+    balance: int
+    """What is outstanding at replicas."""
+
+    fallback: int
+    """The same, since nobody had enough of the prompt, or of the session."""
+
+    blind: int
+    """Its turn, or chance."""
+
+
+class Routed(Record):
+    """Where a request was sent."""
+
+    replica: int
+    """The replica."""
+
+    reason: str
+    """What decided, in words."""
+
+    held_tokens: int | None
+    """Tokens of its prompt that the replica held in its prefix cache then; absent where that is of
+    no account."""
+
+    most_held_tokens: int | None
+    """The most that any replica held."""
+
+    held_by: int | None
+    """One that held so much."""
+
+
+class RoutedToCaches(Record):
+    """Prompt tokens that prefix caches held at the moment of routing."""
+
+    prompt_tokens: int
+    """Tokens of all prompts."""
+
+    held_tokens: int
+    """Of these, those that the chosen replica held."""
+
+    most_held_tokens: int
+    """Those that the replica held that held most: what a router that thinks of nothing else
+    finds."""
+
+    regret_tokens: int
+    """Those that another replica held and the chosen one did not: the regret."""
+
+    regret_share: float | None
+    """The regret over all prompt tokens; null without any."""
+
+    regretted: int
+    """Requests with any."""
+
+    hit_share: float | None
+    """Prompt tokens found when requests were admitted, over all prompt tokens; null without any."""
+
+
+class RoutingResult(Record):
+    """How the router spread requests; the whole run."""
+
+    decisions: RouteCounts
+    """What decided, in requests."""
+
+    requests_max_over_mean: float | None
+    """Requests that the replica with the most was sent, over the mean of all replicas; null without
+    requests."""
+
+    outstanding_max_over_mean: float | None
+    """The same of requests outstanding (sent there, and not at their end), averaged over the
+    instants at which requests arrive, each with that request; null without requests."""
+
+    cached: RoutedToCaches | None
+    """What prefix caches held when requests were routed; null where no replica keeps what it
+    computed, or no request begins like another."""
 
 
 class RunExplanation(Record):
@@ -1642,8 +1859,17 @@ class RunResult(Record):
     """KV memory; null for a measured system. Where pools have different amounts, `blocks` and
     `peak_used` are those of the pool with the fullest replica."""
 
+    routing: RoutingResult | None
+    """How requests were spread over replicas; absent where there is one."""
+
     pools: Mapping[str, PoolResult] | None
     """What each pool of replicas did, by its name; absent where all replicas are alike."""
+
+    sessions: SessionsResult | None
+    """What sessions of several turns got; absent where requests belong to none."""
+
+    disaggregation: DisaggregationResult | None
+    """What went from replicas that prefill to those that decode; absent where each does both."""
 
     classes: Mapping[str, ClassResult] | None
     """The same figures for each class of requests; null when there is one class."""
@@ -1696,7 +1922,8 @@ class SeedCapacity(Record):
     """The seed."""
 
     holds_requests_per_s: float | None
-    """Highest rate that held; null when none did, or users were searched."""
+    """Highest rate that held, of sessions where these were searched; null when none did, or users
+    were searched."""
 
     fails_requests_per_s: float | None
     """Lowest rate above it that was shown not to; null when none was, or users were searched."""
@@ -1741,6 +1968,72 @@ class SeedCapacity(Record):
     """Share of fluid requests at each of those."""
 
 
+class SessionsResult(Record):
+    """What sessions got, whole run: requests that `measure` leaves out are turns of sessions all
+    the same."""
+
+    begun: int
+    """Sessions that began."""
+
+    completed: int
+    """Of these, answered to the end of their last turn."""
+
+    failed: int
+    """Of these, ended by a turn that was turned away or dropped."""
+
+    turns: int
+    """Turns that were sent, of all sessions."""
+
+    begun_per_s: float | None
+    """Sessions that began a second, from the first of them to the last; null for fewer than two."""
+
+    completion_s: Distribution
+    """From the first turn of a completed session to its last token, the gaps between turns
+    included."""
+
+    user_wait_s: Distribution
+    """How long the user of a completed session waited for first tokens, all turns together."""
+
+    prompt_tokens: int
+    """Prompt tokens of all turns that were computed or found."""
+
+    hit_tokens: HitsBySource
+    """Where those that were found had been said."""
+
+    missed_tokens: MissedTokens
+    """Prompt tokens that the session had said before, that the engine's blocks could have kept, and
+    that were not found."""
+
+    hit_share: float | None
+    """Found tokens over all prompt tokens; null without any."""
+
+    by_turn: list[TurnsResult]
+    """Turns by their number in the session: the first, the second, the third and fourth, and so
+    on."""
+
+    by_gap: Mapping[str, TurnsResult]
+    """Turns after the first by who was waited for before them: `tool`, `user`."""
+
+    reuse_s: Distribution
+    """From the last token of a turn to the first batch of the next one."""
+
+    reuse_tokens: TokenDistribution
+    """Tokens whose KV the replica of the turn before computed in that time, of all requests."""
+
+    concurrent: Levels
+    """Sessions under way at once."""
+
+    working_set_tokens: Levels
+    """Tokens of context of all sessions under way, without prefixes that they share: what a cache
+    would have to hold so that each next turn finds all of the one before."""
+
+    kv_capacity_tokens: int | None
+    """Tokens of KV that all replicas together can hold; null where layers keep different things."""
+
+    kv_bytes_per_token: int | None
+    """Bytes of KV that the model keeps of a token; null where that is not known."""
+
+
 class Shard(Record):
     """A part of a grid, for batch systems."""
 
@@ -1749,6 +2042,26 @@ class Shard(Record):
 
     of: int
     """Of how many."""
+
+
+class SideResult(Record):
+    """Replicas of one role."""
+
+    replicas: int
+    """Its replicas."""
+
+    gpus: int
+    """Its GPUs."""
+
+    gpu_utilization: float
+    """GPU time of iterations over elapsed time: 0 to 1; the mean over replicas."""
+
+    held_block_s: float
+    """KV blocks held for hand-overs, times the seconds that they were held: on the side that
+    prefills from the end of a prompt on, on the side that decodes until the KV was there."""
+
+    held_share: float
+    """The same as a share of all blocks of these replicas over elapsed time: 0 to 1."""
 
 
 class SizingPrice(Record):
@@ -1888,6 +2201,10 @@ class StallReport(Record):
     causes_ns: Mapping[str, int]
     """Where the time went."""
 
+    left_out_ns: Mapping[str, int] | None
+    """For which reasons its scheduler left it out of batches meanwhile, where it gives them for
+    single requests."""
+
     culprits: list[CulpritReport]
     """Who caused it, most first."""
 
@@ -1896,6 +2213,10 @@ class StallReport(Record):
 
     timeline: Timeline
     """How it looked."""
+
+    routed: Routed | None
+    """Where the request was sent and why, where there are several replicas and it waited for its
+    first token."""
 
 
 class StallsResult(Record):
@@ -1986,6 +2307,23 @@ class SweepFile(Record):
     """What the scenarios, their workloads and the runs warn of, each once; empty for a shard."""
 
 
+class TakenTime(Record):
+    """Mean seconds a request, by what took them."""
+
+    prefill_pool: float
+    """In the queue before prefill, where that was not full of blocks that nobody fetched."""
+
+    decode_pool: float
+    """All tokens after the first, beyond what they took colocated; 0 where they took less."""
+
+    decode_memory: float
+    """Waiting for memory where it decodes, and in the queue before prefill where that was full of
+    blocks that nobody fetched."""
+
+    link: float
+    """The transfer."""
+
+
 class Throughput(Record):
     """Work done per second of the makespan; null when the makespan is 0."""
 
@@ -2022,6 +2360,28 @@ class TokenCounts(Record):
     """Output tokens emitted, those of unfinished and dropped requests included."""
 
 
+class TokenDistribution(Record):
+    """A number of tokens over some turns."""
+
+    count: int
+    """Samples."""
+
+    mean: float | None
+    """Arithmetic mean; null, as the others, without samples."""
+
+    p50: int | None
+    """Median."""
+
+    p90: int | None
+    """90th percentile."""
+
+    p99: int | None
+    """99th percentile."""
+
+    max: int | None
+    """Largest."""
+
+
 class Tool(Record):
     """The program that made a result."""
 
@@ -2030,6 +2390,47 @@ class Tool(Record):
 
     version: str
     """Its version."""
+
+
+class TtftStages(Record):
+    """Where the time from arrival to first token went. The stages of a request add up to it."""
+
+    queue_s: Distribution
+    """Before its prompt was in a batch."""
+
+    prefill_s: Distribution
+    """Until its prompt was computed."""
+
+    memory_s: Distribution
+    """Until the replica that decodes had taken memory for it."""
+
+    transfer_s: Distribution
+    """Until its KV was there."""
+
+    first_step_s: Distribution
+    """Until the first token, which that replica's next step brings."""
+
+
+class TurnsResult(Record):
+    """What some turns got."""
+
+    from_turn: int
+    """Number of the first of these turns in its session, from 1."""
+
+    to_turn: int
+    """Number of the last."""
+
+    requests: int
+    """Turns."""
+
+    mean_prompt_tokens: float | None
+    """Tokens of their prompts, on average."""
+
+    hit_share: float | None
+    """Found tokens over all tokens of their prompts."""
+
+    ttft_s: Distribution
+    """Time to first token."""
 
 
 class Unqueued(Record):
@@ -2127,13 +2528,15 @@ class WorstStall(Record):
 
 
 AtCapacity._records = {"fluid_request_bounds": Bounds, "ttft_in_time_bounds": Bounds}
-Capacity._records = {"requests_per_s": Border, "requests_per_s_per_gpu": Border, "users": Border, "users_per_gpu": Border, "seeds": SeedCapacity, "at_capacity": AtCapacity, "judged_by": JudgedBy, "alone": Alone, "price": SizingPrice, "for_rate": ForLoad, "for_users": ForLoad}
-CapacityFile._records = {"tool": Tool, "schedulers": Capacity, "inert": Inert}
+Capacity._records = {"requests_per_s": Border, "requests_per_s_per_gpu": Border, "sessions_per_s": Border, "sessions_per_s_per_gpu": Border, "users": Border, "users_per_gpu": Border, "seeds": SeedCapacity, "at_capacity": AtCapacity, "judged_by": JudgedBy, "alone": Alone, "price": SizingPrice, "for_rate": ForLoad, "for_users": ForLoad}
+CapacityFile._records = {"tool": Tool, "schedulers": Capacity, "ratios": RatioCapacity, "inert": Inert}
 ClassResult._records = {"requests": RequestCounts, "arrival_rate_per_s": ArrivalRate, "tokens": TokenCounts, "throughput": Throughput, "ttft_s": Distribution, "ttft_in_time_bounds": Bounds, "tbt_s": Distribution, "tpot_s": Distribution, "e2e_s": Distribution, "normalized_latency_s_per_token": Distribution, "scheduling_delay_s": Distribution, "fluidity": Fluidity, "goodput": Goodput, "latency_bounds": LatencyBounds, "slo": SloResult}
+ColocatedResult._records = {"ttft_s": Distribution, "tbt_s": Distribution, "tpot_s": Distribution, "e2e_s": Distribution, "taken_s": TakenTime}
 ComparisonFile._records = {"tool": Tool, "a": Named, "b": Named, "metrics": ComparisonCompared}
 CulpritTotal._records = {"victims": VictimsReport}
 CulpritTotal._maps = frozenset({"by_cause_ns"})
 Cures._records = {"tried": WhatIf}
+DisaggregationResult._records = {"ttft": TtftStages, "prefill": SideResult, "decode": SideResult, "colocated": ColocatedResult}
 ExplanationFile._records = {"tool": Tool, "runs": RunExplanation, "cures": Cures, "inert": Inert, "observed": Joined}
 Figures._records = {"promise": PromiseKept, "worst_stall": WorstStall}
 Fluidity._records = {"index": FluidityIndex, "bounds": FluidityBounds}
@@ -2160,17 +2563,22 @@ PoolResult._records = {"kv": KvResult, "slo": SloResult}
 RequestReport._records = {"misses": MissReport, "caused": CulpritTotal, "gaps": StallReport}
 RequestReport._maps = frozenset({"first_token_ns", "between_tokens_ns"})
 ResultFile._records = {"tool": Tool, "runs": RunResult, "validation": Labelled, "inert": Inert}
+RoutingResult._records = {"decisions": RouteCounts, "cached": RoutedToCaches}
 RunExplanation._records = {"misses": MissReport, "stalls": StallReport, "culprits": CulpritTotal, "request": RequestReport}
 RunExplanation._maps = frozenset({"first_token_ns", "between_tokens_ns"})
-RunResult._records = {"requests": RequestCounts, "arrival_rate_per_s": ArrivalRate, "tokens": TokenCounts, "throughput": Throughput, "ttft_s": Distribution, "ttft_in_time_bounds": Bounds, "tbt_s": Distribution, "tpot_s": Distribution, "e2e_s": Distribution, "normalized_latency_s_per_token": Distribution, "scheduling_delay_s": Distribution, "fluidity": Fluidity, "goodput": Goodput, "latency_bounds": LatencyBounds, "slo": SloResult, "judged_by": JudgedBy, "stalls": StallsResult, "iterations": IterationResult, "kv": KvResult, "pools": PoolResult, "classes": ClassResult, "fairness": Fairness, "energy": Energy, "cost": Cost, "inert": Inert, "measured": MeasuredResult, "validation": Compared, "unqueued": Unqueued}
+RunResult._records = {"requests": RequestCounts, "arrival_rate_per_s": ArrivalRate, "tokens": TokenCounts, "throughput": Throughput, "ttft_s": Distribution, "ttft_in_time_bounds": Bounds, "tbt_s": Distribution, "tpot_s": Distribution, "e2e_s": Distribution, "normalized_latency_s_per_token": Distribution, "scheduling_delay_s": Distribution, "fluidity": Fluidity, "goodput": Goodput, "latency_bounds": LatencyBounds, "slo": SloResult, "judged_by": JudgedBy, "stalls": StallsResult, "iterations": IterationResult, "kv": KvResult, "routing": RoutingResult, "pools": PoolResult, "sessions": SessionsResult, "disaggregation": DisaggregationResult, "classes": ClassResult, "fairness": Fairness, "energy": Energy, "cost": Cost, "inert": Inert, "measured": MeasuredResult, "validation": Compared, "unqueued": Unqueued}
 RunResult._maps = frozenset({"pools", "classes", "features"})
+SessionsResult._records = {"completion_s": Distribution, "user_wait_s": Distribution, "hit_tokens": HitsBySource, "missed_tokens": MissedTokens, "by_turn": TurnsResult, "by_gap": TurnsResult, "reuse_s": Distribution, "reuse_tokens": TokenDistribution, "concurrent": Levels, "working_set_tokens": Levels}
+SessionsResult._maps = frozenset({"by_gap"})
 SloResult._records = {"terms": SloTerm}
 StallGroup._records = {"worst": MeasuredGap, "suspects": Suspect}
-StallReport._records = {"culprits": CulpritReport, "more_culprits": MoreCulprits, "timeline": Timeline}
-StallReport._maps = frozenset({"causes_ns"})
+StallReport._records = {"culprits": CulpritReport, "more_culprits": MoreCulprits, "timeline": Timeline, "routed": Routed}
+StallReport._maps = frozenset({"causes_ns", "left_out_ns"})
 StallsResult._maps = frozenset({"first_token_ns", "between_tokens_ns", "misses"})
 SweepFile._records = {"tool": Tool, "vary": Vary, "shard": Shard, "points": Point, "pareto": Pareto, "inert": Inert}
 SweepFile._maps = frozenset({"files"})
+TtftStages._records = {"queue_s": Distribution, "prefill_s": Distribution, "memory_s": Distribution, "transfer_s": Distribution, "first_step_s": Distribution}
+TurnsResult._records = {"ttft_s": Distribution}
 Unqueued._records = {"validation": Compared}
 VictimsReport._records = {"most": VictimReport}
 WhatIf._records = {"figures": Figures}

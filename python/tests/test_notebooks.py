@@ -21,8 +21,7 @@ def test_there_are_four() -> None:
 def printed(book: Any) -> list[str]:
     """What each cell prints."""
     cells = [cell for cell in book.cells if cell.cell_type == "code"]
-    return ["".join(out.get("text", "") for out in cell.outputs if out.name == "stdout")
-            if all(out.output_type == "stream" for out in cell.outputs) else "" for cell in cells]  # fmt: skip
+    return ["".join(out.text for out in cell.outputs if out.get("name") == "stdout") for cell in cells]
 
 
 @pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)

@@ -75,7 +75,7 @@ fn the_python_package_goes_with_the_library() {
     assert_eq!(version(&python), version(&cargo));
     assert!(python.contains(&format!("path = \"..\", {}", version(&cargo))));
     assert!(!read("python/pyproject.toml").contains("\nversion ="), "that of Cargo.toml is taken");
-    assert_eq!(read("python/LICENSE"), read("LICENSE"));
+    assert_eq!(read("python/LICENSE.txt"), read("LICENSE"));
 }
 
 /// Tests and benches alone see the rooms; whoever else names the library names its face.

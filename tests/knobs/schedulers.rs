@@ -26,6 +26,8 @@ const RUSH: &str = "workload.arrivals={poisson: {rate: 200}}";
 const SPREAD: &str = "workload.classes=[{name: a, share: 1, slo: {ttft: 100ms}}, {name: b, share: 1, slo: {ttft: 900ms}}]";
 /// Everybody comes back again and again: a few conversations.
 const TALKS: &str = "workload.arrivals={closed_loop: {users: 30, think_time: 10ms}}";
+/// Chunks beside decodes cost ten times what the decodes do.
+const DEAR_CHUNKS: &str = "engine={profile: {step_law: {iteration_us: 1000, prefill_iteration_us: 10000, prefill_token_us: 10}}, kv_blocks: 4000, max_model_len: 4096}";
 const PREFIXES: &str = "workload.prefix_groups={count: 4, tokens: 320, share: 0.8}";
 
 /// `$knob` of scheduler `$name`: its two values, with shared overrides.
@@ -120,7 +122,7 @@ const CASES: &[Case] = &[
     parameter!("vtc"."token_budget": "256", "512"; BURST),
     parameter!("vtc"."max_num_seqs": "4", "8"; BURST),
     parameter!("vtc"."watermark": "0.01", "0.2"; BURST, TIGHT, SHORT, SIZED),
-    parameter!("vtc"."client": "class", "session"; RUSH, SIZED, PRIORITIES, TALKS; "max_num_seqs: 2"),
+    parameter!("vtc"."client": "class", "session"; SIZED, PRIORITIES, TALKS; "max_num_seqs: 2"),
     parameter!("vtc"."prompt_weight": "0", "5"; RUSH, SIZED, PRIORITIES; "max_num_seqs: 2"),
     parameter!("vtc"."output_weight": "1", "100"; RUSH, SIZED, PRIORITIES; "max_num_seqs: 2"),
     parameter!("medha"."max_chunk": "256", "512"; BURST),
@@ -147,7 +149,7 @@ const CASES: &[Case] = &[
     parameter!("fluid"."learn_margin": "true", "false"; RUSH, SIZED, "engine.predictor={bias: -0.3}"),
     parameter!("fluid"."relegate": "true", "false"; RUSH, SIZED),
     parameter!("fluid"."relegated": "savable", "oldest"; RUSH, SIZED, LOOSE),
-    parameter!("fluid"."bank": "true", "false"; RUSH, SIZED, "gpu=a100-sxm-80gb", "slo.tbt=50ms"),
+    parameter!("fluid"."bank": "true", "false"; RUSH, SIZED, DEAR_CHUNKS),
     parameter!("fluid"."give_up_after": "10ms", "10s"; RUSH, SIZED),
     parameter!("fluid"."fairness": "0", "2"; RUSH, SIZED),
     parameter!("splitfuse"."max_ragged_batch_size": "256", "768"; BURST),

@@ -310,11 +310,19 @@ impl Step {
         Ok(())
     }
 
-    /// Says why the queue's head was left waiting: `no_seat`, `no_kv_blocks`, `no_token_budget`, `preempting`
-    /// or `deferred`. `explain` tells it.
+    /// Says why the queue's head was left waiting: `no_seat`, `no_kv_blocks`, `no_token_budget`,
+    /// `preempting`, `deferred`, `relegated`, `sliver` or `slack_saved`. `explain` tells it.
     fn hold(&self, reason: &str) -> PyResult<()> {
-        let reasons =
-            [Held::NoSeat, Held::NoKvBlocks, Held::NoTokenBudget, Held::Preempting, Held::Deferred];
+        let reasons = [
+            Held::NoSeat,
+            Held::NoKvBlocks,
+            Held::NoTokenBudget,
+            Held::Preempting,
+            Held::Deferred,
+            Held::Relegated,
+            Held::Sliver,
+            Held::SlackSaved,
+        ];
         let Some(held) = reasons.iter().find(|held| held.name() == reason) else {
             let names = reasons.map(Held::name).join(", ");
             let why = format!("expected one of {names}, found `{reason}`");

@@ -178,6 +178,12 @@ fn can_be(check: &mut Check<'_>, fleet: &[Built], router: &RouterKind, runs: &[S
 fn alike(check: &mut Check<'_>, fleet: &[Built]) {
     let Some(first) = fleet.iter().find(|pool| pool.role() == PoolRole::Prefill) else { return };
     for pool in fleet {
+        if first.engine.hardware.model != pool.engine.hardware.model {
+            let path = pool.owner.path(check, &["model"]);
+            let message = "KV of one model is of no use to another";
+            check.report(&path, message, "give the pools that prefill and decode one model");
+            continue;
+        }
         let types = [first, pool].map(|one| {
             let pricing = one.engine.hardware.pricing.as_ref();
             pricing.map(|pricing| pricing.precision.kv_bits_1024ths(&pricing.model))
