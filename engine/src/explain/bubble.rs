@@ -17,6 +17,7 @@ use super::cause::Cause;
 use super::chain::Seen;
 use super::chain::shares;
 use super::lane::{LaneColumns, reason};
+use super::tables::Tables;
 use super::walk::{Visit, Wait};
 use super::weights::chunk_weights;
 use crate::ids::{IterationNo, LaneId};
