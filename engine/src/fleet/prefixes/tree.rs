@@ -275,7 +275,7 @@ impl PrefixTree {
 
     /// Forgets an entry; of one that goes head first no more than whole pages for `excess` tokens.
     fn forget(&mut self, replica: ReplicaId, entry: Use, excess: u64) {
-        let pages = excess.div_ceil(self.page.into()) * u64::from(self.page);
+        let pages = excess.div_ceil(self.page.into()).saturating_mul(self.page.into());
         match entry.what {
             Kept::Tail(tokens) => {
                 self.uses[replica.index()].remove(&entry);
