@@ -22,7 +22,8 @@ ray: Any = pytest.importorskip("ray", reason="SKIPPED: Ray is not installed")
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
+    if not ray.is_initialized():
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="error")
     yield ray
     ray.shutdown()
 

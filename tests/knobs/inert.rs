@@ -222,7 +222,7 @@ const CASES: &[Case] = &[
         "RouterMap.within",
         &["replicas=2", CLASSES],
         "router={class-to-pool: {chat: [0], batch: [1]}, within: least-tokens}",
-        "router={class-to-pool: {chat: [0], batch: [1]}, within: random}",
+        "router={class-to-pool: {chat: [0], batch: [1]}, within: least-requests}",
     ),
     case(
         "SglangCacheAwareRouter.max_tree_size",

@@ -482,12 +482,14 @@ impl<'w> Walk<'w> {
         };
         // What the front end took is in it.
         let mut split = self.gap.split;
+        // One that was handed over has waited for steps before.
+        let before = split[Cause::StepInFlight];
         let admitted = self.chunks.first().map(|chunk| chunk.iteration);
         if queued.first == self.lane.begun() {
             return self.came_last(queued.first, visit);
         }
         self.before_seen(queued, &mut split);
-        self.unseen(queued, split[Cause::StepInFlight], visit);
+        self.unseen(queued, split[Cause::StepInFlight] - before, visit);
         self.waited(queued, &mut split);
         self.gap.split = split;
         visit.wait(Wait { from: queued.seen, to: queued.to, preempted: false });
@@ -599,8 +601,10 @@ impl<'w> Walk<'w> {
         let queued = self.queued().expect("a first token follows an admission");
         // What the front end took is in it.
         let mut split = self.gap.split;
+        // One that was handed over has waited for steps before.
+        let before = split[Cause::StepInFlight];
         self.before_seen(queued, &mut split);
-        self.unseen(queued, split[Cause::StepInFlight], visit);
+        self.unseen(queued, split[Cause::StepInFlight] - before, visit);
         self.waited(queued, &mut split);
         self.gap.split = split;
         visit.wait(Wait { from: queued.seen, to: queued.to, preempted: false });

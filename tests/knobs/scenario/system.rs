@@ -346,7 +346,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "DynamoKvRouter.overlap_score_credit_decay",
-        &CACHES,
+        &[THREE, PREFIXES, CACHING, VLLM_V1, "workload.arrivals.poisson.rate=40"],
         "router={dynamo-kv: {overlap_score_credit_decay: 0.0}}",
         "router={dynamo-kv: {overlap_score_credit_decay: 50.0}}",
     ),
