@@ -26,6 +26,8 @@ pub enum Phase {
     Stalled,
     /// It lost its KV blocks and waits for a seat again.
     Preempted,
+    /// Its KV is on the way from the replica that computed its prompt to the one that answers it.
+    Sending,
 }
 
 /// A stretch of a request's life: phase, from, to; microseconds.
@@ -69,16 +71,28 @@ struct Busy {
 /// The lives of a run's requests.
 pub struct Lives<'a> {
     recording: &'a Recording<'a>,
-    waits: HashMap<RequestId, Vec<Wait>>,
+    /// The stretches without a seat.
+    waits: HashMap<RequestId, Vec<Stretch>>,
     prefills: HashMap<RequestId, Vec<(LaneId, IterationNo)>>,
 }
 
 impl<'a> Lives<'a> {
     /// Sums up who waited and who was prefilled when.
     pub fn of(recording: &'a Recording<'a>) -> Lives<'a> {
-        let mut waits: HashMap<RequestId, Vec<Wait>> = HashMap::new();
+        let mut waits: HashMap<RequestId, Vec<Stretch>> = HashMap::new();
         for wait in Queue::of_replicas(recording).iter().flat_map(Queue::waits) {
-            waits.entry(wait.request).or_default().push(wait);
+            let Wait { request, from, to, preempted } = wait;
+            let of = waits.entry(request).or_default();
+            let hand = recording.trace.hand_over(request).filter(|hand| hand.at == from);
+            match hand.filter(|_| !preempted) {
+                Some(hand) => {
+                    let begun = hand.begun.clamp(from, to);
+                    of.push((Phase::Queued, from, begun));
+                    of.push((Phase::Sending, begun, to));
+                }
+                None if preempted => of.push((Phase::Preempted, from, to)),
+                None => of.push((Phase::Queued, from, to)),
+            }
         }
         let mut prefills: HashMap<RequestId, Vec<(LaneId, IterationNo)>> = HashMap::new();
         for (log, lane) in recording.log.iter().zip((0..).map(LaneId)) {
@@ -139,9 +153,8 @@ impl<'a> Lives<'a> {
     fn parts(&self, request: RequestId, row: &RequestRow) -> Vec<Stretch> {
         let end = self.end(row);
         let mut parts: Vec<Stretch> = Vec::new();
-        for wait in self.waits.get(&request).into_iter().flatten() {
-            let phase = if wait.preempted { Phase::Preempted } else { Phase::Queued };
-            parts.push((phase, wait.from, wait.to.min(end)));
+        for &(phase, from, to) in self.waits.get(&request).into_iter().flatten() {
+            parts.push((phase, from, to.min(end)));
         }
         let mut before: Option<Busy> = None;
         for busy in self.busy(request, row) {
@@ -292,8 +305,14 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const PHASES: [Phase; 5] =
-        [Phase::Queued, Phase::Prefill, Phase::Decode, Phase::Stalled, Phase::Preempted];
+    const PHASES: [Phase; 6] = [
+        Phase::Queued,
+        Phase::Prefill,
+        Phase::Decode,
+        Phase::Stalled,
+        Phase::Preempted,
+        Phase::Sending,
+    ];
 
     fn time(parts: &[Stretch], phase: Phase) -> u64 {
         let of = parts.iter().filter(|part| part.0 == phase);
@@ -305,7 +324,7 @@ mod tests {
         /// another phase.
         #[test]
         fn what_is_put_together_is_told_by_what_it_mostly_was(
-            list in prop::collection::vec((0usize..5, 1u64..120), 1..80),
+            list in prop::collection::vec((0usize..6, 1u64..120), 1..80),
         ) {
             let mut at = 0;
             let parts: Vec<Stretch> = list
@@ -325,7 +344,7 @@ mod tests {
                 let same = told.iter().any(|one| one.0 == phase && one.1 <= from && to <= one.2);
                 prop_assert!(same, "{phase:?} {from:?}");
             }
-            for phase in [Phase::Queued, Phase::Preempted] {
+            for phase in [Phase::Queued, Phase::Preempted, Phase::Sending] {
                 prop_assert_eq!(time(&told, phase), time(&fine, phase));
             }
         }

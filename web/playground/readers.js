@@ -17,6 +17,7 @@
 		prefill: ["its prompt is prefilled", () => M.kindColor("prefill"), "slash"],
 		decode: ["its tokens come", () => M.kindColor("decode"), "plain"],
 		stalled: ["has a seat, gets nothing", () => M.css("--bad"), "cross"],
+		sending: ["its KV is on the way", () => M.causeColor("kv_transfer"), "dots"],
 		preempted: ["lost its KV blocks", () => M.causeColor("preempted_waiting"), "back"],
 	};
 	P.phases = PHASES;
