@@ -5,7 +5,6 @@
 mod alike;
 mod bulk_verbs;
 mod controllers;
-mod deadline_schedulers;
 mod disaggregation;
 mod front_end;
 #[path = "../common/golden.rs"]

@@ -6,6 +6,8 @@
 
 mod by_arrival;
 mod config;
+#[cfg(test)]
+mod deadline_tests;
 mod draws;
 mod edf;
 mod facts;
