@@ -211,7 +211,7 @@
 					}),
 					tail
 						? axis({
-								splits: () => NINES.map(high).filter((v, k) => NINES[k] === 0 || 1 - NINES[k] >= 1 / most),
+								splits: () => NINES.map(high).filter((_, k) => NINES[k] === 0 || 1 - NINES[k] >= 1 / most),
 								values: (_u, splits) => splits.map((_v, k) => Number((NINES[k] * 100).toFixed(3)) + " %"),
 								size: 72,
 							})
