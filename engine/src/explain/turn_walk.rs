@@ -204,7 +204,7 @@ impl<'w> TurnWalk<'w> {
         let own = if chunk.context < self.had { Cause::Recompute } else { Cause::Own };
         lane.add_prefill(chain, own, &mut self.gap.split);
         if own == Cause::Own {
-            let ns = self.evicted.part(self.request, &chunk, chain.own);
+            let ns = self.evicted.part(self.request, chunk, chain.own);
             self.gap.split.move_to_evicted(ns);
         }
         visit.chunk(at, seen);

@@ -680,7 +680,7 @@ impl<'w> Walk<'w> {
         }
         self.lane.add_prefill(chain, own, &mut self.gap.split);
         if own == Cause::Own {
-            let ns = self.places.evicted.part(self.request, &chunk, chain.own);
+            let ns = self.places.evicted.part(self.request, chunk, chain.own);
             self.gap.split.move_to_evicted(ns);
             if ns > 0 {
                 visit.evicted(ns);

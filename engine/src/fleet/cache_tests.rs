@@ -66,7 +66,7 @@ impl Sends {
     }
 
     fn wait(&mut self, ms: u64) {
-        self.at = self.at + Span::from_millis(ms);
+        self.at += Span::from_millis(ms);
     }
 }
 

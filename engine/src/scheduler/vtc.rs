@@ -258,9 +258,9 @@ impl Scheduler for Vtc {
         }
         // Who has begun goes on; then always the client with the least service.
         let begun = all.iter().filter(|(_, view)| is_begun(view)).count();
-        for place in 0..all.len() {
+        for (place, &next) in all.iter().enumerate() {
             let (request, view) = match place < begun {
-                true => all[place],
+                true => next,
                 false => {
                     let waits = |queue: &Vec<(Handle, RequestView)>| {
                         queue.last().is_some_and(|(_, view)| !is_begun(view))

@@ -39,7 +39,7 @@ impl GapSampler {
         if gaps.iter().any(|gap| !(gap.share >= 0.0 && gap.share.is_finite())) {
             return wrong("expected shares of 0 or more");
         }
-        if !(total > 0.0) {
+        if total <= 0.0 || total.is_nan() {
             return wrong("expected a gap whose share is above 0");
         }
         let ns = |span: Span| span.as_nanos() as f64;
