@@ -140,7 +140,12 @@ fn the_queue_before_prefill_is_that_of_m_d_1() {
         let wait = of.ttft.queue_s.mean.unwrap();
         let expected = 0.010 * rho / (2.0 * (1.0 - rho));
         assert!((wait / expected - 1.0).abs() < 0.05, "rho {rho}: {wait} s, expected {expected}");
-        assert_eq!(of.ttft.memory_s.max, Some(0.0), "memory without end");
+        // Blocks are taken when the next step is planned: the one that runs is waited for, no more.
+        assert!(
+            of.ttft.memory_s.max.unwrap() <= 0.010,
+            "memory without end: {:?}",
+            of.ttft.memory_s
+        );
         // Little: what is held on the way, over the whole run, is the rate times how long each is held.
         let held = of.prefill.held_block_s;
         let each = of.ttft.transfer_s.mean.unwrap() * 32.0 * of.handed_over as f64;
@@ -156,7 +161,7 @@ fn a_full_decode_side_fills_the_prefill_side_and_then_its_queue() {
     let few = text.replace("kv_blocks: 10000", "kv_blocks: 200");
     let (ample, few) = (play(&text, false), play(&few, false));
     let of = |output: &SchedulerOutput| output.result.disaggregation.clone().unwrap();
-    assert_eq!(of(&ample).ttft.memory_s.max, Some(0.0));
+    assert!(of(&ample).ttft.memory_s.max.unwrap() <= 0.010, "no more than the step that runs");
     let full = of(&few);
     assert!(full.ttft.memory_s.max.unwrap() > 1.0, "{:?}", full.ttft.memory_s);
     // Five prompts of 32 blocks fill the 199 there are: then nobody's prompt is computed.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::draws::Draws;
 use super::facts::{Facts, Limit, Seats};
 use super::largest::{Forming, share};
-use super::out_of_turn::{compute, decode};
+use super::out_of_turn::{compute, decode, is_begun};
 use super::parameters::{Evidence, Idle, Parameters, Problem, Setting};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Feature, Handle, Held, Needs, RequestView, Scheduler, Step};
@@ -163,9 +163,12 @@ impl Scheduler for Medha {
         }
         let pace = self.pace(step);
         let mut forming = Forming::new(step.all_decodes());
-        let (mut left, mut long) = (self.given.max_chunk, false);
+        let (mut left, mut long, mut full) = (self.given.max_chunk, false, false);
         let limits = (self.given.max_num_seqs, self.reserve);
         for Prompt { request, view, slack } in prompts {
+            if full && !is_begun(&view) {
+                continue;
+            }
             let is_long = view.prefill_target >= self.given.long_prompt_tokens;
             if is_long && long {
                 step.hold_request(request, Held::Deferred);
@@ -191,7 +194,10 @@ impl Scheduler for Medha {
                 return;
             }
             if let Err(reason) = compute(step, (request, &view), tokens, limits) {
-                return step.hold(reason);
+                // Those behind who hold their blocks go on; nobody overtakes into a seat.
+                full = true;
+                step.hold(reason);
+                continue;
             }
             forming.add(&view, tokens);
             left -= tokens;

@@ -93,17 +93,25 @@ pub(super) fn fill(
     budget: u32,
     limits: (u32, u32),
 ) {
-    let mut left = budget.saturating_sub(decoding(step));
+    let (mut left, mut full) = (budget.saturating_sub(decoding(step)), false);
     for (request, view) in prompts {
+        if full && !is_begun(view) {
+            continue;
+        }
         let tokens = view.prefill_left().min(left);
         let held = match tokens {
             0 => Err(Held::NoTokenBudget),
             _ => compute(step, (*request, view), tokens, limits),
         };
-        if let Err(reason) = held {
-            return step.hold(reason);
+        match held {
+            Ok(()) => left -= tokens,
+            Err(reason) if left == 0 => return step.hold(reason),
+            // Those behind who hold their blocks go on; nobody overtakes into a seat.
+            Err(reason) => {
+                full = true;
+                step.hold(reason);
+            }
         }
-        left -= tokens;
     }
 }
 

@@ -248,6 +248,7 @@ impl Draw {
                 let evicts = self.rng.random_bool(0.7);
                 self.perhaps(&mut given, "do_eviction", 0.6, json!(evicts));
                 self.perhaps(&mut given, "eviction_threshold_chars", 0.6, json!(tokens * 4));
+                self.perhaps(&mut given, "eviction_target_chars", 0.4, json!(tokens * 2));
                 self.perhaps(&mut given, "eviction_interval", 0.5, json!(time));
             }
             "production-stack" => {
@@ -317,7 +318,7 @@ impl Draw {
         for (pool, name) in pools.iter_mut().zip(["p0", "p1"]) {
             pool["name"] = json!(name);
         }
-        pools[1]["model"] = json!("llama-3.2-1b");
+        pools[1]["model"] = json!(self.one_of(&["llama-3.2-1b", "llama-3.2-3b"]));
         let mut router = json!({"class-to-pool": {"chat": "p0", "batch": "p1"}});
         if self.rng.random_bool(0.7) {
             router["within"] = json!(self.one_of(&RouterKind::NAMES));
