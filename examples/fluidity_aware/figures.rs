@@ -93,7 +93,8 @@ pub(crate) fn interval(values: &[f64]) -> (f64, f64) {
     if values.len() < 2 {
         return (mean, f64::NAN);
     }
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let variance =
+        values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / (n - 1.0);
     // 97.5 % points for 1, 2, ... degrees of freedom.
     const T: [f64; 9] = [12.71, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26];
     let t = T.get(values.len() - 2).copied().unwrap_or(2.0);

@@ -11,7 +11,7 @@ use crate::cli::judging::{assertions, time};
 use crate::cli::kept::{cache_of, put_away};
 use crate::cli::progress;
 use crate::cli::report_file::{ReportFile, page_of_capacity};
-use crate::cli::sweep::shard;
+use crate::cli::shard::shard;
 use crate::inert::sentence;
 use crate::report::csv_text::CsvText;
 use crate::runner::uneven;

@@ -10,10 +10,10 @@ use anstream::ColorChoice;
 use owo_colors::OwoColorize;
 
 use crate::cli::args::{ColorWhen, GlobalFlags};
-use crate::cli::asked::{Steering, Told};
 use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
 use crate::cli::error::Error;
 use crate::cli::outputs::Outputs;
+use crate::cli::told::{Steering, Told};
 use crate::excerpt::bounded;
 use crate::progress::Progress;
 use crate::report::table::fit_to;

@@ -38,10 +38,12 @@ mod progress;
 mod report_file;
 mod run;
 mod serve;
+mod shard;
 mod show;
 mod side_files;
 mod swarm;
 mod sweep;
+mod told;
 mod validate;
 
 use std::ffi::OsString;
@@ -50,11 +52,12 @@ use std::process::ExitCode;
 
 pub use crate::scenario::{Parameter, SchedulerDetails};
 pub use args::{Listed, command};
-pub use asked::{Answer, Asked, Runs, Steering, ask};
+pub use asked::{Answer, Asked, ask};
 pub use backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 pub use error::{Error, Exit};
 pub use library::Library;
 pub use memory::no_memory_left;
+pub use told::{Runs, Steering};
 
 use args::Cli;
 use console::Console;

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::cli::asked::Steering;
 use crate::cli::console::Shows;
+use crate::cli::told::Steering;
 use crate::progress::Progress;
 use crate::shown::{count, duration};
 

@@ -6,10 +6,11 @@ use crate::cli::console::{Console, ResultSink};
 use crate::cli::error::{Error, Exit};
 use crate::cli::kept::{cache_of, put_away};
 use crate::cli::report_file::{ReportFile, page_of_sweep};
+use crate::cli::shard::shard;
 use crate::cli::{capacity, progress};
 use crate::inert::sentence;
 use crate::result::Assertion;
-use crate::search::sweep::{Objective, Shard, Sweep, SweepFile, Vary, sweep_to_csv, sweep_to_text};
+use crate::search::sweep::{Objective, Sweep, SweepFile, Vary, sweep_to_csv, sweep_to_text};
 
 /// Runs the command.
 ///
@@ -111,14 +112,4 @@ pub(super) fn write(file: &mut SweepFile, format: Format, sink: ResultSink) -> R
         Format::Quiet => Vec::new(),
     };
     sink.finish(&bytes)
-}
-
-/// `I/N`, of the parts of a search.
-pub(super) fn shard(text: &str) -> Result<Shard, Error> {
-    let parts = text.split_once('/').and_then(|(index, of)| {
-        Some(Shard { index: index.trim().parse().ok()?, of: of.trim().parse().ok()? })
-    });
-    parts.filter(|shard| (1..=shard.of).contains(&shard.index)).ok_or_else(|| {
-        Error::Usage(format!("--shard: expected I/N with I from 1 to N, found `{text}`"))
-    })
 }

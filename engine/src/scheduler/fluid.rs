@@ -62,8 +62,8 @@ pub struct FluidParams {
     pub relegated: Relegated,
     /// Whether slack is saved up for iterations of prompts alone where chunks beside decodes are dear.
     pub bank: bool,
-    /// A request whose first token is so late, and whose prompt is not begun, is dropped; none unless
-    /// given.
+    /// A request whose first token is so late, and whose prompt is not begun, is dropped; by default
+    /// none is.
     pub give_up_after: Option<Duration>,
     /// In every so manieth iteration the oldest of those behind goes first; never for 0.
     pub fairness: u32,

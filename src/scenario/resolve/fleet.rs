@@ -264,10 +264,12 @@ fn one_max_model_len(check: &mut Check<'_>, fleet: &mut [Built], agreed: &[bool]
             engine.max_model_len = Some(shortest);
         }
     }
-    let of = |pool: &Built| (pool.engine.model.clone(), pool.engine.limits.max_model_len);
-    let lengths: Vec<(Option<Model>, u32)> = fleet.iter().map(of).collect();
-    let differ = |(a, b): (&(Option<Model>, u32), &(Option<Model>, u32))| a.0 == b.0 && a.1 != b.1;
-    if lengths.iter().flat_map(|a| lengths.iter().map(move |b| (a, b))).any(differ) {
+    let differs = |one: &Built| {
+        let same = fleet.iter().filter(|other| other.engine.model == one.engine.model);
+        let mut lengths = same.map(|other| other.engine.limits.max_model_len);
+        lengths.any(|length| length != one.engine.limits.max_model_len)
+    };
+    if fleet.iter().any(differs) {
         let told: Vec<String> = fleet
             .iter()
             .map(|pool| {
