@@ -315,8 +315,11 @@ impl Fluid {
     ) {
         let (mut left, limits) = (most, (self.given.max_num_seqs, self.reserve));
         let order = std::mem::take(&mut self.order);
-        let mut reason = None;
+        let (mut reason, mut full) = (None, false);
         for (place, job) in order.iter().enumerate() {
+            if full && !job.begun {
+                continue;
+            }
             let view = step.view(job.request);
             let tokens = match budget == Span::MAX {
                 true => view.prefill_left().min(left),
@@ -335,8 +338,13 @@ impl Fluid {
                     left -= tokens;
                     self.jobs.computed(job, tokens);
                 }
+                // Those behind who hold their blocks go on; nobody overtakes into a seat.
+                Err(why @ (Held::NoSeat | Held::NoKvBlocks)) => {
+                    full = true;
+                    reason = reason.or(Some((place, why)));
+                }
                 Err(why) => {
-                    reason = Some((place, why));
+                    reason = reason.or(Some((place, why)));
                     break;
                 }
             }
@@ -361,6 +369,9 @@ fn allowed(fluid_index: f64, on_time: u32) -> u64 {
 /// reason, and the others because they are relegated.
 fn say_why(step: &mut Step<'_>, left_out: &[Job], on_time: usize, why: Held) {
     for (place, job) in left_out.iter().enumerate() {
+        if step.view(job.request).scheduled > 0 {
+            continue;
+        }
         let reason = if place < on_time.max(1) { why } else { Held::Relegated };
         step.hold_request(job.request, reason);
     }

@@ -268,7 +268,8 @@ impl Scheduler for QoServe {
                 step.hold_request(one.request, Held::Relegated);
             }
             let tokens = one.view.prefill_left().min(left);
-            if why.is_some() {
+            // Those behind who hold their blocks go on; nobody overtakes into a seat.
+            if why.is_some() && (left == 0 || !is_begun(&one.view)) {
                 continue;
             }
             let held = match tokens {
@@ -277,7 +278,7 @@ impl Scheduler for QoServe {
             };
             match held {
                 Ok(()) => left -= tokens,
-                Err(reason) => why = Some(reason),
+                Err(reason) => why = why.or(Some(reason)),
             }
         }
         if let Some(reason) = why {
