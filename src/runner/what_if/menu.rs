@@ -66,6 +66,8 @@ pub(super) enum Kind {
     ChunkedPolicy,
     /// A policy that computes prompts first.
     PrefillFirstPolicy,
+    /// A policy that looks at deadlines.
+    DeadlinePolicy,
     /// A policy that takes memory as tokens need it.
     PagedPolicy,
     /// A router that looks at load.
@@ -121,6 +123,7 @@ const SPREAD: &str = "requests go where there is room, not where it is full";
 const CACHED: &str = "prompts go where their beginning is cached";
 const PILE: &str = "what piles up at one replica goes elsewhere sooner";
 const SEVERAL: &str = "a step brings a request several tokens";
+const BY_SLACK: &str = "a step takes as much of prompts as the slack of its decodes allows";
 const HALF_READ: &str = "each iteration reads half the bytes of weights";
 
 /// The changes that could bear on a cause, and why; the ones to think of first stand first.
@@ -131,6 +134,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (ShorterChunks, "one long prompt takes less of a step"),
             (CutPrompts, "a step no longer waits for a whole prompt"),
             (ChunkedPolicy, "a step no longer waits for a whole prompt"),
+            (DeadlinePolicy, BY_SLACK),
             (PrefixCaching, SHARED_PREFIX),
             (KeepPrefixes, KEPT_PREFIX),
             (CacheAwareRouter, CACHED),
@@ -162,6 +166,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (ShorterChunks, "short prompts pass a long one"),
             (ShareSteps, "short prompts pass a long one"),
             (PrefillFirstPolicy, "prompts do not share steps with decodes"),
+            (DeadlinePolicy, BY_SLACK),
             (PrefixCaching, SHARED_PREFIX),
             (KeepPrefixes, KEPT_PREFIX),
             (CacheAwareRouter, CACHED),
