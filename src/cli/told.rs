@@ -12,6 +12,7 @@ use crate::report::{columns, requests::RequestFile};
 use crate::result::ResultFile;
 use crate::runner::{PlayError, RunInput, RunOptions, SchedulerOutput, indexed, run_experiment};
 use crate::threads;
+use crate::trace::columns::{self as of_traces, TabledRun};
 use crate::trace::table::TableColumn;
 
 /// How far a command has come, and how it is ended early. All of it may be used from any thread.
@@ -98,6 +99,18 @@ impl Told {
     }
 }
 
+/// What tables take of runs.
+fn tabled(outputs: &[SchedulerOutput]) -> Vec<TabledRun<'_>> {
+    outputs
+        .iter()
+        .map(|run| TabledRun {
+            label: &run.result.label,
+            trace: &run.outcome.trace,
+            log: run.outcome.log.as_deref(),
+        })
+        .collect()
+}
+
 /// Runs of a scenario, kept for tables of them.
 pub struct Runs {
     loaded: Loaded,
@@ -130,19 +143,19 @@ impl Runs {
         Ok(columns.filter(|column| column.name != "run").collect())
     }
 
-    /// A row for each output token of each scheduler; see [`columns::tokens`].
+    /// A row for each output token of each scheduler; see [`of_traces::tokens`].
     pub fn tokens(&self) -> Vec<TableColumn> {
-        columns::tokens(&self.outputs.iter().collect::<Vec<_>>())
+        of_traces::tokens(&tabled(&self.outputs))
     }
 
-    /// A row for each iteration of each scheduler; see [`columns::iterations`].
+    /// A row for each iteration of each scheduler; see [`of_traces::iterations`].
     ///
     /// # Errors
     /// When the runs kept no log and cannot be played again.
     pub fn iterations(&self, jobs: usize, steering: &Steering) -> Result<Vec<TableColumn>, Error> {
         let again = self.again(jobs, steering)?;
         let outputs = again.as_ref().unwrap_or(&self.outputs);
-        Ok(columns::iterations(&outputs.iter().collect::<Vec<_>>()))
+        Ok(of_traces::iterations(&tabled(outputs)))
     }
 
     /// The worst stalls of each scheduler, at most `top` of each; see [`columns::stalls`].

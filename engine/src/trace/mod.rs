@@ -8,6 +8,7 @@
 //! engine sees no difference.
 
 mod column;
+pub mod columns;
 pub mod decimal;
 pub mod formula;
 mod hand_over;
