@@ -27,7 +27,6 @@ pub mod sim;
 pub mod speculative;
 pub mod time;
 pub mod trace;
-pub mod transfer;
 pub mod units;
 pub mod workload;
 

@@ -46,11 +46,10 @@ fn index(outcome: &Outcome) -> Index<'_> {
         cost: &Linear,
         planned_ahead,
         by_turns: false,
-        in_step: 1,
-        caches: false,
+        in_step: false,
         memory,
     }];
-    let recording = Recording { trace: &outcome.trace, entered: &[], turns: &[], log, pools };
+    let recording = Recording { trace: &outcome.trace, entered: &[], log, pools };
     Index::new(recording)
 }
 

@@ -70,39 +70,30 @@
 
 	// Links and files.
 	const note = document.getElementById("yaml-note");
-	const link = h("input", { class: "link", readonly: true, hidden: true, "aria-label": "What to copy" });
-	const offer = async (text, what) => {
+	const link = h("input", { class: "link", readonly: true, hidden: true, "aria-label": "Link to this scenario" });
+	P.share = async () => {
+		const address = location.href.split("#")[0] + (await P.encode(P.text()));
+		history.replaceState(null, "", address);
 		link.hidden = false;
-		link.value = text;
+		link.value = address;
 		link.select();
 		try {
-			await navigator.clipboard.writeText(text);
-			note.textContent = what + " is copied.";
+			await navigator.clipboard.writeText(address);
+			note.textContent = "The link is copied. It holds the whole scenario.";
 		} catch (_) {
-			note.textContent = what + " stands above, to be copied.";
+			note.textContent = "Copy the link above. It holds the whole scenario.";
 		}
-		note.textContent += " It holds the whole scenario, and where the page stands.";
-	};
-	P.share = async () => offer(await P.address(null), "The link");
-	P.embedCode = async () => {
-		const address = (await P.address(["readers", "timeline"])).replaceAll("&", "&amp;");
-		await offer(
-			'<iframe src="' + address + '" width="100%" height="720" loading="lazy" title="metron-sim playground"></iframe>',
-			"Code for a page of yours",
-		);
-		if (P.data.mode === "server")
-			note.textContent +=
-				" Other pages can show it once it is exported (`metron-sim serve --export`): this server refuses frames.";
 	};
 	P.download = () => {
-		M.save("scenario.yaml", new Blob([P.text()], { type: "text/yaml" }));
+		const address = URL.createObjectURL(new Blob([P.text()], { type: "text/yaml" }));
+		h("a", { href: address, download: "scenario.yaml" }).click();
+		setTimeout(() => URL.revokeObjectURL(address), 1000);
 		note.textContent = "Saved as scenario.yaml. Run it with: metron-sim run scenario.yaml";
 	};
 	document
 		.getElementById("yaml-tools")
 		.append(
 			h("button", { type: "button", onclick: P.share }, "Copy a link to this"),
-			h("button", { type: "button", onclick: P.embedCode }, "Copy code to embed"),
 			h("button", { type: "button", onclick: P.download }, "Download"),
 			link,
 		);

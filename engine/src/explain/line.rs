@@ -41,9 +41,7 @@ impl Line {
         id: LaneId,
     ) -> Line {
         let mut line = Line::default();
-        // Who is handed over waits for memory in two places: there no line is told apart.
-        let handed = !recording.trace.hand_overs.is_empty();
-        if handed || lane.staged || !lane.log.ever_held(Held::NoKvBlocks) {
+        if lane.staged || !lane.log.ever_held(Held::NoKvBlocks) {
             return line;
         }
         let mut waiters = waiters(recording, lane, places, id);

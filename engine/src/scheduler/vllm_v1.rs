@@ -324,7 +324,6 @@ impl Scheduler for VllmV1 {
             step_tokens_max: Some(self.budget),
             plans_ahead: true,
             by_request: true,
-            transfers: true,
             drafts: true,
             ..Needs::default()
         }

@@ -17,8 +17,6 @@ pub(super) enum Knob {
     Rate {
         /// Those.
         base: f64,
-        /// Whether sessions arrive, not requests.
-        sessions: bool,
     },
     /// Users of a closed loop.
     Users {
@@ -35,10 +33,7 @@ impl Knob {
     pub(super) fn of(study: Study<'_>) -> Result<Knob, SearchError> {
         match study.experiment.workload.users() {
             Some(base) => Ok(Knob::Users { base }),
-            None => Ok(Knob::Rate {
-                base: study.base_rate_per_s()?,
-                sessions: study.experiment.workload.source.has_turns(),
-            }),
+            None => Ok(Knob::Rate { base: study.base_rate_per_s()? }),
         }
     }
 
@@ -69,7 +64,7 @@ impl Knob {
     /// What is offered at `value`: users, or requests a second as stated.
     pub(super) fn amount(self, value: f64) -> f64 {
         match self {
-            Knob::Rate { base, .. } => value * base,
+            Knob::Rate { base } => value * base,
             Knob::Users { .. } => value,
         }
     }
@@ -82,7 +77,7 @@ impl Knob {
     /// What the scenario offers.
     pub(super) fn own(self) -> f64 {
         match self {
-            Knob::Rate { base, .. } => base,
+            Knob::Rate { base } => base,
             Knob::Users { base } => f64::from(base),
         }
     }
@@ -90,15 +85,14 @@ impl Knob {
     /// The scenario's own rate, where it has one.
     pub(super) fn own_rate(self) -> Option<f64> {
         match self {
-            Knob::Rate { base, sessions: false } => Some(base),
-            Knob::Rate { .. } | Knob::Users { .. } => None,
+            Knob::Rate { base } => Some(base),
+            Knob::Users { .. } => None,
         }
     }
 
     /// Its name in results.
     pub(super) fn searched(self) -> Searched {
         match self {
-            Knob::Rate { sessions: true, .. } => Searched::SessionsPerS,
             Knob::Rate { .. } => Searched::RequestsPerS,
             Knob::Users { .. } => Searched::Users,
         }
