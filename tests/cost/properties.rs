@@ -251,7 +251,7 @@ fn a_batch_is_never_dearer_than_its_chunks_and_then_its_decodes() {
 }
 
 /// To verify drafts is never dearer than to decode as many tokens one after the other, but for what
-/// tables are off between their knots, 1 part in 1,000: all-reduces of 8 GPUs have few. Without padding, which a batch may need where
+/// tables are off between their knots, 1 part in 10,000. Without padding, which a batch may need where
 /// smaller ones do not: 6 tokens run as 8, and each may reach experts of its own.
 #[test]
 fn a_query_of_several_tokens_is_never_dearer_than_as_many_steps() {
@@ -268,7 +268,7 @@ fn a_query_of_several_tokens_is_never_dearer_than_as_many_steps() {
             }
             let rounded = u64::from(served.parallelism.pipeline) * u64::from(batch.drafts + 2);
             prop_assert!(
-                together.gpu.as_nanos() <= in_turn + in_turn / 1_000 + rounded,
+                together.gpu.as_nanos() <= in_turn + in_turn / 10_000 + rounded,
                 "{:?} together, {in_turn} ns in turn",
                 together.gpu
             );
