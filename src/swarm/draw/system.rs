@@ -230,7 +230,9 @@ impl Draw {
             self.perhaps(&mut pool, "engine", 0.9, engine);
             pools.push(Value::Object(pool));
         }
-        let models = self.has("priced") && self.has("classes") && !self.has("drafts");
+        // Experts that are spread are those of every pool's model, and the other one is dense.
+        let spread = scenario.get("parallelism").is_some_and(|of| of.get("expert").is_some());
+        let models = self.has("priced") && self.has("classes") && !self.has("drafts") && !spread;
         if models && pools.len() > 1 && self.on("models", 0.4) {
             self.models(scenario, &mut pools);
         } else {
