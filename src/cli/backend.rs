@@ -53,6 +53,20 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// That a live server, or one that poses as such, can stand for the fleet: it has one name.
+    ///
+    /// # Errors
+    /// When the pools serve different models.
+    #[cfg(feature = "live")]
+    pub(super) fn serves_one_model(&self) -> Result<(), Error> {
+        if !self.experiment.models_differ() {
+            return Ok(());
+        }
+        let message = "the pools serve different models, and requests to a live server ask for one: \
+                       give it a scenario with the pools of one model";
+        Err(Error::NoSense(message.to_owned()))
+    }
+
     /// The keys that have no effect; `ended` tells how each run ended, where that is known.
     pub fn inert(&self, ended: Option<&[Ended]>) -> Found {
         inert::inert(&self.written, &self.resolved, &self.experiment, &self.requests, ended)

@@ -34,6 +34,7 @@ pub(super) fn run(
     for warning in &loaded.warnings {
         console.warn(warning);
     }
+    loaded.serves_one_model()?;
     let scheduler = chosen(&loaded, args.scheduler.as_deref())?;
     let listener = listener(&args.listen, args.port)?;
     let api_key = args.api_key_env.as_deref().map(key_of).transpose()?;

@@ -159,6 +159,17 @@ fn errors_say_what_to_do() {
         assert_eq!(code, Some(2), "{url} {more:?}: {said}");
         assert!(said.contains(words), "{words:?} in {said}");
     }
+    let models = "pools=[{name: a, replicas: 1, model: llama-3.1-8b, gpu: h100-sxm}, \
+                  {name: b, replicas: 1, model: llama-3.2-1b, gpu: h100-sxm}]";
+    let classes = "workload.classes=[{name: x, share: 1}, {name: y, share: 1}]";
+    let router = "router={class-to-pool: {x: a, y: b}}";
+    for command in [&["bench", "live.yaml", "--url", &mock.url][..], &["mock", "live.yaml"]] {
+        let engine = "engine={profile: vllm-0.19}";
+        let set = ["--set", engine, "--set", models, "--set", classes, "--set", router];
+        let output = metron(at, &[command, &set].concat());
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        assert!(stderr(&output).contains("different models"), "{}", stderr(&output));
+    }
     let (code, said) = with(&mock.url, &[&key[..], &["--capacity"]].concat());
     assert!(code == Some(2) && said.contains("--yes"), "{said}");
     mock.end();

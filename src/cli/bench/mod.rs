@@ -53,6 +53,7 @@ pub(super) fn run(
     for warning in &loaded.warnings {
         console.warn(warning);
     }
+    loaded.serves_one_model()?;
     if args.capacity || args.prefill_curve.is_some() {
         let server = meet(args, target, &loaded, console)?;
         return match &args.prefill_curve {
