@@ -90,6 +90,12 @@ fn model(scenario: &Value) -> Option<String> {
     }
 }
 
+/// Whether pools say which model they serve.
+fn own_models(scenario: &Value) -> bool {
+    let pools = scenario.pointer("/pools").and_then(Value::as_array);
+    pools.into_iter().flatten().any(|pool| pool.get("model").is_some())
+}
+
 /// A line for each pool: what its replicas are, and their KV memory.
 fn pools(scenario: &Value) -> Option<Vec<String>> {
     let pools = scenario.pointer("/pools")?.as_array()?;
@@ -150,8 +156,7 @@ fn system(scenario: &Value) -> Vec<String> {
         let replicas: u64 = of.iter().filter_map(|pool| pool.pointer("/replicas")?.as_u64()).sum();
         let router =
             scenario.pointer("/router").map_or(String::new(), |r| format!(" behind {}", plain(r)));
-        let own = pools.iter().any(|pool| pool.get("model").is_some());
-        parts = model(scenario).filter(|_| !own).into_iter().collect();
+        parts = model(scenario).filter(|_| !own_models(scenario)).into_iter().collect();
         parts.push(format!("{} pools with {replicas} replicas{router}", pools.len()));
         return parts;
     }
@@ -255,7 +260,11 @@ fn promise(scenario: &Value) -> Vec<String> {
         // What is due is not promised of each token: it is what the index counts.
         let due = at("/ttft").map_or(String::new(), |ttft| match ttft.get("prefill_curve_plus") {
             Some(slack) => {
-                let of = scenario.pointer("/pools").map_or("", |_| " in the slowest pool");
+                let of = match scenario.pointer("/pools") {
+                    None => "",
+                    Some(_) if own_models(scenario) => " in the slowest pool of its model",
+                    Some(_) => " in the slowest pool",
+                };
                 format!(" the prompt's prefill time{of} + {}", plain(slack))
             }
             None => format!(" {}", plain(ttft)),

@@ -194,10 +194,10 @@ impl Experiment {
 
     /// Whether pools serve different models.
     pub fn models_differ(&self) -> bool {
-        let model = |pool: &Pool| {
-            let priced = pool.hardware.pricing.as_ref().map(|pricing| pricing.model.clone());
-            (pool.hardware.model.clone(), priced)
-        };
+        fn model(pool: &Pool) -> (&Option<String>, Option<&crate::catalog::Model>) {
+            let priced = pool.hardware.pricing.as_ref().map(|pricing| &pricing.model);
+            (&pool.hardware.model, priced)
+        }
         self.pools.iter().any(|pool| model(pool) != model(&self.pools[0]))
     }
 

@@ -302,15 +302,12 @@ fn names(check: &mut Check<'_>, scenario: &Scenario, given: &[raw::Pool]) -> Vec
             continue;
         }
         // The GPU's, or that of a model of its own, where it names no other pool.
-        let only = |name: &String| {
-            let same = |other: &Option<String>| other.as_ref() == Some(name);
-            !taken.iter().any(same) && gpus.iter().filter(|gpu| same(gpu)).count() == 1
+        let only = |all: &[Option<String>]| {
+            let name = all[i].clone();
+            let one = all.iter().filter(|other| **other == name).count() == 1;
+            name.filter(|_| one && !taken.contains(&all[i]))
         };
-        let only_model = |name: &String| {
-            let same = |other: &Option<String>| other.as_ref() == Some(name);
-            !taken.iter().any(same) && models.iter().filter(|model| same(model)).count() == 1
-        };
-        let name = gpus[i].clone().filter(only).or_else(|| models[i].clone().filter(only_model));
+        let name = only(&gpus).or_else(|| only(&models));
         let name = name.unwrap_or_else(|| {
             let numbered = (i..).map(|n| format!("pool-{n}"));
             let mut free = numbered.filter(|name| !taken.contains(&Some(name.clone())));
