@@ -3,7 +3,7 @@
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use metron_sim::cost::Roofline;
-use metron_sim::fleet::{FleetSetup, PoolSetup, Routing};
+use metron_sim::fleet::{FleetSetup, PoolSetup, Role, Routing};
 use metron_sim::replica::EngineInfo;
 use metron_sim::sim::{Outcome, SimOptions, play_fleet};
 use metron_sim::workload::{
@@ -55,15 +55,18 @@ fn simulate(cost: &Roofline, case: Case, workload: &Workload, prefix_caching: bo
         cost,
         engine,
         replicas: 1,
+        role: Role::Both,
         async_scheduling: true,
         luck: None,
         answers_end_at: None,
+        outlook: None,
         make: &make,
     };
     let setup = FleetSetup {
         pools: vec![pool],
         routing: Routing::default(),
         controllers: &Vec::new,
+        disaggregation: None,
         horizon: None,
     };
     play_fleet(&setup, &mut workload.arriving(), SimOptions::default()).expect("it drains")

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use metron_sim::cost::FixedCost;
-use metron_sim::fleet::{FleetSetup, PoolSetup, Routing};
+use metron_sim::fleet::{FleetSetup, PoolSetup, Role, Routing};
 use metron_sim::replica::{Accepts, EngineInfo};
 use metron_sim::scheduler::{KvGroups, SchedulerConfig};
 use metron_sim::sim::{Outcome, SimOptions, play_fleet};
@@ -72,15 +72,18 @@ fn simulate(case: Case, workload: &Workload) -> Outcome {
         cost: &FixedCost { iteration: Span::from_nanos(10_000_000) },
         engine,
         replicas: 1,
+        role: Role::Both,
         async_scheduling: case.async_scheduling,
         luck: case.drafts.then_some(&luck),
         answers_end_at: None,
+        outlook: None,
         make: &make,
     };
     let setup = FleetSetup {
         pools: vec![pool],
         routing: Routing::default(),
         controllers: &Vec::new,
+        disaggregation: None,
         horizon: None,
     };
     play_fleet(&setup, &mut workload.arriving(), SimOptions::default()).expect("it drains")

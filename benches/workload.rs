@@ -107,6 +107,8 @@ fn reading(criterion: &mut Criterion) {
             format: None,
             time_scale: 1.0,
             arrivals: None,
+            by_answers: false,
+            gap_cap: None,
         }));
         group.bench_function(name, |bencher| {
             bencher.iter(|| draw(black_box(&spec), 42, LIMITS).unwrap());

@@ -94,14 +94,38 @@ pub use runner::{Indexed, indexed};
 pub use cli::{no_memory_left, program};
 pub use playground::answer;
 
+/// The commands, for programs in place of people at a terminal, such as the Python package: what a
+/// command would print comes back, and tables of its runs as columns.
+///
+/// ```
+/// use metron_sim::commands::{Asked, ask};
+///
+/// let mut asked = Asked::new(["run", "chat", "--set", "workload.requests=50", "--format", "json"]);
+/// asked.keeps_runs = true;
+/// let answer = ask(&asked, &Default::default())?;
+/// assert!(answer.result.starts_with("{\n  \"schema_version\""));
+/// assert_eq!(answer.runs.map(|runs| runs.tokens()[3].name), Some("time_s"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[cfg(not(target_arch = "wasm32"))]
+pub mod commands {
+    // A command and what it says.
+    pub use crate::cli::{Answer, Asked, Error, Exit, Steering, ask, program_with};
+
+    // Its runs, as tables.
+    pub use crate::cli::Runs;
+    pub use crate::trace::table::{TableColumn, TableValues};
+}
+
 /// Schedulers of one's own: [`Scheduler`](policy::Scheduler) decides,
 /// [`Parameters`](policy::Parameters) and [`register`](policy::register) make it one of those that
 /// scenarios name, [`Replay`](policy::Replay) plays it step by step.
 pub mod policy {
     // What a policy decides, and by what.
+    pub use crate::cost::{BatchShape, Chunk, Decodes};
     pub use crate::scheduler::{
-        CacheRules, EngineInfo, Handle, Held, Hit, KvGroups, Needs, QueueOrder, RequestView,
-        Scheduler, Step, WindowGroups,
+        Brings, CacheRules, EngineInfo, Handle, Held, Hit, KvGroups, Needs, News, Past, QueueOrder,
+        RequestView, Scheduler, Standing, Step, WindowGroups,
     };
 
     // What a scenario may say to it, under which name.

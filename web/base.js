@@ -112,6 +112,14 @@ var Metron = (() => {
 	};
 	window.addEventListener("beforeprint", forPrint(true));
 	window.addEventListener("afterprint", forPrint(false));
+	// The theme that someone chose; null where the system's counts.
+	M.theme = (to) => {
+		if (to !== undefined && to !== chosen) {
+			chosen = to;
+			M.redrawAll();
+		}
+		return chosen;
+	};
 	M.themeToggle = () => {
 		const button = M.h("button", { type: "button", class: "theme" });
 		const name = () => {
@@ -157,6 +165,8 @@ var Metron = (() => {
 		host: ["#8a6f5c", "#c9ab94", "level"],
 		idle: ["#a3a3a3", "#70757d", "level"],
 		draft_rejected: ["#9f5f80", "#dca7c6", "back"],
+		cache_evicted: ["#8a3ffc", "#be95ff", "cross"],
+		kv_transfer: ["#9a5b13", "#e0a458", "level"],
 		front_end: ["#5b6b2f", "#b7c97a", "slash"],
 		step_in_flight: ["#3f8f3f", "#86d186", "dots"],
 		scheduled_ahead: ["#2f6f4f", "#6cc49a", "slash"],
@@ -223,8 +233,13 @@ var Metron = (() => {
 			}
 			patterns.set(key, tile);
 		}
-		return context.createPattern(patterns.get(key), "repeat");
+		const made = context.createPattern(patterns.get(key), "repeat");
+		madeOf.set(made, [color, pattern, M.isDark() ? "rgba(0,0,0,.55)" : "rgba(255,255,255,.7)"]);
+		return made;
 	};
+	// What a fill's pattern is made of: its colour, its name, the colour of its lines.
+	const madeOf = new WeakMap();
+	M.patternOf = (pattern) => madeOf.get(pattern);
 	// A small sample of a colour and its pattern, for legends: a background, since a page has a hundred
 	// of them and each canvas costs as much as a plot when a frame is put together.
 	const LINES = {
@@ -408,6 +423,47 @@ var Metron = (() => {
 		});
 		surface.draw();
 		return surface;
+	};
+
+	/* ---- one moment for all plots that have a clock ---- */
+	// Microseconds of simulated time, or null; `hover` is what a pointer is on, `at` where a player stands.
+	const followers = new Set();
+	M.cursor = {
+		at: null,
+		hover: null,
+		// follow(cursor, by): told of every move; it ends with the surface that it draws on.
+		follow: (follow, signal) => {
+			followers.add(follow);
+			if (signal) signal.addEventListener("abort", () => followers.delete(follow));
+		},
+		set: (at, by) => {
+			if (at === M.cursor.at) return;
+			M.cursor.at = at;
+			followers.forEach((follow) => follow(M.cursor, by));
+		},
+		point: (hover, by) => {
+			if (hover === M.cursor.hover) return;
+			M.cursor.hover = hover;
+			followers.forEach((follow) => follow(M.cursor, by));
+		},
+	};
+	// Draws both on a plot: x gives the place of a time, or null where it is out of sight.
+	M.drawCursor = (c, x, top, bottom) => {
+		const line = (t, ink, dash, width) => {
+			const at = t == null ? null : x(t);
+			if (at == null) return;
+			c.save();
+			c.strokeStyle = M.css(ink);
+			c.lineWidth = width;
+			c.setLineDash(dash);
+			c.beginPath();
+			c.moveTo(at, top);
+			c.lineTo(at, bottom);
+			c.stroke();
+			c.restore();
+		};
+		line(M.cursor.hover, "--faint", [2, 3], 1);
+		line(M.cursor.at, "--accent", [], 2);
 	};
 
 	/* ---- sections ---- */

@@ -145,17 +145,23 @@
 	const footOf = (low) => Math.min(low, 9.4 * 10 ** Math.floor(Math.log10(low)));
 
 	// Distributions of several runs in one plot. curves: [{label, place, value, share}].
-	M.cdf = (parent, { title, unit, curves, lines, rows, log: wide, across, width }) => {
+	M.cdf = (parent, { title, unit, curves, lines, rows, tail, log: wide, across, width }) => {
 		const shown = curves.filter((curve) => curve.value?.length);
 		lines = lines || [];
 		// Close values are told apart better on a plain axis, and one of powers would have no marks.
 		const positive = shown.flatMap((curve) => curve.value.filter((v) => v > 0));
 		const log = wide && Math.max(...positive) > 5 * Math.min(...positive);
 		const floor = log ? Math.max(1e-6, Math.min(...shown.flatMap((curve) => curve.value.filter((v) => v > 0)))) : null;
+		// Stretched: each further nine takes the same room, as far as there are samples to tell of it.
+		const most = Math.max(...shown.map((curve) => curve.count || curve.value.length));
+		// Among very many the lower half is too low to have two marks.
+		const NINES = [0, ...(most < 10000 ? [0.5] : []), 0.9, 0.99, 0.999, 0.9999, 0.99999];
+		const high = (share) => -Math.log10(Math.max(1 - share, 0.5 / most));
+		const placed = tail ? high : (share) => share;
 		// A curve begins at the foot of its first step.
 		const tables = shown.map((curve) => {
 			const x = curve.value.map((v) => (log ? Math.max(v, floor) : v)),
-				y = curve.share.slice();
+				y = curve.share.map(placed);
 			const merged = [[x[0] - (Math.abs(x[0]) || 1) * 1e-9], [0]];
 			x.forEach((v, k) => {
 				if (merged[0][merged[0].length - 1] === v) merged[1][merged[1].length - 1] = y[k];
@@ -179,7 +185,7 @@
 				: [a >= 0 && a < 0.3 * b ? 0 : Math.max(a >= 0 ? 0 : -Infinity, a - room), b + room];
 		};
 		const show = unit === "s" ? M.seconds : (v) => (v == null ? "-" : M.digits(v));
-		M.uplot(
+		const u = M.uplot(
 			parent,
 			title,
 			215 + ROW * (rows || lines.length),
@@ -187,7 +193,7 @@
 				cursor: { drag: { x: false, y: false }, points: { size: 7 } },
 				legend: { show: false },
 				padding: headroom(rows || lines.length),
-				scales: { x: { time: false, distr: log ? 3 : 1, range: reach }, y: { range: [0, 1] } },
+				scales: { x: { time: false, distr: log ? 3 : 1, range: reach }, y: { range: [0, placed(1)] } },
 				axes: [
 					axis({
 						values: (_u, splits, _a, _b, step) =>
@@ -203,7 +209,13 @@
 						filter: log ? logTicks : undefined,
 						space: log ? 46 : 66,
 					}),
-					axis({ values: (_u, splits) => splits.map((v) => Math.round(v * 100) + " %"), size: 52 }),
+					tail
+						? axis({
+								splits: () => NINES.map(high).filter((_, k) => NINES[k] === 0 || 1 - NINES[k] >= 1 / most),
+								values: (_u, splits) => splits.map((_v, k) => Number((NINES[k] * 100).toFixed(3)) + " %"),
+								size: 72,
+							})
+						: axis({ values: (_u, splits) => splits.map((v) => Math.round(v * 100) + " %"), size: 52 }),
 				],
 				series: [
 					{},
@@ -218,7 +230,7 @@
 					})),
 				],
 				plugins: [
-					marks(lines, across),
+					marks(lines, across == null ? null : placed(across)),
 					M.readout((u, at) => {
 						if (at == null) return "";
 						const x = u.data[0][at];
@@ -241,6 +253,10 @@
 			data,
 			width,
 		);
+		M.saver(parent, title, u, () => [
+			["run", unit === "s" ? "seconds" : "value", "share up to it"],
+			shown.flatMap((curve) => curve.value.map((value, k) => [curve.label, value, curve.share[k]])),
+		]);
 		parent.append(
 			M.details("Numbers", title, ["", "samples", "least", "P50", "P90", "P99", "P99.9", "most"], () =>
 				shown.map((curve) => [
@@ -267,7 +283,7 @@
 		const shown = runs.map((run, place) => ({ ...run, place })).filter((run) => run.miss_rate);
 		const data = uPlot.join(shown.map((run) => [run.miss_rate.map((p) => p[0]), run.miss_rate.map((p) => p[1])]));
 		const title = "Miss rate of the worst hundredth of requests, by TBT target";
-		M.uplot(
+		const u = M.uplot(
 			parent,
 			title,
 			215 + ROW * promise.length,
@@ -305,6 +321,10 @@
 			},
 			data,
 		);
+		M.saver(parent, title, u, () => [
+			["run", "TBT target ms", "miss rate P99"],
+			shown.flatMap((run) => run.miss_rate.map(([target, rate]) => [run.label, target, rate])),
+		]);
 		parent.append(
 			M.details("Numbers", title, ["", ...[10, 25, 50, 75, 100].map((ms) => ms + " ms")], () =>
 				shown.map((run) => [
@@ -386,13 +406,26 @@
 					foot += of[k];
 				});
 			}
+			const whole = late.part_s * parts;
+			M.drawCursor(
+				c,
+				(t) => {
+					const share = (t / 1e6 - late.from_s) / whole;
+					return share >= 0 && share <= 1 ? box.left + share * box.width : null;
+				},
+				box.top,
+				box.top + box.height,
+			);
 		});
+		M.cursor.follow(() => surface.draw(), surface.ended.signal);
 		const tell = (event) => {
 			const k = Math.floor(((event.offsetX - box.left) / box.width) * parts);
 			if (!(k >= 0 && k < parts)) {
 				line.tell("");
+				M.cursor.point(null, surface);
 				return;
 			}
+			M.cursor.point((late.from_s + (late.part_s * parts * (event.offsetX - box.left)) / box.width) * 1e6, surface);
 			const told = late.causes
 				.map((cause, n) => [late.seconds[n][k], cause])
 				.filter((p) => p[0] > 0)
@@ -407,6 +440,21 @@
 				(told.length ? ": " + told.map((p) => M.causeWords(p[1]) + " " + M.seconds(p[0])).join(", ") : "");
 		};
 		["pointermove", "pointerdown"].forEach((kind) => surface.on(kind, tell));
+		surface.on("pointerleave", () => M.cursor.point(null, surface));
+		M.saver(
+			parent,
+			title,
+			surface,
+			() => [
+				["from s", "to s", ...late.causes.map((cause) => M.causeWords(cause) + " s")],
+				Array.from({ length: parts }, (_, k) => [
+					late.from_s + late.part_s * k,
+					late.from_s + late.part_s * (k + 1),
+					...late.seconds.map((of) => of[k]),
+				]),
+			],
+			() => late.causes.slice(0, 8).map((cause) => ({ name: M.causeWords(cause), color: () => M.causeColor(cause) })),
+		);
 		parent.append(
 			line,
 			M.legend(
@@ -430,7 +478,7 @@
 
 	// A cloud of points: hover, or focus and walk with the arrow keys.
 	// points: [{x, y, color(), shape, label}].
-	M.scatter = (parent, { title, points, x, y, lines, path, height }) => {
+	M.scatter = (parent, { title, points, x, y, lines, path, height, key }) => {
 		const line = M.told("Point at a mark, or focus the plot and press an arrow key, to read it.");
 		line.setAttribute("aria-live", "polite");
 		let at,
@@ -593,6 +641,13 @@
 			light(order[now < 0 ? 0 : (now + step + order.length) % order.length]);
 		});
 		parent.append(line);
+		M.saver(
+			parent,
+			title,
+			surface,
+			() => [[x?.name || "x", y?.name || "y", "mark"], points.map((p) => [p.x, p.y, p.label])],
+			key,
+		);
 		return { surface, light };
 	};
 })();

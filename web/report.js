@@ -24,14 +24,16 @@
 		M.themeToggle(),
 	);
 	document.querySelectorAll("#figures").forEach(M.figuresTable);
-	const runs = page.runs,
-		head = (run, place) =>
-			h(
-				"h3",
-				{},
-				M.swatch(() => M.runColor(place)),
-				run.label,
-			);
+	const runs = page.runs;
+	M.figureOf = () => page.title + ". Made by " + page.tool.name + " " + page.tool.version + ".";
+	M.runsKey = () => runs.map((run, place) => ({ name: run.label, color: () => M.runColor(place) }));
+	const head = (run, place) =>
+		h(
+			"h3",
+			{},
+			M.swatch(() => M.runColor(place)),
+			run.label,
+		);
 	// What the data cannot show is said once, at the end.
 	const missing = [];
 	const whyNot = (title, part) => {
@@ -78,10 +80,11 @@
 			);
 			const grid = h("div", { class: "grid" });
 			tokens.append(grid);
+			const scale = M.tokenScale(runs);
 			runs.forEach((run, place) => {
 				const cell = h("div", { class: "cell" }, head(run, place));
 				grid.append(cell);
-				M.tokens(cell, run, place, meaning);
+				M.tokens(cell, run, place, meaning, scale);
 			});
 		} else whyNot("Tokens as a reader saw them", "curves");
 
@@ -265,6 +268,7 @@
 				room = Math.max(0.002, (1 - least) * 0.08);
 			M.scatter(body, {
 				title: "Share of fluid requests by load",
+				key: () => capacity.schedulers.map((one, place) => ({ name: one.label, color: () => M.runColor(place) })),
 				points: near,
 				lines,
 				x: { name: capacity.unit },
@@ -399,6 +403,7 @@
 				const shown = [...new Set([...front, ...tied])].sort((m, n) => m.x - n.x);
 				M.scatter(holder, {
 					title: b.name + " against " + a.name,
+					key: () => sweep.schedulers.map((name, place) => ({ name, color: () => M.runColor(place) })),
 					points,
 					path,
 					x: { name: a.name },

@@ -39,6 +39,7 @@ interface MetronParts {
 	mark(): number;
 	release(mark: number): void;
 	redrawAll(): void;
+	theme(to?: "light" | "dark" | null): "light" | "dark" | null;
 	themeToggle(): HTMLElement;
 	calm(): boolean;
 	css(name: string): string;
@@ -49,6 +50,7 @@ interface MetronParts {
 	unbroken(text: string): string;
 	causeWords(name: string): string;
 	kindColor(kind: string): string;
+	patternOf(pattern: any): [string, string, string] | undefined;
 	fill(context: CanvasRenderingContext2D, color: string, pattern: string): string | CanvasPattern;
 	background(color: string, pattern: string): string;
 	swatch(color: () => string, pattern?: string, half?: () => string): HTMLElement;
@@ -58,10 +60,25 @@ interface MetronParts {
 	spareCanvas(): HTMLCanvasElement;
 	empty(body: HTMLElement): void;
 	surface(parent: HTMLElement, height: number, label: string, draw: (...args: any[]) => void): Surface;
+	cursor: {
+		at: number | null;
+		hover: number | null;
+		follow(follow: (cursor: { at: number | null; hover: number | null }, by?: any) => void, signal?: AbortSignal): void;
+		set(at: number, by?: any): void;
+		point(hover: number | null, by?: any): void;
+	};
+	drawCursor(c: CanvasRenderingContext2D, x: (t: number) => number | null, top: number, bottom: number): void;
 	section(parent: HTMLElement, title: string, reading?: any, id?: string): any;
 	running(deltas: any): any;
 	absent(run: any, part: string): any;
 	printNow?: () => void;
+	// export.js
+	csv(head: any[], rows: any[][]): string;
+	save(name: string, blob: Blob): void;
+	figureOf: () => string;
+	runsKey: () => { name: string; color: () => string }[];
+	saver(parent: HTMLElement, title: string, plot: any, data?: () => [any[], any[][]], key?: () => any[]): HTMLElement;
+	drawing(target: () => any, about: any): Promise<string>;
 	// tables.js
 	table(caption: string, head: any[], rows: any[]): any;
 	details(summary: string, caption: string, head: any[], rows: any): any;
@@ -78,7 +95,8 @@ interface MetronParts {
 	lateness(parent: HTMLElement, run: any, most: any, meaning: any): void;
 	scatter(parent: HTMLElement, plot: any): any;
 	// tokens.js
-	tokens(parent: HTMLElement, run: any, place: number, meaning: any): void;
+	tokenScale(runs: any[]): { most: number; tall: number };
+	tokens(parent: HTMLElement, run: any, place: number, meaning: any, scale?: any): void;
 	// timeline.js
 	levels(columns: any): any[];
 	laneName(lane: any): string;
@@ -108,11 +126,55 @@ interface MetronParts {
 	reportTimeline: any;
 }
 
+/** Where the page stands: what a link holds. */
+interface PlayState {
+	/** The scenario. */
+	text: string | null;
+	/** The scenario whose figures are kept as "before". */
+	before?: string | null;
+	/** Places of the schedulers shown. */
+	show?: number[] | null;
+	/** The playhead, microseconds. */
+	at?: number | null;
+	/** What the timeline shows, microseconds. */
+	zoom?: number[] | null;
+	/** Whose text. */
+	request?: number | null;
+	/** The lesson that is open, from 0. */
+	lesson?: number | null;
+	theme?: "light" | "dark" | null;
+	/** Only these parts, for a frame. */
+	embed?: string[] | null;
+}
+
 interface PlayParts {
 	// link.js
 	fromBase64(text: string): Uint8Array<ArrayBuffer>;
-	encode(text: string): Promise<string>;
-	decode(fragment: string): Promise<string>;
+	through(bytes: Uint8Array<ArrayBuffer>, stream: any, most: number): Promise<Uint8Array<ArrayBuffer>>;
+	pack(text: string): Promise<string>;
+	encode(state: PlayState): Promise<string>;
+	decode(fragment: string): Promise<PlayState>;
+	// state.js
+	kept: { lessons(): string[]; keep(titles: string[]): void };
+	state(): PlayState;
+	stands(isStep?: boolean): void;
+	note(): void;
+	isOther(): boolean;
+	address(embed: string[] | null): Promise<string>;
+	// text.js
+	words(from: number, to: number): string;
+	// readers.js
+	phases: Record<string, [string, () => string, string]>;
+	readers: {
+		draw(answer: any): void;
+		pick(request: number): void;
+		begin(request: number | null | undefined, at: number | null | undefined): void;
+		request(): number | null;
+	};
+	// lives.js
+	lives: { draw(answer: any): void };
+	// measured.js
+	measured: { draw(answer: any): void };
 	// engine.js
 	data: any;
 	ask(question: any): Promise<any>;
@@ -124,6 +186,7 @@ interface PlayParts {
 		to(time: number, place?: number, lane?: number): void;
 		wanted(): { at_us: number; count: number } | null;
 		mark(): void;
+		now(): number | null;
 	};
 	// figures.js
 	figures(answer: any): void;
@@ -131,16 +194,27 @@ interface PlayParts {
 	// results.js
 	timeline: any;
 	near(id: string): boolean;
+	later(id: string): void;
+	opened(state: PlayState): void;
+	stand(): PlayState | any;
+	story(run: any, at: number): void;
 	look(at: any, answer: any): void;
 	hold(): void;
 	draw(answer: any): void;
 	// editor.js
 	editor: { area: any; show(text: string): void; mark(places: any): void; goto(line: number, column: number): void };
 	share(): Promise<void>;
+	embedCode(): Promise<void>;
 	download(): void;
 	// tour.js
 	tour(known: any): any;
+	lesson(): number | null;
+	teach(at: number, answered?: boolean): void;
 	// main.js
+	before: { text: string; figures: any[]; labels: string[] } | null;
+	pin(answer: any): void;
+	embedded: string[] | null;
+	embed(parts: string[] | null | undefined): void;
 	text(): string;
 	say(words: string): void;
 	isBusy(): boolean;

@@ -158,15 +158,24 @@
 				});
 			}),
 		);
+		// What stands side by side is drawn on one scale.
+		const common = Object.fromEntries(
+			["batch", "kv", "wait"].map((name) => [name, Math.max(1, ...lanes.map((lane) => lane.most[name]))]),
+		);
+		lanes.forEach((lane) => {
+			lane.kvAll = lane.most.kv;
+			lane.most = common;
+		});
 		if (!lanes.length || !(to > from)) {
 			parent.append(h("p", { class: "absent" }, "No iteration ran."));
 			return null;
 		}
+		const someWait = lanes.some((lane) => lane.levels[lane.levels.length - 1].wait.some((n) => n > 0));
 		const whole = { from, to },
 			view = { from, to };
 		let lit = null,
-			pinned = null,
-			head = null;
+			pinned = null;
+		const watchers = [];
 		const isLit = (lane, { at }) => lit !== null && lit.run === lane.run && lit.at === at;
 
 		const draw = () => lanes.forEach((lane) => lane.surface?.draw());
@@ -177,6 +186,7 @@
 			view.to = start + span;
 			note();
 			draw();
+			watchers.forEach((watch) => watch(view));
 		};
 		const zoom = (factor, at) => {
 			const middle = at == null ? (view.from + view.to) / 2 : at;
@@ -353,7 +363,7 @@
 
 		const describe = (lane, picked, k) => {
 			const l = picked.level,
-				kv = lane.most.kv ? " (" + M.percent(l.kv[k] / lane.most.kv) + ")" : "";
+				kv = lane.kvAll ? " (" + M.percent(l.kv[k] / lane.kvAll) + ")" : "";
 			if (l.each > 1) {
 				const number = picked.columns.first + k * l.each;
 				return (
@@ -446,7 +456,7 @@
 			const peak = (name, text) => c.fillText(text, LEFT - 6, tops[name].top + 26);
 			peak("batch", M.count(lane.most.batch));
 			peak("KV", M.count(lane.most.kv));
-			peak("queue", M.count(lane.levels[lane.levels.length - 1].wait.some((n) => n > 0) ? lane.most.wait : 0));
+			peak("queue", M.count(someWait ? lane.most.wait : 0));
 			c.save();
 			c.beginPath();
 			c.rect(LEFT, 0, plot, HEIGHT);
@@ -592,15 +602,8 @@
 					c.setLineDash([]);
 					frames(stall, x0 + wide / 2);
 				});
-			// Where a player stands.
-			if (head != null && head >= view.from && head <= view.to) {
-				c.strokeStyle = M.css("--accent");
-				c.lineWidth = 2;
-				c.beginPath();
-				c.moveTo(x(head), 0);
-				c.lineTo(x(head), HEIGHT - FOOT);
-				c.stroke();
-			}
+			// Where a player stands, and what is pointed at elsewhere.
+			M.drawCursor(c, (t) => (t >= view.from && t <= view.to ? x(t) : null), 0, HEIGHT - FOOT);
 			c.restore();
 			// The clock.
 			const clock = M.ticks(view.from / 1e6, view.to / 1e6, Math.max(3, plot / 110));
@@ -664,6 +667,47 @@
 			lane.surface.canvas.scrollIntoView({ block: "center", behavior: M.calm() ? "auto" : "smooth" });
 		};
 
+		const iterationsKey = () => [
+			{ name: "prefill", color: () => M.kindColor("prefill") },
+			{ name: "decode", color: () => M.kindColor("decode") },
+			{ name: "stalls by cause above; batch, KV blocks and queue below", color: () => M.css("--area") },
+		];
+		// What a lane shows now, column by column.
+		/** @returns {[any[], any[][]]} */
+		const table = (lane) => {
+			const { level, first, last, columns } = pick(lane);
+			return [
+				[
+					"first iteration",
+					"iterations",
+					"start s",
+					"end s",
+					"batch least",
+					"batch most",
+					"prefill tokens most",
+					"KV blocks least",
+					"KV blocks most",
+					"queue least",
+					"queue most",
+					"longest iteration s",
+				],
+				Array.from({ length: Math.max(0, last - first) }, (_, k) => first + k).map((k) => [
+					columns.first + k * level.each,
+					level.each,
+					level.start[k] / 1e6,
+					level.end[k] / 1e6,
+					level.batchMin[k],
+					level.batch[k],
+					level.tokens[k],
+					level.kvMin[k],
+					level.kv[k],
+					level.waitMin[k],
+					level.wait[k],
+					level.longest[k] / 1e6,
+				]),
+			];
+		};
+
 		let scrolled = 0;
 		let lastRun = null;
 		lanes.forEach((lane) => {
@@ -701,6 +745,13 @@
 			lane.line = M.told("Point at an iteration or a stall to read it; drag to move.", true);
 			lane.line.setAttribute("aria-live", "polite");
 			parent.append(lane.line);
+			M.saver(
+				parent,
+				"Iterations, " + lane.run.label + (many ? ", " + named(lane.lane) : ""),
+				lane.surface,
+				() => table(lane),
+				iterationsKey,
+			);
 			const canvas = lane.surface.canvas;
 			canvas.tabIndex = 0;
 			canvas.classList.add("timeline");
@@ -718,6 +769,7 @@
 				}
 				canvas.style.cursor = stall ? "pointer" : "grab";
 				lane.line.tell(stall ? M.story(stall.stall, meaning) : columnAt(lane, event.offsetX));
+				M.cursor.point(event.offsetX > LEFT ? time(event.offsetX) : null, lane);
 			};
 			lane.surface.on(
 				"wheel",
@@ -776,6 +828,7 @@
 			lane.surface.on("pointerleave", () => {
 				lane.pointed = null;
 				lane.line.tell(pinned);
+				M.cursor.point(null, lane);
 			});
 			lane.surface.on("dblclick", (event) => zoom(0.4, time(event.offsetX)));
 			// Its stalls from left to right, by keys: to the one after what is lit, or after the middle.
@@ -815,6 +868,7 @@
 				lane.line.textContent = columnAt(lane, LEFT + (lane.surface.width - LEFT) / 2);
 			});
 		});
+		M.cursor.follow(draw, lanes[0].surface.ended.signal);
 		window.addEventListener(
 			"scroll",
 			() => {
@@ -859,11 +913,9 @@
 			set,
 			zoom,
 			pan,
-			// Marks a moment, microseconds, for a page that plays the run.
-			playhead: (t) => {
-				head = t;
-				draw();
-			},
+			// watch(view): told whenever another stretch is shown.
+			watch: (watch) => watchers.push(watch),
+			lanes: lanes.map((lane) => ({ run: lane.run, lane: lane.lane })),
 			focusStall: (run, at) => {
 				const lane = owner(run, at);
 				if (lane) focus(lane, at);

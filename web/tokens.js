@@ -11,8 +11,15 @@
 		return { number, at, due: curve.due_us.map((us) => us / 1e6) };
 	};
 
-	// onLate(curve, late): a late token was clicked.
-	M.tokens = (parent, run, place, meaning) => {
+	// The room that curves take, seconds and tokens: what stands side by side is drawn on one scale.
+	M.tokenScale = (runs) => {
+		const curves = runs.flatMap((run) => run.curves);
+		return {
+			most: Math.max(0, ...curves.map((curve) => M.running(curve.at_us).pop() / 1e6 || 0)),
+			tall: Math.max(0, ...curves.map((curve) => curve.tokens)),
+		};
+	};
+	M.tokens = (parent, run, place, meaning, scale) => {
 		if (!run.curves.length) {
 			parent.append(h("p", { class: "absent" }, M.absent(run, "curves")?.why || "No request got two tokens."));
 			return;
@@ -24,8 +31,7 @@
 				? "Point at a bar to read why that token was late."
 				: "No token of these requests came late.",
 		);
-		const most = Math.max(...curves.map((curve) => curve.rows.at[curve.rows.at.length - 1] || 0));
-		const tall = Math.max(...curves.map((curve) => curve.tokens));
+		const { most, tall } = scale || M.tokenScale([run]);
 		let at, box;
 		const surface = M.surface(parent, 260, title, (c, width, height) => {
 			box = { left: 52, top: 24, width: width - 64, height: height - 68 };
@@ -105,6 +111,13 @@
 					[x + 6, y + 32],
 					[x - wide - 6, y + 32],
 					[x - wide - 6, y + 46],
+					// Where lines end close together, further away.
+					...[-20, 60, -34, 74, -48, 88, -62].flatMap((by) => [
+						[x + 6, y + by],
+						[x - wide - 6, y + by],
+						[width - wide - 2, y + by],
+						[box.left + 2, y + by],
+					]),
 				];
 				const free = ([left, foot]) =>
 					left > box.left &&
@@ -161,6 +174,25 @@
 		["pointermove", "pointerdown"].forEach((kind) => surface.on(kind, tell));
 		const causes = [...new Set(curves.flatMap((curve) => curve.late.map((late) => late.cause)).filter(Boolean))];
 		parent.append(line);
+		M.saver(
+			parent,
+			title,
+			surface,
+			() => [
+				["request", "which", "token", "came s after arrival", "due s after arrival"],
+				curves.flatMap((curve) => {
+					const { number, at, due } = curve.rows;
+					return number.map((k, row) => [curve.request, NAMES[curve.place], k, at[row], due[row]]);
+				}),
+			],
+			() => [
+				...curves.map((curve) => ({
+					name: NAMES[curve.place] + ": request " + curve.request,
+					color: () => M.runColor(place),
+				})),
+				...causes.map((cause) => ({ name: M.causeWords(cause), color: () => M.causeColor(cause) })),
+			],
+		);
 		if (causes.length)
 			parent.append(
 				M.legend(

@@ -3,7 +3,7 @@
 
 use metron_sim::catalog;
 use metron_sim::cost::{Dtype, Parallelism, Roofline};
-use metron_sim::fleet::{FleetSetup, PoolSetup, Routing};
+use metron_sim::fleet::{FleetSetup, PoolSetup, Role, Routing};
 use metron_sim::replica::EngineInfo;
 use metron_sim::scheduler::{KvGroups, SchedulerConfig};
 use metron_sim::sim::{Outcome, SimOptions, play_fleet};
@@ -59,15 +59,18 @@ pub(crate) fn simulate(
         cost,
         engine: ENGINE,
         replicas: 1,
+        role: Role::Both,
         async_scheduling: false,
         luck: None,
         answers_end_at: None,
+        outlook: None,
         make: &make,
     };
     let setup = FleetSetup {
         pools: vec![pool],
         routing: Routing::default(),
         controllers: &Vec::new,
+        disaggregation: None,
         horizon: None,
     };
     let options = SimOptions { keep_log, ..SimOptions::default() };

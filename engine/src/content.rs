@@ -128,6 +128,20 @@ impl Content {
         self.answer_is_met || !self.stretches.is_empty()
     }
 
+    /// How many of its tokens, from the first on, another request can have; without end where those
+    /// of its answer can be met.
+    pub(crate) fn shared_tokens(&self) -> u32 {
+        if self.answer_is_met {
+            return u32::MAX;
+        }
+        let shared = |stretch: &Stretch| match &stretch.ids {
+            _ if stretch.request != self.request => stretch.end,
+            Some(ids) => ids.place.len.saturating_mul(self.id_tokens).min(stretch.covers),
+            None => 0,
+        };
+        self.stretches.iter().map(shared).max().unwrap_or(0)
+    }
+
     /// Whether tokens of its answer can be met in another request, so that its blocks must be found
     /// as soon as they are full.
     #[inline]

@@ -27,6 +27,7 @@ pub mod sim;
 pub mod speculative;
 pub mod time;
 pub mod trace;
+pub mod transfer;
 pub mod units;
 pub mod workload;
 

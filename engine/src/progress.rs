@@ -34,7 +34,13 @@ impl Default for RunProgress {
 impl Progress {
     /// For this many simulations.
     pub fn new(runs: usize) -> Progress {
-        Progress { runs: (0..runs).map(|_| RunProgress::default()).collect() }
+        Progress::stopped_by(runs, &Arc::default())
+    }
+
+    /// For this many simulations, which end with an error soon after `stop` is set.
+    pub fn stopped_by(runs: usize, stop: &Arc<AtomicBool>) -> Progress {
+        let one = |_| RunProgress::bounded(u64::MAX, stop.clone());
+        Progress { runs: (0..runs).map(one).collect() }
     }
 
     /// The sink of simulation `index`, or `None` when there are fewer.
@@ -58,9 +64,9 @@ impl RunProgress {
         RunProgress { done, total, iterations_max, stop, until: None }
     }
 
-    /// Of a simulation that ends with an error soon after `until`.
-    pub fn until(until: Option<Instant>) -> RunProgress {
-        RunProgress { until, ..RunProgress::default() }
+    /// Of a simulation that ends with an error soon after `until`, or after `stop` is set.
+    pub fn until(until: Option<Instant>, stop: Arc<AtomicBool>) -> RunProgress {
+        RunProgress { until, ..RunProgress::bounded(u64::MAX, stop) }
     }
 
     /// Whether a simulation that has run so many iterations may go on.

@@ -11,7 +11,7 @@ use crate::cli::figures::Figures;
 use crate::inert::{self, Ended, Written};
 use crate::result::Found;
 use crate::runner::{Requests, SchedulerOutput, Simulate};
-use crate::scenario::{Document, Experiment, ResolvedScenario, SchedulerDetails};
+use crate::scenario::{Document, Experiment, ResolvedScenario, ScenarioError, SchedulerDetails};
 
 /// A scenario as the command line names it.
 #[derive(Clone, Debug)]
@@ -99,6 +99,19 @@ pub struct ListEntry {
 /// Scenarios, catalogs and the simulator, as commands see them: a seam, so that commands can be
 /// tested on made-up simulations.
 pub trait Backend: Simulate {
+    /// The scenario that an argument names, read but not resolved.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not YAML.
+    fn document(&self, name: &str) -> Result<Document, ScenarioError> {
+        Document::read(name)
+    }
+
+    /// Whether a scenario of this name is there besides files and those that come with the program.
+    fn has(&self, _name: &str) -> bool {
+        false
+    }
+
     /// Reads and resolves a scenario and draws its requests.
     ///
     /// # Errors

@@ -80,6 +80,7 @@ pub(super) fn run(
     }
     let yaml = report::profile_yaml(&found.profile)
         .map_err(|error| Error::Usage(format!("the profile cannot be written: {error}")))?;
+    console.for_people(|| report::to_text(&found));
     let text = match global.format {
         Format::Text => report::to_text(&found),
         Format::Csv => report::to_csv(&found),

@@ -10,13 +10,14 @@ use crate::cli::host_range;
 use crate::cli::judging::{assertions, time};
 use crate::cli::kept::{cache_of, put_away};
 use crate::cli::progress;
-use crate::cli::report_file::ReportFile;
+use crate::cli::report_file::{ReportFile, page_of_capacity};
+use crate::cli::shard::shard;
 use crate::inert::sentence;
 use crate::report::csv_text::CsvText;
 use crate::runner::uneven;
 use crate::search::{
-    CapacityFile, CapacityOptions, FileDigests, ForLoad, Goal, Kept, Study, Terms, Watch,
-    find_capacity, to_text,
+    CapacityFile, CapacityOptions, FileDigests, ForLoad, Goal, Kept, Study, Terms, find_capacity,
+    ratios, to_text,
 };
 use crate::time::Span;
 
@@ -30,8 +31,9 @@ pub(super) fn run(
     console: &Console,
     backend: &dyn Backend,
 ) -> Result<Exit, Error> {
-    let (options, goal) = search_options(&args.search, global)?;
-    let watch = Watch::new(max_time(&args.search)?);
+    let (mut options, goal) = search_options(&args.search, global)?;
+    options.shard = args.shard.as_deref().map(shard).transpose()?;
+    let watch = console.watch(max_time(&args.search)?);
     let report = ReportFile::open(args.report.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
     let request = ScenarioRequest::new(args.scenario.clone(), global);
@@ -59,6 +61,9 @@ pub(super) fn run(
         find_capacity(study, loaded.resolved.to_json(), &options)
     });
     let mut file = file?;
+    if let Some(gpus) = args.gpus {
+        file.ratios = ratios(study, &loaded.resolved.to_json(), &options, gpus.get())?;
+    }
     if args.host_range {
         let of_range =
             host_range::capacities(study, &loaded.resolved.to_json(), &options, &file.schedulers)?;
@@ -80,6 +85,8 @@ pub(super) fn run(
         Format::Csv => to_csv(&file).into_bytes(),
         Format::Quiet => Vec::new(),
     };
+    console.for_people(|| to_text(&file));
+    console.page(|| page_of_capacity(&file));
     sink.finish(&bytes)?;
     put_away(cache, console);
     let tried = file.schedulers.iter().flat_map(|c| &c.seeds).map(|s| s.tried.len()).sum::<usize>();
@@ -92,10 +99,10 @@ pub(super) fn run(
             && capacity.seeds.iter().all(|seed| seed.unknown().is_none())
             && capacity.sized().is_none_or(|of| of.replicas.is_some() && !of.fewer_not_known)
     });
-    if !file.complete {
+    if !file.complete && options.shard.is_none() {
         console.note("time ran out (--max-time): the result is what was known by then");
     }
-    Ok(if found && file.complete { Exit::Fine } else { Exit::NotMet })
+    Ok(if options.shard.is_some() || found && file.complete { Exit::Fine } else { Exit::NotMet })
 }
 
 /// When to end, if at all.
@@ -149,6 +156,7 @@ fn options(args: &SearchFlags, global: &GlobalFlags) -> Result<CapacityOptions, 
     Ok(CapacityOptions {
         precision,
         seeds: args.seeds,
+        shard: None,
         for_rate: args.for_rate,
         for_users: args.for_users.map(std::num::NonZeroU32::get),
         pool: args.pool.clone(),

@@ -12,7 +12,6 @@ use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::judging::Judging;
 use crate::cli::progress;
-use crate::progress::Progress;
 use crate::report::pair::{Pair, Side};
 use crate::result::{ResultFile, RunResult};
 use crate::runner::{RunInput, RunOptions, run_experiment};
@@ -43,6 +42,7 @@ pub(super) fn compare(
         Format::Csv => pair.to_csv().into_bytes(),
         Format::Quiet => Vec::new(),
     };
+    console.for_people(|| pair.to_text(false, global.verbose));
     sink.finish(&bytes)?;
     Ok(Exit::Fine)
 }
@@ -57,7 +57,10 @@ struct Simulated<'a> {
 impl Simulated<'_> {
     /// The result of a scenario, if that is what `path` names.
     fn result(&self, path: &Path) -> Result<Option<ResultFile>, Error> {
-        let Some(name) = path.to_str().filter(|name| is_scenario(name)) else { return Ok(None) };
+        let Some(name) = path.to_str().filter(|name| self.backend.has(name) || is_scenario(name))
+        else {
+            return Ok(None);
+        };
         let Simulated { global, console, backend } = *self;
         let request = ScenarioRequest::new(name.to_owned(), global);
         let loaded = console.load(backend, &request)?;
@@ -66,8 +69,8 @@ impl Simulated<'_> {
         }
         let input = RunInput { experiment: &loaded.experiment, requests: &loaded.requests };
         let options = RunOptions { jobs: global.threads(), ..RunOptions::default() };
-        let progress = Progress::new(loaded.experiment.schedulers.len());
-        let outputs = progress::shown(&progress, console.shows_progress(), || {
+        let progress = console.progress(loaded.experiment.schedulers.len());
+        let outputs = progress::shown(&progress, console.shows_run(), || {
             run_experiment(input, options, backend, &progress)
         })?;
         let runs = outputs.into_iter().map(|output| output.result).collect();

@@ -2,6 +2,9 @@
 
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use anstream::ColorChoice;
 use owo_colors::OwoColorize;
@@ -10,9 +13,14 @@ use crate::cli::args::{ColorWhen, GlobalFlags};
 use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
 use crate::cli::error::Error;
 use crate::cli::outputs::Outputs;
+use crate::cli::told::{Steering, Told};
 use crate::excerpt::bounded;
+use crate::progress::Progress;
 use crate::report::table::fit_to;
 use crate::report::{OutputError, OutputFile};
+use crate::result::ResultFile;
+use crate::runner::SchedulerOutput;
+use crate::search::Watch;
 
 /// The terminal of a command: streams, and how to use them.
 pub(super) struct Console {
@@ -21,12 +29,16 @@ pub(super) struct Console {
     verbose: bool,
     json_lines: bool,
     outputs: Outputs,
+    /// The program that has asked, where it is no terminal.
+    program: Option<Arc<Told>>,
 }
 
 /// Where the result goes; a file is open already.
 pub(super) enum ResultSink {
     /// Stdout.
     Stdout,
+    /// To the program that has asked.
+    Program(Arc<Told>),
     /// A file, put in place when the result is whole.
     File {
         /// The file.
@@ -37,12 +49,14 @@ pub(super) enum ResultSink {
 }
 
 /// How progress is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Shows {
     /// As a bar that moves.
     Bar,
     /// As a line now and then.
     Lines,
+    /// By numbers, to the program that has asked.
+    Numbers(Arc<Steering>),
     /// Not at all.
     Nothing,
 }
@@ -51,7 +65,53 @@ impl Console {
     /// The console that the flags ask for, of a command that writes these files.
     pub(super) fn new(flags: &GlobalFlags, outputs: Outputs) -> Console {
         let GlobalFlags { color, quiet, verbose, json_lines, .. } = *flags;
-        Console { color, quiet, verbose, json_lines, outputs }
+        Console { color, quiet, verbose, json_lines, outputs, program: None }
+    }
+
+    /// The console of a command that a program has asked for: nothing is printed.
+    pub(super) fn of_program(flags: &GlobalFlags, outputs: Outputs, told: Arc<Told>) -> Console {
+        Console { program: Some(told), ..Console::new(flags, outputs) }
+    }
+
+    /// Set when the program that has asked wants no result any more.
+    fn stop(&self) -> Arc<AtomicBool> {
+        self.program.as_ref().map_or_else(Arc::default, |told| told.steering.stop.clone())
+    }
+
+    /// Whether the program that has asked wants no result any more.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.program.as_ref().is_some_and(|told| told.steering.is_stopped())
+    }
+
+    /// Progress of this many simulations.
+    pub(super) fn progress(&self, runs: usize) -> Progress {
+        Progress::stopped_by(runs, &self.stop())
+    }
+
+    /// A watch on a search that must end after so long, if at all.
+    pub(super) fn watch(&self, at_most: Option<Duration>) -> Watch {
+        Watch::stopped_by(at_most, self.stop())
+    }
+
+    /// Hands the runs to the program that has asked for them.
+    pub(super) fn keep(&self, loaded: Loaded, outputs: Vec<SchedulerOutput>, result: ResultFile) {
+        if let Some(told) = &self.program {
+            told.keep(loaded, outputs, result);
+        }
+    }
+
+    /// Says to the program that has asked what people would read, beside the result in its form.
+    pub(super) fn for_people(&self, text: impl FnOnce() -> String) {
+        if let Some(told) = &self.program {
+            told.text(text());
+        }
+    }
+
+    /// Hands a page to the program that has asked for one.
+    pub(super) fn page(&self, page: impl FnOnce() -> String) {
+        if let Some(told) = self.program.as_ref().filter(|told| told.keeps_page) {
+            told.page(page());
+        }
     }
 
     /// The files that the command writes.
@@ -78,6 +138,10 @@ impl Console {
     /// # Errors
     /// When the file cannot be opened.
     pub(super) fn open_result(&self, output: Option<&PathBuf>) -> Result<ResultSink, OutputError> {
+        let to_file = output.filter(|path| *path != Path::new("-"));
+        if let (None, Some(told)) = (to_file, &self.program) {
+            return Ok(ResultSink::Program(told.clone()));
+        }
         match output {
             Some(path) if path != Path::new("-") => {
                 let file = Box::new(OutputFile::create(path)?);
@@ -98,7 +162,8 @@ impl Console {
     pub(super) fn colors_result(&self, sink: &ResultSink) -> bool {
         match (self.color, sink) {
             (ColorWhen::Always, _) => true,
-            (ColorWhen::Never, _) | (ColorWhen::Auto, ResultSink::File { .. }) => false,
+            (ColorWhen::Never, _)
+            | (ColorWhen::Auto, ResultSink::File { .. } | ResultSink::Program(_)) => false,
             (ColorWhen::Auto, ResultSink::Stdout) => {
                 anstream::AutoStream::choice(&io::stdout()) != ColorChoice::Never
             }
@@ -114,13 +179,25 @@ impl Console {
     }
 
     /// Whether a person watches stderr and has not asked for silence.
-    pub(super) fn shows_progress(&self) -> bool {
+    fn shows_progress(&self) -> bool {
         !self.quiet && io::stderr().is_terminal()
+    }
+
+    /// How a run shows how far it is.
+    pub(super) fn shows_run(&self) -> Shows {
+        match &self.program {
+            Some(told) => Shows::Numbers(told.steering.clone()),
+            None if self.shows_progress() => Shows::Bar,
+            None => Shows::Nothing,
+        }
     }
 
     /// How a long search shows how far it is: a bar while a person watches, lines without one; nothing
     /// under `-q`, unless lines were `asked` for.
     pub(super) fn shows(&self, asked: bool) -> Shows {
+        if let Some(told) = &self.program {
+            return Shows::Numbers(told.steering.clone());
+        }
         match (self.shows_progress(), self.quiet && !asked) {
             (true, _) => Shows::Bar,
             (false, false) => Shows::Lines,
@@ -130,6 +207,9 @@ impl Console {
 
     /// Something worth knowing; silent under `-q`.
     pub(super) fn warn(&self, message: &str) {
+        if let Some(told) = &self.program {
+            return told.warn(message);
+        }
         if !self.quiet {
             let label = if self.colors_stderr() {
                 "warning:".yellow().bold().to_string()
@@ -142,6 +222,9 @@ impl Console {
 
     /// How it went; silent under `-q`.
     pub(super) fn note(&self, message: &str) {
+        if let Some(told) = &self.program {
+            return told.note(message);
+        }
         if !self.quiet {
             to_stderr(&format!("{message}\n"));
         }
@@ -149,7 +232,7 @@ impl Console {
 
     /// What only `-v` asks for.
     pub(super) fn detail(&self, message: &str) {
-        if self.verbose {
+        if self.verbose && self.program.is_none() {
             to_stderr(&format!("{message}\n"));
         }
     }
@@ -189,6 +272,10 @@ impl ResultSink {
     /// When stdout or the file cannot be written.
     pub(super) fn finish(self, result: &[u8]) -> Result<(), Error> {
         match self {
+            ResultSink::Program(told) => {
+                told.result(result);
+                Ok(())
+            }
             ResultSink::Stdout => {
                 let mut stdout = io::stdout().lock();
                 match stdout.write_all(result).and_then(|()| stdout.flush()) {

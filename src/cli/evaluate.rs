@@ -10,7 +10,7 @@ use crate::cli::args::{EvaluateArgs, Format, GlobalFlags};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::judging::{Judging, assertions};
-use crate::cli::report_file::ReportFile;
+use crate::cli::report_file::{ReportFile, page_of_measured};
 use crate::interop::promise_json;
 use crate::report::{csv, text};
 use crate::result::{ResultFile, RunResult, assertion};
@@ -91,6 +91,8 @@ pub(super) fn evaluated(
         Format::Csv => csv::to_csv(&result).into_bytes(),
         Format::Quiet => Vec::new(),
     };
+    console.for_people(|| text::to_text(&result, false) + &stalls::to_text(&result.runs));
+    console.page(|| page_of_measured(&result));
     sink.finish(&bytes)?;
     for run in &result.runs {
         for warning in &run.warnings {

@@ -11,10 +11,9 @@ use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::explanation::{Cures, ExplanationFile};
 use crate::cli::progress;
-use crate::cli::report_file::ReportFile;
-use crate::explain::{Question, RunExplanation, StallReport, explain};
+use crate::cli::report_file::{ReportFile, page_of_runs};
+use crate::explain::{Question, Routed, RunExplanation, StallReport, explain};
 use crate::inert::sentence;
-use crate::progress::Progress;
 use crate::request::RequestId;
 use crate::result::features::why_not_comparable;
 use crate::result::{ResultFile, RunResult, SCHEMA_VERSION, Tool};
@@ -52,8 +51,8 @@ pub(super) fn run(
     let options =
         RunOptions { jobs, keep_log: true, reference: flags.reference, ..RunOptions::default() };
     let input = RunInput { experiment: &loaded.experiment, requests: &loaded.requests };
-    let progress = Progress::new(loaded.experiment.schedulers.len());
-    let outputs = progress::shown(&progress, console.shows_progress(), || {
+    let progress = console.progress(loaded.experiment.schedulers.len());
+    let outputs = progress::shown(&progress, console.shows_run(), || {
         run_experiment(input, options, backend, &progress)
     })?;
     let question = Question {
@@ -90,11 +89,13 @@ pub(super) fn run(
         }
     });
     let file = file.map_err(crate::runner::RunError::Threads)?;
+    let result = ResultFile::new(loaded.resolved.to_json(), results, loaded.warnings.clone());
+    let result = result.with_inert(inert);
     if let Some(report) = report {
-        let result = ResultFile::new(loaded.resolved.to_json(), results, loaded.warnings.clone());
-        let result = result.with_inert(inert);
         report.runs(&indexed, &result, Some(&file))?;
     }
+    console.for_people(|| text::to_text(&file));
+    console.page(|| page_of_runs(&indexed, &result, Some(&file)));
     let bytes = match global.format {
         Format::Json => file.to_json().into_bytes(),
         _ => text::to_text(&file).into_bytes(),
@@ -142,7 +143,9 @@ fn explanations(
             let judged_by = &output.judged_by;
             explain(&result.scheduler, &result.label, index, judged_by, question)
         };
-        let run = told(question);
+        let mut run = told(question);
+        let gaps = run.request.iter_mut().flat_map(|request| &mut request.gaps);
+        run.stalls.iter_mut().chain(gaps).for_each(|stall| note_route(stall, output));
         let stall = to_cure(&run).cloned().or_else(|| {
             // No token came late, and yet a bound is broken: the longest of that kind is looked at.
             let asked = question.top > 0 && question.request.is_none();
@@ -152,6 +155,15 @@ fn explanations(
         });
         (run, stall)
     })
+}
+
+/// Notes where a request was sent that waited for its first token, where there are several replicas.
+fn note_route(stall: &mut StallReport, output: &SchedulerOutput) {
+    let outcome = &output.outcome;
+    let several = outcome.pools.iter().map(|pool| pool.replicas).sum::<u32>() > 1;
+    if let Some(routes) = outcome.routes.as_deref().filter(|_| several && stall.token == 0) {
+        stall.routed = routes.get(stall.request.index()).map(Routed::by);
+    }
 }
 
 /// The stall that is to be cured.

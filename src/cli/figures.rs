@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use crate::catalog::{
     self, AcceptanceFigures, AcceptancePreset, AllReduce, Chip, EngineProfile, Evidence,
-    EvidenceKind, Formats, Gpu, GpuSource, Kind, Link, Model, Peak, Power, Published,
+    EvidenceKind, Formats, Gpu, GpuSource, Kind, Link, LinkPreset, Model, Peak, Power, Published,
 };
-use crate::shown::count;
+use crate::shown::{count, percent, three_digits};
 
 /// An entry's evidence and figures.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,6 +30,8 @@ pub enum FiguresOf {
     Profile(ProfileFigures),
     /// Of published acceptance.
     Acceptance(Box<AcceptancePreset>),
+    /// Of a link between replicas.
+    Link(Box<LinkPreset>),
 }
 
 /// A GPU's figures, the constants of its kernels left out.
@@ -103,6 +105,7 @@ impl Figures {
             Kind::Model => catalog::model(name).ok().map(Figures::of_model),
             Kind::Profile => catalog::profile(name).ok().map(Figures::of_profile),
             Kind::Acceptance => catalog::acceptance(name).ok().map(Figures::of_acceptance),
+            Kind::Link => catalog::link(name).ok().map(Figures::of_link),
         }
     }
 
@@ -147,6 +150,10 @@ impl Figures {
         Figures { evidence: profile.evidence, of: FiguresOf::Profile(of) }
     }
 
+    fn of_link(preset: LinkPreset) -> Figures {
+        Figures { evidence: preset.evidence.clone(), of: FiguresOf::Link(Box::new(preset)) }
+    }
+
     fn of_acceptance(preset: AcceptancePreset) -> Figures {
         Figures { evidence: preset.evidence.clone(), of: FiguresOf::Acceptance(Box::new(preset)) }
     }
@@ -158,6 +165,7 @@ impl Figures {
             FiguresOf::Model(model) => model.lines(),
             FiguresOf::Profile(_) => Vec::new(),
             FiguresOf::Acceptance(preset) => acceptance_lines(preset),
+            FiguresOf::Link(preset) => link_lines(preset),
         };
         lines.push(rests_on(&self.evidence));
         lines.extend(match &self.of {
@@ -165,6 +173,7 @@ impl Figures {
             FiguresOf::Model(model) => vec![labelled("source", &model.source)],
             FiguresOf::Profile(profile) => vec![labelled("source", &profile.source)],
             FiguresOf::Acceptance(preset) => vec![labelled("source", &preset.source)],
+            FiguresOf::Link(preset) => vec![labelled("source", &preset.source)],
         });
         lines.retain(|line| !line.is_empty());
         lines
@@ -181,6 +190,20 @@ fn rests_on(evidence: &Evidence) -> String {
     let error = evidence.expected_error.as_deref();
     let error = error.map_or(String::new(), |error| format!("; expected error: {error}"));
     format!("{}{from}{error}", evidence.kind)
+}
+
+/// What a link carries.
+fn link_lines(preset: &LinkPreset) -> Vec<String> {
+    let whose = if preset.scope == "gpu" { "each GPU" } else { "each replica" };
+    let reached = preset.bytes_per_s() / 1e9;
+    let figures = format!(
+        "{} GB/s one way for {whose}, of which large transfers reach {} ({} GB/s); latency {} us",
+        preset.gb_per_s,
+        percent(preset.efficiency),
+        three_digits(reached),
+        preset.latency_us
+    );
+    vec![figures]
 }
 
 /// What was drafted for whom, and how much was accepted.

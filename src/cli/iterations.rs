@@ -79,6 +79,7 @@ pub(super) fn run(
     }
     let yaml = profile_yaml(&profile)
         .map_err(|error| Error::Usage(format!("the profile cannot be written: {error}")))?;
+    console.for_people(|| report::to_text(&fit));
     let text = match global.format {
         Format::Text => report::to_text(&fit),
         Format::Csv => report::to_csv(&fit),

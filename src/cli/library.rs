@@ -9,7 +9,7 @@ use crate::cli::error::Error;
 use crate::cli::figures::Figures;
 use crate::inert;
 use crate::runner::{PlayError, PlayOptions, Prepared, Requests, Simulate, Simulator, prepare};
-use crate::scenario::{self, Document, Experiment, SchedulerDetails, SchedulerRun};
+use crate::scenario::{self, Document, Experiment, ScenarioError, SchedulerDetails, SchedulerRun};
 use crate::scheduler::SchedulerConfig;
 use crate::sim::Outcome;
 
@@ -19,21 +19,7 @@ pub struct Library;
 
 impl Backend for Library {
     fn load(&self, request: &ScenarioRequest) -> Result<Loaded, Error> {
-        let broken = |error| Error::Scenario(Box::new(error));
-        let document = Document::read(&request.path)
-            .and_then(|document| document.with(&request.set))
-            .map_err(broken)?;
-        let Prepared { experiment, requests, resolved, warnings, files } =
-            prepare(&document, request.seed, request.jobs)?;
-        Ok(Loaded {
-            experiment,
-            requests,
-            resolved,
-            warnings,
-            written: inert::written(&document),
-            files,
-            document: Some(document),
-        })
+        loaded(self.document(&request.path), request)
     }
 
     fn list(&self, what: Listed) -> Vec<ListEntry> {
@@ -53,6 +39,7 @@ impl Backend for Library {
             Listed::Models => catalog(Kind::Model),
             Listed::Profiles => catalog(Kind::Profile),
             Listed::Acceptance => catalog(Kind::Acceptance),
+            Listed::Links => catalog(Kind::Link),
             Listed::Schedulers => schedulers(),
             Listed::Scenarios => scenarios(),
         }
@@ -61,6 +48,29 @@ impl Backend for Library {
     fn scenario_schema(&self) -> Value {
         scenario::json_schema()
     }
+}
+
+/// The document that a request names, resolved and its requests drawn.
+///
+/// # Errors
+/// When it cannot be read or run.
+pub(super) fn loaded(
+    document: Result<Document, ScenarioError>,
+    request: &ScenarioRequest,
+) -> Result<Loaded, Error> {
+    let broken = |error| Error::Scenario(Box::new(error));
+    let document = document.and_then(|document| document.with(&request.set)).map_err(broken)?;
+    let Prepared { experiment, requests, resolved, warnings, files } =
+        prepare(&document, request.seed, request.jobs)?;
+    Ok(Loaded {
+        experiment,
+        requests,
+        resolved,
+        warnings,
+        written: inert::written(&document),
+        files,
+        document: Some(document),
+    })
 }
 
 impl Simulate for Library {

@@ -6,9 +6,9 @@ use std::path::Path;
 use crate::cli::args::{GlobalFlags, MergeArgs};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
-use crate::cli::report_file::ReportFile;
+use crate::cli::report_file::{ReportFile, page_of_sweep};
 use crate::cli::sweep;
-use crate::search::sweep::SweepFile;
+use crate::search::sweep::{SweepFile, sweep_to_text};
 
 /// Runs the command.
 ///
@@ -33,6 +33,8 @@ pub(super) fn run(
     for warning in file.warned() {
         console.warn(&warning);
     }
+    console.for_people(|| sweep_to_text(&file));
+    console.page(|| page_of_sweep(&file));
     sweep::write(&mut file, global.format, sink)?;
     Ok(Exit::Fine)
 }

@@ -4,6 +4,7 @@
 //! return how they ended; [`main`] alone shows errors and picks the exit code.
 
 mod args;
+mod asked;
 mod backend;
 #[cfg(feature = "live")]
 mod bench;
@@ -37,10 +38,12 @@ mod progress;
 mod report_file;
 mod run;
 mod serve;
+mod shard;
 mod show;
 mod side_files;
 mod swarm;
 mod sweep;
+mod told;
 mod validate;
 
 use std::ffi::OsString;
@@ -49,10 +52,12 @@ use std::process::ExitCode;
 
 pub use crate::scenario::{Parameter, SchedulerDetails};
 pub use args::{Listed, command};
+pub use asked::{Answer, Asked, ask};
 pub use backend::{Backend, ListEntry, Loaded, ScenarioRequest};
 pub use error::{Error, Exit};
 pub use library::Library;
 pub use memory::no_memory_left;
+pub use told::{Runs, Steering};
 
 use args::Cli;
 use console::Console;
@@ -61,10 +66,16 @@ use outputs::Outputs;
 /// The whole program: does what the process's arguments ask for, and tells the exit code. A program
 /// with policies of its own makes them known first ([`register`](crate::scheduler::register)).
 pub fn program() -> ExitCode {
+    ExitCode::from(program_with(std::env::args_os().collect()))
+}
+
+/// The same with these arguments, the program's name first, for a program whose own arguments are
+/// others: the exit code.
+pub fn program_with(args: Vec<OsString>) -> u8 {
     interrupt::handle();
     // A panic is a bug; its message is on stderr already, and it ends as an internal error.
-    let ended = std::panic::catch_unwind(|| main(std::env::args_os(), &Library));
-    ExitCode::from(ended.unwrap_or(Exit::Failure).code())
+    let ended = std::panic::catch_unwind(|| main(args, &Library));
+    ended.unwrap_or(Exit::Failure).code()
 }
 
 /// Does what `args` (program name first) ask for, shows errors, and tells how it ended.

@@ -10,13 +10,12 @@ use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::judging::time;
 use crate::cli::progress;
-use crate::cli::report_file::ReportFile;
+use crate::cli::report_file::{ReportFile, page_of_plan};
 use crate::report::OutputFile;
 use crate::report::csv_text::CsvText;
-use crate::scenario::Document;
 use crate::search::{
-    PlanError, PlanFile, PlanLoad, PlanOptions, PlanQuestion, Traffic, TrafficLengths, Watch,
-    find_plan, plan_text,
+    PlanError, PlanFile, PlanLoad, PlanOptions, PlanQuestion, Traffic, TrafficLengths, find_plan,
+    plan_text,
 };
 use crate::time::Span;
 
@@ -30,8 +29,8 @@ pub(super) fn run(
     console: &Console,
     backend: &dyn Backend,
 ) -> Result<Exit, Error> {
-    let watch = Watch::new(max_time_of(args.max_time.as_deref())?);
-    let (question, words) = question(args, global)?;
+    let watch = console.watch(max_time_of(args.max_time.as_deref())?);
+    let (question, words) = question(args, global, backend)?;
     let report = ReportFile::open(args.report.as_ref())?;
     let scenario = args.write_scenario.as_ref().map(|path| OutputFile::create(path)).transpose()?;
     let sink = console.open_result(global.output.as_ref())?;
@@ -74,6 +73,8 @@ pub(super) fn run(
         Format::Csv => to_csv(&file),
         Format::Quiet => String::new(),
     };
+    console.for_people(|| plan_text(&file));
+    console.page(|| page_of_plan(&file));
     sink.finish(text.as_bytes())?;
     console.note(&format!(
         "{} of {} cells simulated in {}",
@@ -88,11 +89,15 @@ pub(super) fn run(
 }
 
 /// What was asked, and the traffic in words.
-fn question(args: &PlanArgs, global: &GlobalFlags) -> Result<(PlanQuestion, String), Error> {
+fn question(
+    args: &PlanArgs,
+    global: &GlobalFlags,
+    backend: &dyn Backend,
+) -> Result<(PlanQuestion, String), Error> {
     if args.sessions.is_some() {
         return Err(Error::Usage(
-            "--sessions: sessions of several turns cannot be planned for yet; give --users, whose \
-             requests are independent, or a trace with sessions (--trace)"
+            "--sessions: how many turns they have, and how long these are, does not fit in a line: give a \
+             --scenario with `workload.sessions`, such as `{preset: agent, count: 200, concurrency: {users: 200}}`"
                 .to_owned(),
         ));
     }
@@ -108,7 +113,7 @@ fn question(args: &PlanArgs, global: &GlobalFlags) -> Result<(PlanQuestion, Stri
     let (document, words, own_schedulers) = match &args.scenario {
         Some(path) => {
             let document =
-                Document::read(path).and_then(|one| one.with(&global.set)).map_err(broken)?;
+                backend.document(path).and_then(|one| one.with(&global.set)).map_err(broken)?;
             if document.gives("pools") {
                 return Err(Error::NoSense(
                     "the scenario has `pools`, and plan chooses the GPUs itself: leave `pools` out, or size \

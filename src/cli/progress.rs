@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::console::Shows;
+use crate::cli::told::Steering;
 use crate::progress::Progress;
 use crate::shown::{count, duration};
 
@@ -23,32 +24,34 @@ const LINES: Duration = Duration::from_secs(2);
 const LINES_MAX: Duration = Duration::from_secs(60);
 
 /// Does `work` and shows its progress while it lasts.
-pub(super) fn shown<T>(progress: &Progress, show: bool, work: impl FnOnce() -> T) -> T {
-    let shows = if show { Shows::Bar } else { Shows::Nothing };
+pub(super) fn shown<T>(progress: &Progress, shows: Shows, work: impl FnOnce() -> T) -> T {
     shown_of("requests", &|| progress.totals(), shows, work)
 }
 
 /// The same, where something else than requests is counted, or what is to come is a guess: `totals`
 /// says how many are done, and how many there will be.
 pub(super) fn shown_of<T>(
-    what: &str,
+    what: &'static str,
     totals: &(dyn Fn() -> (u64, u64) + Sync),
     shows: Shows,
     work: impl FnOnce() -> T,
 ) -> T {
-    if shows == Shows::Nothing {
+    if matches!(shows, Shows::Nothing) {
         return work();
     }
     let (done, waiting) = channel::<()>();
     std::thread::scope(|scope| {
         scope.spawn(move || {
+            if let Shows::Numbers(steering) = &shows {
+                return numbers(what, totals, &waiting, steering);
+            }
             if waiting.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout) {
                 return;
             }
             match shows {
                 Shows::Bar => bar(what, totals, &waiting),
                 Shows::Lines => lines(what, totals, &waiting),
-                Shows::Nothing => {}
+                Shows::Numbers(_) | Shows::Nothing => {}
             }
         });
         let result = work();
@@ -56,6 +59,20 @@ pub(super) fn shown_of<T>(
         drop(done);
         result
     })
+}
+
+fn numbers(
+    what: &'static str,
+    totals: &(dyn Fn() -> (u64, u64) + Sync),
+    waiting: &Receiver<()>,
+    steering: &Steering,
+) {
+    loop {
+        steering.tell(what, totals());
+        if waiting.recv_timeout(TICK) != Err(RecvTimeoutError::Timeout) {
+            return steering.tell(what, totals());
+        }
+    }
 }
 
 fn bar(what: &str, totals: &(dyn Fn() -> (u64, u64) + Sync), waiting: &Receiver<()>) {

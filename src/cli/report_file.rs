@@ -50,19 +50,7 @@ impl ReportFile {
         result: &ResultFile,
         explanation: Option<&ExplanationFile>,
     ) -> Result<(), Error> {
-        let drawn: Vec<Drawn<'_>> = runs
-            .iter()
-            .enumerate()
-            .map(|(place, run)| Drawn {
-                result: &run.output.result,
-                judged_by: &run.output.judged_by,
-                index: run.index(),
-                explanation: explanation.and_then(|file| file.runs.get(place)),
-            })
-            .collect();
-        let cures = explanation.map(|file| file.cures.iter().map(cures_view).collect());
-        let page = Page::of_runs(&result.scenario, &drawn, cures);
-        self.write(&page, &words(result))
+        self.write(&page_of_runs(runs, result, explanation))
     }
 
     /// Measured runs.
@@ -70,7 +58,7 @@ impl ReportFile {
     /// # Errors
     /// When the file cannot be written.
     pub(super) fn measured(self, result: &ResultFile) -> Result<(), Error> {
-        self.write(&Page::of_measured(result), &words(result))
+        self.write(&page_of_measured(result))
     }
 
     /// Capacities.
@@ -78,28 +66,7 @@ impl ReportFile {
     /// # Errors
     /// When the file cannot be written.
     pub(super) fn capacity(self, file: &CapacityFile) -> Result<(), Error> {
-        let mut rows = capacity_rows(file).into_iter();
-        let labelled = file
-            .schedulers
-            .iter()
-            .flat_map(|c| c.notes.iter().map(move |note| format!("{}: {note}", c.label)));
-        let words = Words {
-            header: header(&ResultFile::new(file.scenario.clone(), Vec::new(), Vec::new())),
-            verdict: capacity_answers(file),
-            table: Some(Table {
-                head: rows.next().unwrap_or_default(),
-                rows: rows
-                    .map(|row| {
-                        let mut cells = row.into_iter();
-                        let name = cells.next().unwrap_or_default();
-                        (name, cells.map(|cell| (cell, false)).collect())
-                    })
-                    .collect(),
-                runs_are_rows: true,
-            }),
-            notes: file.warnings.iter().chain(&file.notes).cloned().chain(labelled).collect(),
-        };
-        self.write(&Page::of_capacity(file), &words)
+        self.write(&page_of_capacity(file))
     }
 
     /// A plan.
@@ -107,36 +74,7 @@ impl ReportFile {
     /// # Errors
     /// When the file cannot be written.
     pub(super) fn plan(self, file: &PlanFile) -> Result<(), Error> {
-        let mut rows = plan_rows(file).into_iter();
-        let launches = file
-            .answers
-            .iter()
-            .filter_map(|one| Some(format!("{}: {}", one.gpu, one.launch.as_ref()?)));
-        let infeasible = file.infeasible.iter().map(|one| {
-            let change = one.nearest_change.as_ref();
-            let change = change.map_or(String::new(), |change| format!("; nearest: {change}"));
-            format!(
-                "{} TP{} {}: {}{change}",
-                one.gpu, one.parallelism.tensor, one.dtype, one.reason
-            )
-        });
-        let words = Words {
-            header: vec![format!("held: {}", file.promise)],
-            verdict: vec![plan_answer(file)],
-            table: Some(Table {
-                head: rows.next().unwrap_or_default(),
-                rows: rows
-                    .map(|row| {
-                        let mut cells = row.into_iter();
-                        let name = cells.next().unwrap_or_default();
-                        (name, cells.map(|cell| (cell, false)).collect())
-                    })
-                    .collect(),
-                runs_are_rows: true,
-            }),
-            notes: launches.chain(infeasible).chain(file.notes.iter().cloned()).collect(),
-        };
-        self.write(&Page::of_plan(&file.to_json()), &words)
+        self.write(&page_of_plan(file))
     }
 
     /// A sweep.
@@ -144,39 +82,129 @@ impl ReportFile {
     /// # Errors
     /// When the file cannot be written.
     pub(super) fn sweep(self, file: &SweepFile) -> Result<(), Error> {
-        let mut verdict = vec![format!(
-            "{} combinations of {} were tried.",
-            file.points.len(),
-            file.vary.iter().map(|vary| vary.path.as_str()).collect::<Vec<_>>().join(" and ")
-        )];
-        let telling = file.sensitivities.iter().filter(|told| !told.contains(": no change"));
-        verdict.extend(telling.take(12).cloned());
-        let words = Words {
-            header: header(&ResultFile::new(file.scenario.clone(), Vec::new(), Vec::new())),
-            verdict,
-            table: None,
-            notes: file.warned(),
-        };
-        self.write(&Page::of_sweep(file), &words)
+        self.write(&page_of_sweep(file))
     }
 
-    fn write(mut self, page: &Page, words: &Words) -> Result<(), Error> {
-        let tool = Tool::this();
-        let html = document(&Document {
-            title: &page.title,
-            header: &words.header,
-            verdict: &words.verdict,
-            table: words.table.as_ref(),
-            notes: &words.notes,
-            data: &page.to_json(),
-            packed: &page.packed(),
-            made_by: &format!("{} {}", tool.name, tool.version),
-        });
+    fn write(mut self, html: &str) -> Result<(), Error> {
         if let Err(source) = self.0.write_all(html.as_bytes()) {
             return Err(self.0.error(source).into());
         }
         Ok(self.0.commit()?)
     }
+}
+
+/// The page of simulated runs.
+pub(super) fn page_of_runs(
+    runs: &[Indexed<'_>],
+    result: &ResultFile,
+    explanation: Option<&ExplanationFile>,
+) -> String {
+    let drawn: Vec<Drawn<'_>> = runs
+        .iter()
+        .enumerate()
+        .map(|(place, run)| Drawn {
+            result: &run.output.result,
+            judged_by: &run.output.judged_by,
+            index: run.index(),
+            explanation: explanation.and_then(|file| file.runs.get(place)),
+        })
+        .collect();
+    let cures = explanation.map(|file| file.cures.iter().map(cures_view).collect());
+    html(&Page::of_runs(&result.scenario, &drawn, cures), &words(result))
+}
+
+/// The page of measured runs.
+pub(super) fn page_of_measured(result: &ResultFile) -> String {
+    html(&Page::of_measured(result), &words(result))
+}
+
+/// The page of capacities.
+pub(super) fn page_of_capacity(file: &CapacityFile) -> String {
+    let mut rows = capacity_rows(file).into_iter();
+    let labelled = file
+        .schedulers
+        .iter()
+        .flat_map(|c| c.notes.iter().map(move |note| format!("{}: {note}", c.label)));
+    let words = Words {
+        header: header(&ResultFile::new(file.scenario.clone(), Vec::new(), Vec::new())),
+        verdict: capacity_answers(file),
+        table: Some(Table {
+            head: rows.next().unwrap_or_default(),
+            rows: rows
+                .map(|row| {
+                    let mut cells = row.into_iter();
+                    let name = cells.next().unwrap_or_default();
+                    (name, cells.map(|cell| (cell, false)).collect())
+                })
+                .collect(),
+            runs_are_rows: true,
+        }),
+        notes: file.warnings.iter().chain(&file.notes).cloned().chain(labelled).collect(),
+    };
+    html(&Page::of_capacity(file), &words)
+}
+
+/// The page of a plan.
+pub(super) fn page_of_plan(file: &PlanFile) -> String {
+    let mut rows = plan_rows(file).into_iter();
+    let launches = file
+        .answers
+        .iter()
+        .filter_map(|one| Some(format!("{}: {}", one.gpu, one.launch.as_ref()?)));
+    let infeasible = file.infeasible.iter().map(|one| {
+        let change = one.nearest_change.as_ref();
+        let change = change.map_or(String::new(), |change| format!("; nearest: {change}"));
+        format!("{} TP{} {}: {}{change}", one.gpu, one.parallelism.tensor, one.dtype, one.reason)
+    });
+    let words = Words {
+        header: vec![format!("held: {}", file.promise)],
+        verdict: vec![plan_answer(file)],
+        table: Some(Table {
+            head: rows.next().unwrap_or_default(),
+            rows: rows
+                .map(|row| {
+                    let mut cells = row.into_iter();
+                    let name = cells.next().unwrap_or_default();
+                    (name, cells.map(|cell| (cell, false)).collect())
+                })
+                .collect(),
+            runs_are_rows: true,
+        }),
+        notes: launches.chain(infeasible).chain(file.notes.iter().cloned()).collect(),
+    };
+    html(&Page::of_plan(&file.to_json()), &words)
+}
+
+/// The page of a sweep.
+pub(super) fn page_of_sweep(file: &SweepFile) -> String {
+    let mut verdict = vec![format!(
+        "{} combinations of {} were tried.",
+        file.points.len(),
+        file.vary.iter().map(|vary| vary.path.as_str()).collect::<Vec<_>>().join(" and ")
+    )];
+    let telling = file.sensitivities.iter().filter(|told| !told.contains(": no change"));
+    verdict.extend(telling.take(12).cloned());
+    let words = Words {
+        header: header(&ResultFile::new(file.scenario.clone(), Vec::new(), Vec::new())),
+        verdict,
+        table: None,
+        notes: file.warned(),
+    };
+    html(&Page::of_sweep(file), &words)
+}
+
+fn html(page: &Page, words: &Words) -> String {
+    let tool = Tool::this();
+    document(&Document {
+        title: &page.title,
+        header: &words.header,
+        verdict: &words.verdict,
+        table: words.table.as_ref(),
+        notes: &words.notes,
+        data: &page.to_json(),
+        packed: &page.packed(),
+        made_by: &format!("{} {}", tool.name, tool.version),
+    })
 }
 
 fn words(result: &ResultFile) -> Words {

@@ -14,7 +14,6 @@ use crate::cli::progress;
 use crate::cli::report_file::ReportFile;
 use crate::cli::side_files::SideFiles;
 use crate::inert::sentence;
-use crate::progress::Progress;
 use crate::report::{csv, text};
 use crate::result::features::why_not_comparable;
 use crate::result::{Assertion, ResultFile, RunResult, assertion};
@@ -127,17 +126,20 @@ pub(super) fn run(
     };
     sink.finish(&bytes)?;
     told(&outputs, simulated, console);
+    drop(runs);
     for line in &of_range {
         console.note(line);
     }
     for line in &broken {
         console.note(line);
     }
-    if options.check && result.slo_met() != Some(true) {
+    console.for_people(|| text::to_text(&result, false));
+    let missed = options.check && result.slo_met() != Some(true);
+    if missed {
         tell_failing(&result, console);
-        return Ok(Exit::NotMet);
     }
-    Ok(if broken.is_empty() { Exit::Fine } else { Exit::NotMet })
+    console.keep(loaded, outputs, result);
+    Ok(if broken.is_empty() && !missed { Exit::Fine } else { Exit::NotMet })
 }
 
 /// Says which runs do not keep the promise, and of which that is not known.
@@ -160,8 +162,8 @@ fn simulate(
     backend: &dyn Backend,
 ) -> Result<Vec<SchedulerOutput>, Error> {
     let input = RunInput { experiment: &loaded.experiment, requests: &loaded.requests };
-    let progress = Progress::new(loaded.experiment.schedulers.len());
-    let outputs = progress::shown(&progress, console.shows_progress(), || {
+    let progress = console.progress(loaded.experiment.schedulers.len());
+    let outputs = progress::shown(&progress, console.shows_run(), || {
         run_experiment(input, options.run, backend, &progress)
     })?;
     if options.check_determinism {
@@ -173,8 +175,8 @@ fn simulate(
             RunInput { experiment: &loaded_again.experiment, requests: &loaded_again.requests };
         let jobs = if options.run.jobs == 1 { 2 } else { 1 };
         let second_options = RunOptions { jobs, ..options.run };
-        let progress = Progress::new(loaded.experiment.schedulers.len());
-        let second = progress::shown(&progress, console.shows_progress(), || {
+        let progress = console.progress(loaded.experiment.schedulers.len());
+        let second = progress::shown(&progress, console.shows_run(), || {
             run_experiment(input, second_options, backend, &progress)
         })?;
         same(&outputs, &second)?;

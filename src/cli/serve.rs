@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::cli::args::{GlobalFlags, ServeArgs};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
-use crate::playground::page::{Engine, base64, page};
+use crate::playground::page::{Engine, PREVIEW, packed, page};
 use crate::report::OutputFile;
 use crate::scenario::Document;
 #[cfg(feature = "live")]
@@ -36,7 +36,8 @@ pub(super) fn run(
     let text = document.as_ref().map(|document| document.rewritten(&set)).transpose();
     let text = text.map_err(broken)?;
     if let Some(folder) = &args.export {
-        return export(folder, args.wasm.as_deref(), text.as_deref());
+        let address = args.address.as_deref().map(site).transpose()?;
+        return export(folder, args.wasm.as_deref(), text.as_deref(), address.as_deref());
     }
     #[cfg(feature = "live")]
     {
@@ -93,8 +94,31 @@ fn listen(
     Ok(Exit::Fine)
 }
 
+/// The address of a folder on the web.
+///
+/// # Errors
+/// When it is none.
+fn site(address: &str) -> Result<String, Error> {
+    let rest = address.strip_prefix("https://").or_else(|| address.strip_prefix("http://"));
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "\"<>#?\\".contains(c);
+    match rest {
+        Some(rest) if !rest.is_empty() && !rest.starts_with('/') && !address.contains(odd) => {
+            Ok(format!("{}/", address.trim_end_matches('/')))
+        }
+        _ => Err(Error::Usage(format!(
+            "--address {address}: write the address that the page will have, such as \
+             https://example.org/playground/"
+        ))),
+    }
+}
+
 /// Writes the page with the engine inside, for any web server or none.
-fn export(folder: &Path, wasm: Option<&Path>, scenario: Option<&str>) -> Result<Exit, Error> {
+fn export(
+    folder: &Path,
+    wasm: Option<&Path>,
+    scenario: Option<&str>,
+    address: Option<&str>,
+) -> Result<Exit, Error> {
     let Some(wasm) = wasm else {
         return Err(Error::Usage(
             "--export needs --wasm FILE: build it with `cargo build --release --target \
@@ -109,11 +133,15 @@ fn export(folder: &Path, wasm: Option<&Path>, scenario: Option<&str>) -> Result<
     }
     std::fs::create_dir_all(folder)
         .map_err(|error| Error::Usage(format!("--export {}: {error}", folder.display())))?;
-    let html = page(scenario, Engine::Inside(&base64(&module))).html;
-    let mut file = OutputFile::create(&folder.join("index.html"))?;
-    if let Err(source) = file.write_all(html.as_bytes()) {
-        return Err(file.error(source).into());
+    let html = page(scenario, Engine::Inside(&packed(&module), address)).html;
+    let mut files = vec![("index.html", html.as_bytes())];
+    files.extend(address.map(|_| ("preview.png", PREVIEW)));
+    for (name, bytes) in files {
+        let mut file = OutputFile::create(&folder.join(name))?;
+        if let Err(source) = file.write_all(bytes) {
+            return Err(file.error(source).into());
+        }
+        file.commit()?;
     }
-    file.commit()?;
     Ok(Exit::Fine)
 }

@@ -8,7 +8,7 @@ use crate::excerpt::quoted;
 use crate::scenario;
 use crate::suggest::nearest;
 
-const KINDS: [Kind; 4] = [Kind::Gpu, Kind::Model, Kind::Profile, Kind::Acceptance];
+const KINDS: [Kind; 5] = [Kind::Gpu, Kind::Model, Kind::Profile, Kind::Acceptance, Kind::Link];
 
 /// Runs the command.
 ///
@@ -25,7 +25,7 @@ pub(super) fn run(name: &str, global: &GlobalFlags, console: &Console) -> Result
         let meant = meant.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default();
         return Err(Error::NoSense(format!(
             "nothing is named `{}`{meant} `metron-sim list scenarios` (or gpus, models, profiles, \
-             acceptance) shows what there is",
+             acceptance, links) shows what there is",
             quoted(name)
         )));
     };

@@ -5,14 +5,12 @@ use crate::cli::backend::Backend;
 use crate::cli::console::{Console, ResultSink};
 use crate::cli::error::{Error, Exit};
 use crate::cli::kept::{cache_of, put_away};
-use crate::cli::report_file::ReportFile;
+use crate::cli::report_file::{ReportFile, page_of_sweep};
+use crate::cli::shard::shard;
 use crate::cli::{capacity, progress};
 use crate::inert::sentence;
-use crate::progress::Progress;
 use crate::result::Assertion;
-use crate::scenario::Document;
-use crate::search::Watch;
-use crate::search::sweep::{Objective, Shard, Sweep, SweepFile, Vary, sweep_to_csv, sweep_to_text};
+use crate::search::sweep::{Objective, Sweep, SweepFile, Vary, sweep_to_csv, sweep_to_text};
 
 /// Runs the command.
 ///
@@ -29,7 +27,7 @@ pub(super) fn run(
     let objectives = front(args.pareto.as_deref(), args.capacity)?;
     let shard = args.shard.as_deref().map(shard).transpose()?;
     let (options, goal) = capacity::search_options(&args.search, global)?;
-    let watch = Watch::new(capacity::max_time(&args.search)?);
+    let watch = console.watch(capacity::max_time(&args.search)?);
     let asserted = if args.capacity { Vec::new() } else { goal.assertions.clone() };
     let full_metrics = args.metrics == Metrics::Full
         || asserted.iter().any(Assertion::needs_full_metrics)
@@ -37,10 +35,11 @@ pub(super) fn run(
     let report = ReportFile::open(args.report.as_ref())?;
     let sink = console.open_result(global.output.as_ref())?;
     let cache = cache_of(args.search.cache.as_deref(), &sink, global)?;
-    let document = Document::read(&args.scenario)
+    let document = backend
+        .document(&args.scenario)
         .and_then(|document| document.with_from("--set", &global.set));
     let (document, set) = document.map_err(Box::new)?;
-    let progress = Progress::new(1);
+    let progress = console.progress(1);
     let began = std::time::Instant::now();
     let sweep = Sweep {
         document: &document,
@@ -71,6 +70,8 @@ pub(super) fn run(
     for warning in file.warned() {
         console.warn(&warning);
     }
+    console.for_people(|| sweep_to_text(&file));
+    console.page(|| page_of_sweep(&file));
     write(&mut file, global.format, sink)?;
     if file.complete {
         put_away(cache, console);
@@ -111,13 +112,4 @@ pub(super) fn write(file: &mut SweepFile, format: Format, sink: ResultSink) -> R
         Format::Quiet => Vec::new(),
     };
     sink.finish(&bytes)
-}
-
-fn shard(text: &str) -> Result<Shard, Error> {
-    let parts = text.split_once('/').and_then(|(index, of)| {
-        Some(Shard { index: index.trim().parse().ok()?, of: of.trim().parse().ok()? })
-    });
-    parts.filter(|shard| (1..=shard.of).contains(&shard.index)).ok_or_else(|| {
-        Error::Usage(format!("--shard: expected I/N with I from 1 to N, found `{text}`"))
-    })
 }

@@ -9,7 +9,6 @@ use crate::cli::error::{Error, Exit};
 use crate::cli::progress;
 use crate::inert::sentence;
 use crate::metrics::Measure;
-use crate::progress::Progress;
 use crate::report::validation as report;
 use crate::report::validation::{Labelled, ValidatedRun, ValidationFile};
 use crate::result::{Found, ResultFile, RunResult};
@@ -33,8 +32,8 @@ pub(super) fn run(
     let (loaded, replay) = load(&args.scenario, observed, global, console, backend)?;
     let input = RunInput { experiment: &loaded.experiment, requests: &replay.requests };
     let options = RunOptions { jobs: global.threads(), keep_log: true, ..RunOptions::default() };
-    let progress = Progress::new(loaded.experiment.schedulers.len());
-    let outputs = progress::shown(&progress, console.shows_progress(), || {
+    let progress = console.progress(loaded.experiment.schedulers.len());
+    let outputs = progress::shown(&progress, console.shows_run(), || {
         run_experiment(input, options, backend, &progress)
     })?;
     let validations: Vec<Validation> =
@@ -52,12 +51,14 @@ pub(super) fn run(
             console.warn(&format!("{}: {warning}", run.label));
         }
     }
+    let to_text = || {
+        let labels = runs.iter().map(|run| run.label.as_str());
+        let observed = args.observed.display().to_string();
+        report::to_text(&observed, replay.observed.len(), labels.zip(&validations))
+    };
+    console.for_people(to_text);
     let bytes = match global.format {
-        Format::Text => report::to_text(
-            &args.observed.display().to_string(),
-            replay.observed.len(),
-            runs.iter().map(|run| run.label.as_str()).zip(&validations),
-        ),
+        Format::Text => to_text(),
         Format::Csv => report::to_csv(runs.iter().map(|run| run.label.as_str()).zip(&validations)),
         Format::Json => to_json(loaded.resolved.to_json(), runs, validations, warnings, inert),
         Format::Quiet => String::new(),

@@ -5,7 +5,7 @@ use super::{Entry, Facts, Written};
 use crate::fleet::RouterKind;
 use crate::runner::Requests;
 use crate::scenario::{Experiment, ResolvedScenario};
-use crate::workload::{Arrivals, Dist, Lengths, Shape, Source};
+use crate::workload::{Arrivals, Dist, Gap, GapShape, Lengths, Shape, Source};
 
 const BOUND: Entry = ("", Always("a term of the SLO"));
 
@@ -62,6 +62,8 @@ fn without_chance(facts: &Facts<'_>) -> Option<String> {
     let routed_by_chance = facts.chooses(|router| match router {
         RouterKind::Random | RouterKind::PowerOfTwo => true,
         RouterKind::VllmDp(balancer) => balancer.clients != Some(1),
+        RouterKind::DynamoKv(_) | RouterKind::LlmD(_) | RouterKind::ProductionStack(_) => true,
+        RouterKind::RayPrefix(set) => set.imbalanced_threshold.is_some(),
         _ => false,
     });
     let arrive_by_chance = match workload.source.arrivals() {
@@ -76,6 +78,14 @@ fn without_chance(facts: &Facts<'_>) -> Option<String> {
         Lengths::Table(_) => true,
         Lengths::File(_) => false,
     });
+    let sessions_by_chance = workload.source.sessions().is_some_and(|of| {
+        let lengths = [&of.first_prompt, &of.turns, &of.new_tokens, &of.output];
+        let one = |gap: &Gap| matches!(gap.shape, GapShape::Fixed(_));
+        lengths.into_iter().any(varies)
+            || of.gap.len() > 1
+            || !of.gap.iter().all(one)
+            || of.shared_prefix.is_some_and(|prefix| prefix.count > 1)
+    });
     let with_requests = workload.classes.iter().filter(|class| class.share > 0.0).count();
     let named = facts.requests.known().is_some_and(|known| known.names_classes);
     let classed_by_chance = with_requests > 1 && !named;
@@ -86,10 +96,11 @@ fn without_chance(facts: &Facts<'_>) -> Option<String> {
         || arrive_by_chance
         || long_by_chance
         || classed_by_chance
-        || grouped_by_chance;
+        || grouped_by_chance
+        || sessions_by_chance;
     let what = match workload.source {
         Source::Trace(_) => "everything comes from the trace",
-        Source::Synthetic { .. } => "nothing is left to chance",
+        Source::Synthetic { .. } | Source::Sessions(_) => "nothing is left to chance",
     };
     (!by_chance).then(|| what.to_owned())
 }

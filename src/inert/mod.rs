@@ -8,6 +8,7 @@
 //! A key is reported only where no other value of it, in the same place and of the same kind, would
 //! change a figure of the run. Keys that a user did not write are never reported.
 
+mod apart;
 mod facts;
 mod judging;
 mod system;
@@ -45,7 +46,7 @@ pub type Entry = (&'static str, Effect);
 
 /// The entries of every key but the schedulers' parameters.
 pub fn table() -> impl Iterator<Item = &'static Entry> {
-    [system::TABLE, workload::TABLE, judging::TABLE].into_iter().flatten()
+    [system::TABLE, apart::TABLE, workload::TABLE, judging::TABLE].into_iter().flatten()
 }
 
 /// The keys that have no effect in an experiment. `ended` tells how each run ended, where that is

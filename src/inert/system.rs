@@ -8,6 +8,7 @@ use crate::cost::Pricing;
 use crate::fleet::RouterKind;
 use crate::scenario::SchedulerRun;
 use crate::scheduler::Feature;
+use crate::time::Span;
 
 const OWN: &str = "every pool has its own";
 const FIXED: &str = "iterations take a fixed time, or that of a step law";
@@ -88,6 +89,9 @@ pub(super) const TABLE: &[Entry] = &[
     ("FrontEnd.before", Always("part of the time to first token")),
     ("FrontEnd.after", Always("part of the time to first token")),
     ("FrontEnd.request", Always("part of the time to first token")),
+    ("Engine.predictor", Always("its keys are judged one by one")),
+    ("PredictorError.bias", Unless(predictor)),
+    ("PredictorError.spread", Unless(predictor)),
     ("Engine.speculative", Always("its keys are judged one by one")),
     ("Speculative.method", Always("who drafts")),
     ("Speculative.num_speculative_tokens", Always("how many are drafted")),
@@ -119,6 +123,41 @@ pub(super) const TABLE: &[Entry] = &[
     ("RouterMap.vllm-dp", Always("judged with the whole router")),
     ("WithinMap.vllm-dp", Always("judged with the whole router")),
     ("VllmDpRouter.clients", Always("judged with the whole router")),
+    ("RouterMap.sglang-cache-aware", Always("judged with the whole router")),
+    ("RouterMap.dynamo-kv", Always("judged with the whole router")),
+    ("RouterMap.llm-d", Always("judged with the whole router")),
+    ("RouterMap.ray-prefix", Always("judged with the whole router")),
+    ("RouterMap.production-stack", Always("judged with the whole router")),
+    ("WithinMap.sglang-cache-aware", Always("judged with the whole router")),
+    ("WithinMap.dynamo-kv", Always("judged with the whole router")),
+    ("WithinMap.llm-d", Always("judged with the whole router")),
+    ("WithinMap.ray-prefix", Always("judged with the whole router")),
+    ("WithinMap.production-stack", Always("judged with the whole router")),
+    ("SglangCacheAwareRouter.cache_threshold", Always("whom a prompt is sent to hangs on it")),
+    ("SglangCacheAwareRouter.balance_abs_threshold", Always("it can be passed at any time")),
+    ("SglangCacheAwareRouter.balance_rel_threshold", Always("it can be passed at any time")),
+    ("SglangCacheAwareRouter.max_tree_size", Unless(never_evicts)),
+    ("SglangCacheAwareRouter.eviction_interval", Always("the tree can grow beyond its size")),
+    ("DynamoKvRouter.overlap_score_credit", Always("what is cached counts by it")),
+    ("DynamoKvRouter.overlap_score_credit_decay", Always("what is cached counts by it")),
+    ("DynamoKvRouter.prefill_load_scale", Always("costs hang on it")),
+    ("DynamoKvRouter.decode_active_request_weight", Always("costs hang on it")),
+    ("DynamoKvRouter.router_temperature", Always("whom a prompt is sent to hangs on it")),
+    ("DynamoKvRouter.use_kv_events", Always("what the router knows hangs on it")),
+    ("DynamoKvRouter.router_ttl", Unless(hears_kv_events)),
+    ("LlmDRouter.weights", Always("scores hang on them")),
+    ("LlmDRouter.metrics_interval", Unless(no_metrics)),
+    ("LlmDRouter.block_tokens", Unless(no_prompts)),
+    ("LlmDRouter.lru_capacity", Unless(no_list_of_blocks)),
+    ("LlmDRouter.affinity_threshold", Always("whom a prompt is sent to hangs on it")),
+    ("RayPrefixRouter.imbalanced_threshold", Always("it can be passed at any time")),
+    ("RayPrefixRouter.match_rate_threshold", Always("whom a prompt is sent to hangs on it")),
+    ("RayPrefixRouter.do_eviction", Always("what the tree forgets hangs on it")),
+    ("RayPrefixRouter.eviction_threshold_chars", Unless(ray_never_evicts)),
+    ("RayPrefixRouter.eviction_target_chars", Unless(ray_never_evicts)),
+    ("RayPrefixRouter.eviction_interval", Unless(ray_never_evicts)),
+    ("ProductionStackRouter.routing_logic", Unless(logic_without_sessions)),
+    ("ProductionStackRouter.kv_aware_threshold", Unless(not_kvaware)),
 ];
 
 /// The reason that holds for all replicas that a key is about; of none, that each pool has its own.
@@ -352,6 +391,21 @@ fn async_scheduling(facts: &Facts<'_>, key: &Written) -> Option<String> {
         .then(|| format!("{} cannot plan a step while the one before runs", facts.schedulers()))
 }
 
+fn predictor(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    if let Some(own) = each_own(facts, key) {
+        return Some(own);
+    }
+    // What holds unless it is written.
+    let right = key.value.as_f64() == Some(0.0);
+    let experiment = &facts.experiment;
+    let predicts = |run: &SchedulerRun| {
+        let info = experiment.engine_info(&run.config);
+        run.config.build(&info).needs().predicts
+    };
+    (!right && !experiment.schedulers.iter().any(predicts))
+        .then(|| format!("{} predicts no iteration's time", facts.schedulers()))
+}
+
 fn router(facts: &Facts<'_>, key: &Written) -> Option<String> {
     if key.value == "round-robin" {
         return None;
@@ -371,6 +425,62 @@ fn within(facts: &Facts<'_>, key: &Written) -> Option<String> {
         return Some("no class has more than one replica".to_owned());
     }
     affinity_without_sessions(facts, &pools.within)
+}
+
+fn never_evicts(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    facts
+        .chooses(|router| match router {
+            RouterKind::SglangCacheAware(set) => set.eviction_interval == Span::ZERO,
+            _ => false,
+        })
+        .then(|| "the tree is never cut down: `eviction_interval` is 0".to_owned())
+}
+
+fn hears_kv_events(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    facts
+        .chooses(|router| matches!(router, RouterKind::DynamoKv(set) if set.use_kv_events))
+        .then(|| "engines tell the router what they cache: nothing is guessed".to_owned())
+}
+
+fn no_metrics(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    facts
+        .chooses(|router| matches!(router, RouterKind::LlmD(_)) && !router.hears_engines())
+        .then(|| "no scorer with a weight looks at the engines' metrics".to_owned())
+}
+
+fn no_prompts(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    facts
+        .chooses(|router| matches!(router, RouterKind::LlmD(_)) && !router.reads_prompts())
+        .then(|| "no scorer with a weight looks at prompts".to_owned())
+}
+
+fn no_list_of_blocks(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    let guesses = |router: &RouterKind| router.reads_prompts() && !router.asks_caches();
+    facts
+        .chooses(|router| matches!(router, RouterKind::LlmD(_)) && !guesses(router))
+        .then(|| "no scorer with a weight goes by what the router has sent".to_owned())
+}
+
+fn logic_without_sessions(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    let by_session = facts.chooses(|router| {
+        matches!(router, RouterKind::ProductionStack(_)) && router.goes_by_session()
+    });
+    (by_session && !facts.requests.has_sessions()).then(|| {
+        "no request has a session: they go by the requests of the last minute, as under `priority`"
+            .to_owned()
+    })
+}
+
+fn ray_never_evicts(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    facts
+        .chooses(|router| matches!(router, RouterKind::RayPrefix(set) if !set.do_eviction))
+        .then(|| "the router's tree forgets nothing without `do_eviction`".to_owned())
+}
+
+fn not_kvaware(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    facts
+        .chooses(|router| matches!(router, RouterKind::ProductionStack(_)) && !router.asks_caches())
+        .then(|| "only `kvaware` knows what is cached".to_owned())
 }
 
 /// Whether no request is of a class that may go to any replica.

@@ -8,9 +8,10 @@ use crate::fleet::RouterKind;
 use crate::runner::Requests;
 use crate::scheduler::Feature;
 use crate::time::Time;
-use crate::workload::{Arrivals, Source};
+use crate::workload::{Arrivals, Shape, Source};
 
 const SHAPE: Entry = ("", Always("the shape of the lengths"));
+const GAPS: Entry = ("", Always("how long it is from an answer to the next turn"));
 
 /// Every key of the requests.
 pub(super) const TABLE: &[Entry] = &[
@@ -20,6 +21,40 @@ pub(super) const TABLE: &[Entry] = &[
     ("Workload.arrivals", Always("when requests arrive")),
     ("Workload.lengths", Unless(lengths)),
     ("Workload.trace", Always("the requests")),
+    ("Workload.sessions", Always("the requests")),
+    ("Sessions.preset", Always("figures of the other keys")),
+    ("Sessions.count", Always("where sessions end to begin")),
+    ("Sessions.duration", Unless(session_duration)),
+    ("Sessions.arrivals", Always("when sessions begin")),
+    ("Sessions.concurrency", Always("when sessions begin")),
+    ("Sessions.shared_prefix", Always("first prompts are longer by it")),
+    ("Sessions.first_prompt", SHAPE.1),
+    ("Sessions.turns", SHAPE.1),
+    ("Sessions.new_tokens", Unless(later_turns)),
+    ("Sessions.output", SHAPE.1),
+    ("Sessions.gap", Unless(later_turns)),
+    ("Sessions.keep_reasoning", Unless(keep_reasoning)),
+    ("Sessions.reasoning", Unless(reasoning)),
+    ("Sessions.max_context", Always("said of full contexts, which the run shows")),
+    ("MaxContext.compact", Always("judged with `max_context`")),
+    ("Compact.to", Always("judged with `max_context`")),
+    ("Concurrency.users", Always("how many sessions are under way")),
+    ("Concurrency.think_time", Always("when sessions begin")),
+    ("SharedPrefix.count", Always("judged with the whole of it")),
+    ("SharedPrefix.tokens", Always("first prompts are longer by it")),
+    ("Gap.fixed", GAPS.1),
+    ("Gap.uniform", GAPS.1),
+    ("Gap.exponential", GAPS.1),
+    ("Gap.lognormal", GAPS.1),
+    ("Gap.mixture", GAPS.1),
+    ("Gap.share", Unless(gap_share)),
+    ("Gap.kind", Always("turns are told apart by it")),
+    ("Gap.max", Unless(gap_max)),
+    ("GapUniform.min", GAPS.1),
+    ("GapUniform.max", GAPS.1),
+    ("GapExponential.mean", GAPS.1),
+    ("GapLognormal.mean", GAPS.1),
+    ("GapLognormal.sigma", GAPS.1),
     ("Workload.max_tokens", Unless(max_tokens)),
     ("Workload.classes", Always("its keys are judged one by one")),
     ("Workload.prefix_groups", Unless(prefix_groups)),
@@ -73,6 +108,8 @@ pub(super) const TABLE: &[Entry] = &[
     ("Trace.format", Always("says what a file is; a wrong one is refused")),
     ("Trace.time_scale", Unless(time_scale)),
     ("Trace.arrivals", Unless(trace_arrivals)),
+    ("Trace.gaps", Always("how a file is played; one without gaps is refused")),
+    ("Trace.gap_cap", Always("gaps end there, and which the file has the run shows")),
     ("Trace.download", Always("words for people")),
     ("Trace.stand_in", Always("kept for when the file is not there")),
     ("StandIn.requests", Unless(stand_in_requests)),
@@ -103,6 +140,61 @@ fn duration(facts: &Facts<'_>, _: &Written) -> Option<String> {
     at_once
         .then(|| "all requests arrive at time 0, before any duration ends".to_owned())
         .or_else(all_before)
+}
+
+/// Sessions that all have begun before it ends.
+fn session_duration(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    let workload = &facts.experiment.workload;
+    if workload.source.arrivals() == Some(&Arrivals::AllAtOnce) {
+        return Some("all sessions begin at time 0, before any duration ends".to_owned());
+    }
+    let Requests::Closed(source) = facts.requests else { return None };
+    let (asked, ends) = (workload.amount.requests?, workload.amount.duration?);
+    let starts = source.starts();
+    let last = starts.last()?;
+    (starts.len() == asked as usize && last.since(Time::ZERO) < ends)
+        .then(|| format!("all {asked} sessions begin before it ends"))
+}
+
+/// Whether no session can have a second turn.
+fn one_turn(facts: &Facts<'_>) -> bool {
+    let sessions = facts.experiment.workload.source.sessions();
+    sessions.is_some_and(|sessions| {
+        sessions.turns.max == Some(1) || sessions.turns.shape == Shape::Fixed(1)
+    })
+}
+
+fn later_turns(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    one_turn(facts).then(|| "sessions have one turn".to_owned())
+}
+
+fn keep_reasoning(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    if key.value == true {
+        return None;
+    }
+    let share = facts.experiment.workload.source.sessions()?.dropped_reasoning;
+    (share == 0.0)
+        .then(|| "`reasoning` is 0: nothing is dropped".to_owned())
+        .or_else(|| later_turns(facts, key))
+}
+
+fn reasoning(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    let sessions = facts.experiment.workload.source.sessions()?;
+    let dropped = sessions.dropped_reasoning > 0.0 || key.value.as_f64() == Some(0.0);
+    (!dropped)
+        .then(|| "prompts keep it: `keep_reasoning: false` would drop it".to_owned())
+        .or_else(|| later_turns(facts, key))
+}
+
+fn gap_share(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    let gaps = &facts.experiment.workload.source.sessions()?.gap;
+    (gaps.len() == 1)
+        .then(|| "the mixture has one part".to_owned())
+        .or_else(|| later_turns(facts, key))
+}
+
+fn gap_max(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    later_turns(facts, key)
 }
 
 fn lengths(facts: &Facts<'_>, key: &Written) -> Option<String> {
@@ -254,7 +346,7 @@ fn class_priority(facts: &Facts<'_>, key: &Written) -> Option<String> {
 fn class_lengths(facts: &Facts<'_>, key: &Written) -> Option<String> {
     match facts.experiment.workload.source {
         Source::Trace(_) => Some("lengths come from the trace".to_owned()),
-        Source::Synthetic { .. } => class_without_requests(facts, key),
+        Source::Synthetic { .. } | Source::Sessions(_) => class_without_requests(facts, key),
     }
 }
 

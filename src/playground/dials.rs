@@ -213,6 +213,17 @@ impl Source {
 }
 
 fn requests(loaded: &Loaded, workload: &Workload, from: Source) -> Dial {
+    if let Some(sessions) = &workload.sessions {
+        let path = "workload.sessions.count".to_owned();
+        return match sessions.count {
+            Some(count) => {
+                Dial::slider("requests", "Sessions", path, count.into()).range(2.0, 200.0)
+            }
+            None => {
+                Dial::stuck("requests", "Sessions", "the scenario gives a duration", Vec::new())
+            }
+        };
+    }
     let within = match from {
         Source::StandIn if loaded.document.gives("workload.trace.stand_in.requests") => {
             "workload.trace.stand_in.requests"
@@ -233,6 +244,21 @@ fn requests(loaded: &Loaded, workload: &Workload, from: Source) -> Dial {
 
 fn rate(workload: &Workload, from: Source) -> Dial {
     const LABEL: &str = "Requests per second";
+    if let Some(sessions) = &workload.sessions {
+        const LABEL: &str = "Sessions per second";
+        let arrivals = sessions.arrivals.as_ref();
+        return match arrivals.and_then(|of| Some((of.name(), of.rate()?))) {
+            Some((kind, rate)) => {
+                let path = format!("workload.sessions.arrivals.{kind}.rate");
+                let dial = Dial::slider("rate", LABEL, path, rate.into());
+                Dial { whole: false, ..dial.range(0.01, 10.0) }
+            }
+            None => {
+                let kind = arrivals.map_or("users", Arrivals::name);
+                Dial::stuck("rate", LABEL, &format!("sessions begin by `{kind}`"), Vec::new())
+            }
+        };
+    }
     let write = format!("{}.arrivals", from.prefix());
     let arrivals = match &workload.trace {
         Some(trace) => trace.arrivals.as_ref(),
@@ -263,6 +289,10 @@ fn length(
     label: &'static str,
     range: (f64, f64),
 ) -> Dial {
+    if workload.sessions.is_some() {
+        let why = "`sessions` says how long turns are";
+        return Dial::stuck(which, label, why, Vec::new());
+    }
     let write = format!("{}.lengths", from.prefix());
     let lengths = workload.lengths.as_ref();
     let of_this = lengths.and_then(|lengths| match which {

@@ -31,15 +31,25 @@ pub struct Lesson {
     pub choices: Vec<Choice>,
     /// What is played.
     pub scenario: String,
+    /// Overrides with which it is played again, the first time kept as "before": where two schedulers
+    /// beside each other cannot show it.
+    #[serde(default)]
+    pub against: Vec<String>,
     /// What one sees; `{0.tbt_s.max s}` stands for a figure of the first run.
     pub seen: Vec<String>,
     /// Where on the page to see it.
     pub look: Vec<Look>,
     /// What to change next.
     pub try_next: String,
+    /// The overrides that change it; none where it is something to look at.
+    #[serde(default)]
+    pub try_set: Vec<String>,
     /// What must hold for the words to be true.
     #[serde(skip_serializing)]
     pub claims: Vec<Claim>,
+    /// And of what comes of the change, whose runs are numbered behind those of the lesson.
+    #[serde(default, skip_serializing)]
+    pub try_claims: Vec<Claim>,
 }
 
 /// An answer to choose.
@@ -77,6 +87,10 @@ pub enum Part {
     Timeline,
     /// The batch at the worst stall.
     Batch,
+    /// The same text under both, as its reader saw it.
+    Readers,
+    /// Request by request.
+    Requests,
     /// Tokens against time.
     Tokens,
     /// The distributions.
@@ -133,8 +147,19 @@ pub(super) struct Taught {
     lesson: Lesson,
     /// What one sees, figures filled in.
     seen: Vec<String>,
-    /// Its scenario, played.
+    /// Its scenario, played; with its overrides, where it has some.
     played: Played,
+    /// Then its scenario without them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<Played>,
+}
+
+impl Taught {
+    /// The results that words and claims number: those before the overrides, then those with them.
+    fn results(&self) -> Value {
+        let before = self.before.iter().flat_map(|played| &played.results);
+        Value::Array(before.chain(&self.played.results).cloned().collect())
+    }
 }
 
 pub(super) fn taught(number: usize, allowance: &Allowance<'_>) -> Result<Taught, Problems> {
@@ -144,11 +169,16 @@ pub(super) fn taught(number: usize, allowance: &Allowance<'_>) -> Result<Taught,
         return Err(Problems::one("", message, None));
     }
     let lesson = lessons.swap_remove(number);
-    let asked = Asked { text: lesson.scenario.clone(), ..Asked::default() };
-    let played = simulate(Loaded::of(&asked, &Files::none())?, None, allowance)?;
-    let results = Value::Array(played.results.clone());
-    let seen = lesson.seen.iter().map(|text| filled(text, &results)).collect();
-    Ok(Taught { number, lesson, seen, played })
+    let play = |set: &[String]| {
+        let asked = Asked { text: lesson.scenario.clone(), set: set.to_vec(), show: Vec::new() };
+        simulate(Loaded::of(&asked, &Files::none())?, None, allowance)
+    };
+    let before = (!lesson.against.is_empty()).then(|| play(&[])).transpose()?;
+    let played = play(&lesson.against)?;
+    let mut taught = Taught { number, seen: Vec::new(), lesson, played, before };
+    let results = taught.results();
+    taught.seen = taught.lesson.seen.iter().map(|text| filled(text, &results)).collect();
+    Ok(taught)
 }
 
 /// Words with each `{figure unit}` or `{figure / figure}` replaced by what the run gave.
@@ -212,14 +242,28 @@ mod tests {
     #[test]
     fn every_lesson_is_true() {
         let lessons = lessons();
-        assert_eq!(lessons.len(), 6);
+        assert_eq!(lessons.len(), 11);
         for (number, lesson) in lessons.iter().enumerate() {
             let taught = taught(number, &Allowance::all())
                 .unwrap_or_else(|e| panic!("{}: {e:?}", lesson.title));
-            let results = Value::Array(taught.played.results.clone());
+            let mut results = taught.results();
             assert!(!lesson.claims.is_empty(), "{}", lesson.title);
             for claim in &lesson.claims {
                 claim.check(&results).unwrap_or_else(|e| panic!("{}: {e}", lesson.title));
+            }
+            // What is to be tried next does what the words say.
+            if !lesson.try_set.is_empty() {
+                assert!(!lesson.try_claims.is_empty(), "{}: what comes of it?", lesson.title);
+                let set = lesson.against.iter().chain(&lesson.try_set).cloned().collect();
+                let asked = Asked { text: lesson.scenario.clone(), set, show: Vec::new() };
+                let loaded = Loaded::of(&asked, &Files::none());
+                let tried = loaded
+                    .and_then(|loaded| simulate(loaded, None, &Allowance::all()))
+                    .unwrap_or_else(|e| panic!("{}: {e:?}", lesson.title));
+                results.as_array_mut().expect("a list").extend(tried.results);
+            }
+            for claim in &lesson.try_claims {
+                claim.check(&results).unwrap_or_else(|e| panic!("{}: next: {e}", lesson.title));
             }
             for text in taught.seen.iter().chain(lesson.background.iter()) {
                 assert!(!text.contains(['{', '}']), "{}: {text}", lesson.title);

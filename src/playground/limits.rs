@@ -5,12 +5,14 @@ use super::{Problems, Weight};
 use crate::request::Request;
 use crate::runner::{Requests, cached_blocks};
 use crate::scenario::Experiment;
-use crate::workload::{Arrivals, Dist, Lengths, Shape, Source};
+use crate::workload::{Arrivals, Dist, Lengths, SessionsSpec, Shape, Source};
 
 /// Longest scenario text, bytes.
 pub const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Longest question: a scenario whose every character is escaped, and overrides.
 pub(super) const REQUEST_BYTES_MAX: usize = 2 << 20;
+/// Longest question about a result file, all of it within.
+pub(super) const FILE_BYTES_MAX: usize = 64 << 20;
 /// Most requests.
 pub const REQUESTS_MAX: u64 = 20_000;
 /// Most prompt and output tokens together.
@@ -137,6 +139,9 @@ pub(super) fn experiment(experiment: &Experiment) -> Result<(), Problems> {
     let arrivals = match &workload.source {
         Source::Synthetic { arrivals, .. } => Some(arrivals),
         Source::Trace(trace) => trace.arrivals.as_ref(),
+        Source::Sessions(sessions) => {
+            return sessions_fit(experiment, sessions);
+        }
     };
     let asked = workload.amount.requests.map(f64::from);
     let within = workload.amount.duration.map(|span| span.as_secs_f64());
@@ -190,7 +195,7 @@ pub(super) fn experiment(experiment: &Experiment) -> Result<(), Problems> {
     }
     let drawn = match &workload.source {
         Source::Synthetic { lengths, .. } => Some(lengths),
-        Source::Trace(_) => None,
+        Source::Trace(_) | Source::Sessions(_) => None,
     };
     let shares: f64 = workload.classes.iter().map(|class| class.share).sum();
     let classes = workload.classes.iter().filter_map(|class| {
@@ -212,6 +217,45 @@ pub(super) fn experiment(experiment: &Experiment) -> Result<(), Problems> {
         if tokens > 1.5 * TOKENS_MAX as f64 {
             return Err(over(path, too_many_tokens()));
         }
+    }
+    Ok(())
+}
+
+/// Sessions whose turns and tokens are as few as the page plays, by their means.
+fn sessions_fit(experiment: &Experiment, sessions: &SessionsSpec) -> Result<(), Problems> {
+    let amount = experiment.workload.amount;
+    let within = amount.duration.map_or(f64::INFINITY, |span| span.as_secs_f64());
+    let by_time = match sessions.arrivals {
+        Arrivals::ClosedLoop { users, .. } if users > CROWD_MAX => {
+            let message = format!("more than {CROWD_MAX} users");
+            return Err(over("workload.sessions.concurrency.users", message));
+        }
+        _ => expected(&sessions.arrivals, within),
+    };
+    let asked = amount.requests.map_or(f64::INFINITY, f64::from);
+    let count = asked.min(by_time);
+    if !count.is_finite() {
+        let message = "how many sessions users begin is not known beforehand";
+        let help = "give `workload.sessions.count`";
+        return Err(Problems::one("workload.sessions", message, Some(help)));
+    }
+    let turns = mean(&sessions.turns);
+    if count * turns > REQUESTS_MAX as f64 {
+        let message = format!(
+            "{} turns of all sessions: the page plays up to {REQUESTS_MAX}",
+            (count * turns).round()
+        );
+        return Err(over("workload.sessions", message));
+    }
+    if let Some(prefix) = sessions.shared_prefix {
+        let each = u64::from(prefix.tokens / experiment.engine.kv_block_tokens.max(1));
+        if u64::from(prefix.count) * each > PREFIX_BLOCKS_MAX {
+            let message = format!("more than {PREFIX_BLOCKS_MAX} KV blocks in all prefixes");
+            return Err(over("workload.sessions.shared_prefix", message));
+        }
+    }
+    if count * turns * mean(&sessions.output) > 1.5 * TOKENS_MAX as f64 {
+        return Err(over("workload.sessions.output", too_many_tokens()));
     }
     Ok(())
 }

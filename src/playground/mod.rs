@@ -8,6 +8,7 @@ mod bounds;
 mod catalog;
 mod cures;
 mod dials;
+mod evaluate;
 mod figures;
 mod lessons;
 mod limits;
@@ -15,6 +16,7 @@ mod loaded;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod page;
 mod play;
+mod readers;
 mod steps;
 
 use serde::{Deserialize, Serialize};
@@ -81,6 +83,19 @@ enum Question {
         from_us: u64,
         to_us: u64,
     },
+    /// One request as its reader saw it, under every scheduler shown; the unluckiest under the first
+    /// where none is given.
+    Readers { scenario: Asked, request: Option<RequestId> },
+    /// What requests were at between two times, under every scheduler shown: at most `rows` of
+    /// them, `request` among them.
+    Lives { scenario: Asked, from_us: u64, to_us: u64, rows: usize, request: Option<RequestId> },
+    /// A result file of a benchmark client.
+    Evaluate {
+        name: String,
+        text: String,
+        #[serde(default)]
+        promise: evaluate::Promised,
+    },
     /// Everything with a name.
     Catalog,
     /// A lesson, by number from 0.
@@ -140,13 +155,24 @@ pub fn answer_within(request: &str, files: &Files, allowance: &Allowance<'_>) ->
 }
 
 fn read(request: &str) -> Result<Question, Problems> {
-    if request.len() > limits::REQUEST_BYTES_MAX {
-        let message = format!("a question of more than {} bytes", limits::REQUEST_BYTES_MAX);
-        return Err(Problems::one("", message, Some("a scenario takes a few thousand")));
+    let too_long = |most: usize, help: &str| {
+        let message = format!("a question of more than {most} bytes");
+        Err(Problems::one("", message, Some(help)))
+    };
+    if request.len() > limits::FILE_BYTES_MAX {
+        return too_long(limits::FILE_BYTES_MAX, "`metron-sim evaluate` reads files of any length");
     }
-    let known = "`op` is one of simulate, cures, steps, columns, catalog, lesson";
-    serde_json::from_str(request)
-        .map_err(|error| Problems::one("", format!("not a question: {error}"), Some(known)))
+    let known = "`op` is one of simulate, cures, steps, columns, readers, lives, evaluate, catalog, \
+                 lesson";
+    let question = serde_json::from_str(request)
+        .map_err(|error| Problems::one("", format!("not a question: {error}"), Some(known)))?;
+    match question {
+        Question::Evaluate { .. } => Ok(question),
+        _ if request.len() > limits::REQUEST_BYTES_MAX => {
+            too_long(limits::REQUEST_BYTES_MAX, "a scenario takes a few thousand")
+        }
+        _ => Ok(question),
+    }
 }
 
 fn reply(question: Question, files: &Files, allowance: &Allowance<'_>) -> Result<String, Problems> {
@@ -173,6 +199,22 @@ fn reply(question: Question, files: &Files, allowance: &Allowance<'_>) -> Result
             let loaded = load(&scenario)?.only(scheduler)?;
             allowance.enter(loaded.weight(1))?;
             Ok(text(&steps::stretch(&loaded, lane, (from_us, to_us), allowance)?))
+        }
+        Question::Readers { scenario, request } => {
+            let loaded = load(&scenario)?;
+            allowance.enter(loaded.weight(1))?;
+            Ok(text(&readers::readers(&loaded, request, allowance)?))
+        }
+        Question::Lives { scenario, from_us, to_us, rows, request } => {
+            let loaded = load(&scenario)?;
+            allowance.enter(loaded.weight(1))?;
+            let window = (from_us, to_us);
+            Ok(text(&readers::lives(&loaded, window, rows, request, allowance)?))
+        }
+        Question::Evaluate { name, text: file, promise } => {
+            let bytes = 8 * file.len() as u64;
+            allowance.enter(Weight { bytes, work: file.len() as u64 / 100 })?;
+            Ok(text(&evaluate::evaluate(&name, file, &promise)?))
         }
         Question::Catalog => Ok(text(&catalog::catalog())),
         Question::Lesson { number } => Ok(text(&lessons::taught(number, allowance)?)),

@@ -1,16 +1,25 @@
 //! The playground's page: one document, its scripts and styles inside.
 
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use serde_json::json;
 
-use crate::report::html::{SCRIPTS, STYLE, escape_json, script_hash};
+use crate::report::html::{SCRIPTS, STYLE, escape_json, escape_text, script_hash};
 
 const SCRIPT: &str = concat!(
     include_str!("../../web/playground/link.js"),
     include_str!("../../web/playground/engine.js"),
+    include_str!("../../web/playground/state.js"),
     include_str!("../../web/playground/dials.js"),
     include_str!("../../web/playground/steps.js"),
+    include_str!("../../web/playground/text.js"),
+    include_str!("../../web/playground/readers.js"),
+    include_str!("../../web/playground/lives.js"),
     include_str!("../../web/playground/figures.js"),
     include_str!("../../web/playground/results.js"),
+    include_str!("../../web/playground/measured.js"),
     include_str!("../../web/playground/editor.js"),
     include_str!("../../web/playground/tour.js"),
     include_str!("../../web/playground/main.js"),
@@ -18,9 +27,12 @@ const SCRIPT: &str = concat!(
 const OWN_STYLE: &str = include_str!("../../web/playground/playground.css");
 const BODY: &str = include_str!("../../web/playground/body.html");
 
-/// Bytes as base64.
-pub fn base64(bytes: &[u8]) -> String {
-    crate::report::html::base64(bytes)
+/// A module as a page holds it: deflated (RFC 1951, zlib's wrapping, RFC 1950), then base64. Base64
+/// of a module as it is hides from a server's compression what repeats in it.
+pub fn packed(module: &[u8]) -> String {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    let written = encoder.write_all(module).and_then(|()| encoder.finish());
+    crate::report::html::base64(&written.expect("memory takes all that is written"))
 }
 
 /// Where a page gets its answers.
@@ -28,9 +40,30 @@ pub fn base64(bytes: &[u8]) -> String {
 pub enum Engine<'a> {
     /// From the server that it came from.
     Server,
-    /// From this WebAssembly module, base64, inside the page.
-    Inside(&'a str),
+    /// From this WebAssembly module, as [`packed`] gives it, inside the page. With the address
+    /// that the page will have, where that is known: links that are shared begin with it.
+    Inside(&'a str, Option<&'a str>),
 }
+
+/// What stands in a page's head about it for who shows links to it, its own address in it.
+fn about(address: &str) -> String {
+    let address = escape_text(address);
+    let image = format!("{}preview.png", address);
+    format!(
+        "<link rel=\"canonical\" href=\"{address}\">\n\
+         <meta name=\"description\" content=\"{WHAT}\">\n\
+         <meta property=\"og:type\" content=\"website\">\n\
+         <meta property=\"og:title\" content=\"metron-sim playground\">\n\
+         <meta property=\"og:description\" content=\"{WHAT}\">\n\
+         <meta property=\"og:url\" content=\"{address}\">\n\
+         <meta property=\"og:image\" content=\"{image}\">\n\
+         <meta name=\"twitter:card\" content=\"summary_large_image\">\n"
+    )
+}
+
+const WHAT: &str = "Simulates how GPUs serve language models, and shows why a text stalled.";
+/// The picture beside a link to the page, PNG, 1200 by 630 pixels.
+pub const PREVIEW: &[u8] = include_bytes!("../../web/playground/preview.png");
 
 /// The page, and the content security policy that it needs.
 #[derive(Clone, Debug)]
@@ -47,11 +80,15 @@ pub fn page(scenario: Option<&str>, engine: Engine<'_>) -> PlaygroundPage {
     let script = format!("\n{SCRIPTS}{SCRIPT}");
     let (mode, module, more) = match engine {
         Engine::Server => ("server", String::new(), "connect-src 'self'"),
-        Engine::Inside(base64) => (
+        Engine::Inside(packed, _) => (
             "inside",
-            format!("<script type=\"application/wasm-base64\" id=\"module\">{base64}</script>\n"),
+            format!("<script type=\"text/plain\" id=\"module\">{packed}</script>\n"),
             "worker-src blob:; connect-src 'none'",
         ),
+    };
+    let address = match engine {
+        Engine::Inside(_, address) => address,
+        Engine::Server => None,
     };
     let wasm = if mode == "inside" { " 'wasm-unsafe-eval'" } else { "" };
     let policy = format!(
@@ -59,13 +96,14 @@ pub fn page(scenario: Option<&str>, engine: Engine<'_>) -> PlaygroundPage {
          img-src data: blob:; {more}; base-uri 'none'; form-action 'none'",
         script_hash(&script)
     );
-    let data = json!({"mode": mode, "scenario": scenario}).to_string();
+    let data = json!({"mode": mode, "scenario": scenario, "address": address}).to_string();
+    let about = address.map_or(String::new(), about);
     let html = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>metron-sim playground</title>\n<link rel=\"icon\" href=\"data:,\">\n\
+         <title>metron-sim playground</title>\n<link rel=\"icon\" href=\"data:,\">\n{about}\
          <style>\n{STYLE}\n{OWN_STYLE}</style>\n</head>\n<body>\n{BODY}\n\
          <script type=\"application/json\" id=\"data\">{}</script>\n{module}\
          <script>{script}</script>\n</body>\n</html>\n",
@@ -88,5 +126,29 @@ mod tests {
         }
         assert_eq!(tame.html.matches("://").count(), 1, "only the notice of uPlot");
         assert!(tame.policy.contains("default-src 'none'") && !tame.policy.contains("http"));
+    }
+
+    #[test]
+    fn a_page_that_knows_its_address_says_it() {
+        let hostile = "https://example.org/\"><script>alert(1)</script>/";
+        let tame = page(None, Engine::Inside("", Some("https://example.org/sim/")));
+        assert!(tame.html.contains("<link rel=\"canonical\" href=\"https://example.org/sim/\">"));
+        assert!(tame.html.contains("content=\"https://example.org/sim/preview.png\""));
+        let hostile = page(None, Engine::Inside("", Some(hostile)));
+        assert_eq!(hostile.html.matches("<script").count(), tame.html.matches("<script").count());
+        assert!(!page(None, Engine::Inside("", None)).html.contains("canonical"));
+    }
+
+    #[test]
+    fn a_module_is_packed_and_unpacked() {
+        use base64::Engine as _;
+        use std::io::Read;
+        let module: Vec<u8> = (0..40_000u32).flat_map(|k| (k / 7).to_le_bytes()).collect();
+        let packed = packed(&module);
+        assert!(packed.len() < module.len() / 4);
+        let bytes = base64::prelude::BASE64_STANDARD.decode(packed).expect("base64");
+        let mut back = Vec::new();
+        flate2::read::ZlibDecoder::new(&bytes[..]).read_to_end(&mut back).expect("deflated");
+        assert!(back == module);
     }
 }

@@ -10,8 +10,8 @@ use crate::promise::KEPT_SHARE;
 use crate::report::best::{Better, best};
 use crate::report::known::Known;
 use crate::report::table::{Align, Cell, lay_out, width, wrap};
-use crate::result::RunResult;
 use crate::result::features::all_comparable;
+use crate::result::{RouteCounts, RunResult, SessionsResult};
 use crate::shown::{TimeUnit, count, percent, three_digits};
 
 /// Marks the best value of a row.
@@ -441,6 +441,22 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
     all.add_if_any("prefix hits, tokens", Show::Count, Some(Higher), |run| {
         Some(run.kv?.prefix_hit_tokens as f64)
     });
+    all.add_if_any("  of prompt tokens", Show::Percent, Some(Higher), |run| {
+        run.routing?.cached?.hit_share
+    });
+    all.add_if_any("  another replica held", Show::Percent, Some(Lower), |run| {
+        run.routing?.cached?.regret_share
+    });
+    all.add_if_any("routed by affinity", Show::Percent, None, |run| {
+        let RouteCounts { affinity, balance, fallback, blind } = run.routing?.decisions;
+        let all = affinity + balance + fallback + blind;
+        (affinity > 0).then(|| affinity as f64 / all as f64)
+    });
+    all.add_if_any("most / mean outstanding", Show::Number("x"), Some(Lower), |run| {
+        let routing = run.routing?;
+        routing.cached.and(routing.outstanding_max_over_mean)
+    });
+    sessions(&mut all, runs);
     all.add_if_any("fairness (Jain)", Show::Number(""), Some(Higher), |run| {
         run.fairness?.jain_index
     });
@@ -451,6 +467,60 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
         run.cost?.usd_per_million_output_tokens
     });
     all.rows
+}
+
+/// What sessions of several turns got, where there are some.
+fn sessions(all: &mut Rows<'_>, runs: &[RunResult]) {
+    use Better::{Higher, Lower};
+    if runs.iter().all(|run| run.sessions.is_none()) {
+        return;
+    }
+    let of = |run: &RunResult| run.sessions.as_deref().cloned();
+    all.add("sessions, completed", Show::Count, None, |run| Some(of(run)?.completed as f64));
+    all.add_if_any("  failed", Show::Count, Some(Lower), |run| Some(of(run)?.failed as f64));
+    all.add("  at once, mean", Show::Number(""), None, |run| of(run)?.concurrent.mean);
+    all.add("  prompt tokens found", Show::Percent, Some(Higher), |run| of(run)?.hit_share);
+    let part = |part: fn(&SessionsResult) -> u64| {
+        move |run: &RunResult| {
+            let of = run.sessions.as_deref()?;
+            (of.prompt_tokens > 0).then(|| part(of) as f64 / of.prompt_tokens as f64)
+        }
+    };
+    all.add("    said in the session", Show::Percent, None, part(|of| of.hit_tokens.own_session));
+    all.add(
+        "    in the shared prefix",
+        Show::Percent,
+        None,
+        part(|of| of.hit_tokens.shared_prefix),
+    );
+    all.add_if_any("    in other requests", Show::Percent, None, part(|of| of.hit_tokens.other));
+    all.add_if_any(
+        "  gone from the cache",
+        Show::Percent,
+        Some(Lower),
+        part(|of| of.missed_tokens.evicted),
+    );
+    all.add_if_any(
+        "  left on another replica",
+        Show::Percent,
+        Some(Lower),
+        part(|of| of.missed_tokens.other_replica),
+    );
+    all.add("  TTFT of first turns, P50", Show::Time, Some(Lower), |run| {
+        of(run)?.by_turn.first()?.ttft_s.p50
+    });
+    all.add_if_any("  TTFT after tools, P50", Show::Time, Some(Lower), |run| {
+        of(run)?.by_gap.get("tool")?.ttft_s.p50
+    });
+    all.add_if_any("  TTFT after users, P50", Show::Time, Some(Lower), |run| {
+        of(run)?.by_gap.get("user")?.ttft_s.p50
+    });
+    all.add("  wait a session, P50", Show::Time, Some(Lower), |run| of(run)?.user_wait_s.p50);
+    all.add("  whole session, P50", Show::Time, Some(Lower), |run| of(run)?.completion_s.p50);
+    all.add("  context over KV, peak", Show::Percent, None, |run| {
+        let of = of(run)?;
+        Some(of.working_set_tokens.peak as f64 / of.kv_capacity_tokens? as f64)
+    });
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 
 mod best;
 pub mod calibration;
+pub mod columns;
 pub mod comparison;
 pub mod csv;
 pub(crate) mod csv_text;
+mod handed;
 pub mod header;
 pub mod html;
 mod known;

@@ -6,7 +6,8 @@
 //! `fluidity_index` (empty for an unfinished request: it is not known), `met`, `missed` (deadlines, up
 //! to the end of observation), `preemptions`, `hit_tokens` (prompt tokens from
 //! the prefix cache), `status`, `ttft_deadline_s` (of the first token, counted from arrival), `left_tokens` (output tokens that an unfinished request was still to
-//! get), `route_reason` (why that replica; empty with one replica), `run` (in a run's first row: facts of the run, as JSON, see
+//! get), `route_reason` (why that replica; empty with one replica), `held_tokens` and `most_held_tokens` (prompt tokens that the
+//! replica, and the one that had most, held in its prefix cache when the request was routed; empty where that is of no account), `run` (in a run's first row: facts of the run, as JSON, see
 //! [`StatedRun`](crate::result::stated::StatedRun); empty in the others). What a request never reached is empty; `e2e_s` is for completed
 //! requests. Every request is there, those outside of the scenario's `measure` too. A run without a
 //! request has one row, of `scheduler` and `run` alone.
@@ -16,7 +17,8 @@ use std::io::{self, Write};
 use crate::fleet::RouteDecision;
 use crate::metrics::{Options, RequestMetrics, each_request};
 use crate::time::Time;
-use crate::trace::row_file::{Cell, RowFormat, RowWriter};
+use crate::trace::row_file::{Cell, RowFormat, RowWriter, Rows};
+use crate::trace::table::{TableColumn, TableRows};
 use crate::trace::token_file::status_name;
 use crate::trace::{RequestRow, Status, TokenTrace};
 
@@ -44,23 +46,47 @@ pub const COLUMNS: &[&str] = &[
     "ttft_deadline_s",
     "left_tokens",
     "route_reason",
+    "held_tokens",
+    "most_held_tokens",
     "run",
 ];
 
 /// Writes the request rows of one run after another.
-pub struct RequestFile<W: Write> {
-    rows: RowWriter<W>,
+pub struct RequestFile<R: Rows> {
+    rows: R,
 }
 
-impl<W: Write> RequestFile<W> {
+impl<W: Write> RequestFile<RowWriter<W>> {
     /// Begins the file.
     ///
     /// # Errors
     /// When `writer` fails.
-    pub fn new(writer: W, format: RowFormat) -> io::Result<RequestFile<W>> {
+    pub fn new(writer: W, format: RowFormat) -> io::Result<RequestFile<RowWriter<W>>> {
         Ok(RequestFile { rows: RowWriter::new(writer, format, COLUMNS)? })
     }
 
+    /// Flushes and hands the writer back.
+    ///
+    /// # Errors
+    /// When the writer underneath fails.
+    pub fn finish(self) -> io::Result<W> {
+        self.rows.finish()
+    }
+}
+
+impl RequestFile<TableRows> {
+    /// Begins a table in memory.
+    pub fn in_memory() -> RequestFile<TableRows> {
+        RequestFile { rows: TableRows::new(COLUMNS) }
+    }
+
+    /// Its columns.
+    pub fn columns(self) -> Vec<TableColumn> {
+        self.rows.finish()
+    }
+}
+
+impl<R: Rows> RequestFile<R> {
     /// Writes a row for each request of `trace` that `options` count, judged as they say; `routes`
     /// say where each request went, where there was a choice; `classes` are the class names by
     /// index; `facts` go into the first row.
@@ -84,6 +110,10 @@ impl<W: Write> RequestFile<W> {
             let reached = |time: Time| (time != Time::NEVER).then_some(time);
             let completed = row.status == Status::Completed;
             let why = routes.and_then(|routes| routes.get(one.row.index()));
+            let held = why.and_then(|why| why.held);
+            let tokens = |tokens: Option<u32>| {
+                tokens.map_or(Cell::Empty, |tokens| Cell::Count(u64::from(tokens)))
+            };
             let why = why.map_or(String::new(), RouteDecision::to_string);
             let left = trace.to_come(one.row).filter(|_| one.is_open());
             let judged = (!row.status.is_lost()).then_some(one.tally);
@@ -110,6 +140,8 @@ impl<W: Write> RequestFile<W> {
                 Cell::seconds(Some(options.deadlines_of(row.class).ttft(row.prompt_tokens))),
                 left.map_or(Cell::Empty, |tokens| Cell::Count(u64::from(tokens))),
                 Cell::Text(&why),
+                tokens(held.map(|held| held.here)),
+                tokens(held.map(|held| held.most)),
                 facts.take().map_or(Cell::Absent, Cell::Text),
             ])
         };
@@ -120,14 +152,6 @@ impl<W: Write> RequestFile<W> {
             }
         });
         written
-    }
-
-    /// Flushes and hands the writer back.
-    ///
-    /// # Errors
-    /// When the writer underneath fails.
-    pub fn finish(self) -> io::Result<W> {
-        self.rows.finish()
     }
 }
 
@@ -160,11 +184,11 @@ mod tests {
         assert_eq!(
             lines[1],
             "v0,0,chat,0,0.000000000,0.000000000,0.010000000,0.040000000,100,4,\
-             0.010000000,0.01,0.040000000,1.0,4,0,0,0,completed,0.500000000,,,facts"
+             0.010000000,0.01,0.040000000,1.0,4,0,0,0,completed,0.500000000,,,,,facts"
         );
         assert_eq!(
             lines[3],
-            "v0,2,chat,0,0.005000000,,,,100,0,,,,0.0,,,0,0,rejected,0.500000000,,,"
+            "v0,2,chat,0,0.005000000,,,,100,0,,,,0.0,,,0,0,rejected,0.500000000,,,,,"
         );
     }
 }

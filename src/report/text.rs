@@ -4,6 +4,7 @@ use owo_colors::OwoColorize;
 
 use crate::inert::sentence;
 use crate::report::comparison;
+use crate::report::handed::handed;
 use crate::report::header::header;
 use crate::report::provenance::provenance;
 use crate::report::table::{width, wrap};
@@ -37,7 +38,7 @@ pub fn to_text(result: &ResultFile, color: bool) -> String {
         }
     }
     for run in &result.runs {
-        for line in provenance(run) {
+        for line in handed(run).into_iter().chain(provenance(run)) {
             text.push_str(&wrap(&line, width(), "  "));
             text.push('\n');
         }

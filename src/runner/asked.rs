@@ -36,6 +36,8 @@ impl Requests {
             None => match &experiment.workload.source {
                 // The rows of a file may have ids.
                 Source::Trace(_) => true,
+                // A turn has the one before it, and short ones share no block: nobody knows before.
+                Source::Sessions(_) => true,
                 Source::Synthetic { .. } => {
                     let block = experiment.engine.kv_block_tokens;
                     let groups = experiment.workload.prefix_groups;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use crate::cost::{CostModel, prefill_time};
+use crate::fleet::Role;
 use crate::ids::ClassId;
 use crate::metrics::{Count, Deadlines, FirstToken, Options, PrefillCurve};
 use crate::promise::{Slo, TtftDeadline};
@@ -57,6 +58,57 @@ pub(super) fn before_a_run(input: RunInput<'_>) -> Result<Option<Options>, RunEr
         slo.deadlines(first).map_err(|e| RunError::Deadlines(e.to_string()))
     };
     options(input, deadlines).map(Some)
+}
+
+/// What policies that look at deadlines are told of them: those of all requests, and those of each class
+/// where classes have their own. The same as a run is judged by, for prompts as long as those of the
+/// requests, or as the context where they are not known beforehand. A scheduler's own curve, which only
+/// its runs tell, has no such policy beside it: resolving a scenario sees to that.
+pub(super) fn for_policies(
+    experiment: &Experiment,
+    requests: Option<&Requests>,
+) -> Result<(Deadlines, Vec<Deadlines>), RunError> {
+    let mut prompts = None;
+    let mut curve = None;
+    let by_model = experiment.models_differ();
+    let mut of = |slo: &Slo, class: Option<&str>| {
+        let first = match &slo.ttft {
+            TtftDeadline::Fixed(span) => FirstToken::Fixed(*span),
+            TtftDeadline::PrefillCurvePlus { slack, .. } => {
+                let prompts =
+                    prompts.get_or_insert_with(|| match requests.and_then(Requests::known) {
+                        Some(workload) => {
+                            let all = workload.requests.par_iter();
+                            Prompts::of(experiment, all.map(|request| request.prompt_tokens))
+                        }
+                        None => {
+                            Prompts { longest: experiment.engine.max_model_len, long: Vec::new() }
+                        }
+                    });
+                let of_class = || Arc::new(fleet_curve(experiment, class, prompts));
+                // One for all, where all classes ask for the same model.
+                let curve = match by_model {
+                    true => of_class(),
+                    false => Arc::clone(curve.get_or_insert_with(of_class)),
+                };
+                FirstToken::Curve { curve, slack: *slack }
+            }
+        };
+        slo.deadlines(first).map_err(|e| RunError::Deadlines(e.to_string()))
+    };
+    let promises = &experiment.promises;
+    let common = of(&promises.common, None)?;
+    let classes = match (promises.of_classes.is_empty() && !by_model, requests) {
+        (false, Some(requests)) => requests.classes(),
+        _ => &[],
+    };
+    let each = |class: &String| match promises.own(class) {
+        Some(own) => of(own, Some(class)),
+        None if by_model => of(&promises.common, Some(class)),
+        None => Ok(common.clone()),
+    };
+    let of_classes = classes.iter().map(each).collect::<Result<_, _>>()?;
+    Ok((common, of_classes))
 }
 
 fn options(
@@ -176,7 +228,9 @@ fn own_curve(
     let each: Vec<Experiment> = match experiment.pools.is_empty() {
         true => vec![experiment.clone()],
         false => {
-            let pools = serving(experiment, class).into_iter();
+            // Whoever decodes for others computes no prompt.
+            let prefills = |pool: &PoolView<'_>| pool.role != Role::Decode;
+            let pools = serving(experiment, class).into_iter().filter(prefills);
             pools.map(|pool| experiment.alone_on(pool)).collect()
         }
     };

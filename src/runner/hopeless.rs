@@ -212,6 +212,8 @@ fn counted(experiment: &Experiment, requests: &Requests) -> Option<Vec<u64>> {
             }
             Some(counted)
         }
+        // How many turns there will be is not known.
+        Requests::Closed(source) if source.has_turns() => None,
         Requests::Closed(_) => {
             let amount = experiment.workload.amount;
             let count = amount.requests.filter(|_| amount.duration.is_none())?;

@@ -148,6 +148,11 @@ fn longest_ns(input: RunInput<'_>) -> u128 {
             let most = u128::from(experiment.engine.max_model_len);
             let (users, requests) =
                 (u128::from(users(experiment)), u128::from(source.requests_max()));
+            if source.has_turns() {
+                let last = source.starts().last().map_or(0, |at| u128::from(at.as_nanos()));
+                let begun = experiment.workload.amount.duration.map_or(last, ns);
+                return begun + requests * most * step;
+            }
             // No request arrives after the duration, and then each user waits for one at most.
             if let Some(duration) = experiment.workload.amount.duration {
                 return ns(duration) + requests.min(users) * most * step;

@@ -4,13 +4,16 @@
 //! number of threads.
 
 mod asked;
+mod colocated;
 mod deadlines;
 mod drawn;
 mod features;
+mod handed;
 mod hopeless;
 mod indexed;
 mod limits;
 mod memory;
+mod outlook;
 pub mod prepare;
 mod recording;
 mod requests;
@@ -116,6 +119,12 @@ impl RunError {
         let RunError::Simulation { source, .. } = self else { return false };
         matches!(source.downcast_ref(), Some(SimError::Stopped))
     }
+
+    /// Whether a simulation could not go on: its scheduler runs nothing, or preempts without end.
+    pub fn is_stuck(&self) -> bool {
+        let RunError::Simulation { source, .. } = self else { return false };
+        source.downcast_ref().is_some_and(|error| !matches!(error, SimError::Stopped))
+    }
 }
 
 /// Plays every scheduler of an experiment on the same requests and measures what came of it.
@@ -153,12 +162,14 @@ pub fn run_experiment(
         let judged_by = deadlines::judged_by(input, &outcomes, simulate)?;
         let labels = unique_labels(experiment);
         let played = outcomes.into_iter().zip(&experiment.schedulers).zip(labels).collect();
-        Ok(threads::spread_map(played, |((outcome, scheduler), label)| {
+        let outputs = threads::spread_map(played, |((outcome, scheduler), label)| {
             let full_metrics = options.full_metrics
                 || summarise::output_tokens(&outcome) <= FULL_METRICS_TOKENS_MAX;
             let options = RunOptions { full_metrics, ..options };
-            measured(input, scheduler, label, outcome, &judged_by, options)
-        }))
+            let output = measured(input, scheduler, label, outcome, &judged_by, options);
+            colocated::beside(input, scheduler, output, options, simulate)
+        });
+        outputs.into_iter().collect()
     })?
 }
 

@@ -19,12 +19,13 @@ pub fn recording<'a>(
         let planned = pool.engine.async_scheduling(&scheduler.config);
         let cost = pool.cost.as_ref();
         let recorded = recorded_pool(outcome, id, cost, &info, &needs, planned);
-        RecordedPool { name: pool.name, in_step: pool.hardware.lockstep() > 1, ..recorded }
+        RecordedPool { name: pool.name, in_step: pool.hardware.lockstep(), ..recorded }
     };
     Recording {
         trace: &outcome.trace,
         entered: &outcome.entered,
         log: outcome.log.as_deref().unwrap_or_default(),
+        turns: &outcome.turns,
         pools: (0..).map(PoolId).zip(experiment.fleet()).map(pool).collect(),
     }
 }
@@ -43,6 +44,7 @@ pub fn recording_of_alike<'a>(
         trace: &outcome.trace,
         entered: &outcome.entered,
         log: outcome.log.as_deref().unwrap_or_default(),
+        turns: &outcome.turns,
         pools: vec![recorded_pool(outcome, PoolId(0), cost, engine, needs, async_scheduling)],
     }
 }
@@ -63,7 +65,8 @@ fn recorded_pool<'a>(
         cost,
         planned_ahead: needs.plans_ahead && async_scheduling,
         by_turns: cost.stages() > 1 && needs.by_request,
-        in_step: false,
+        in_step: 1,
+        caches: needs.caches_on(engine),
         memory: Memory {
             block_tokens: needs.engine(engine).kv_block_tokens,
             blocks: used.map_or(outcome.kv.blocks, |pool| pool.kv.blocks),

@@ -2,15 +2,15 @@
 
 use crate::request::Request;
 use crate::scenario::Experiment;
-use crate::workload::{Arriving, ClosedLoop, Limits, Warning, Workload, WorkloadError, draw};
+use crate::workload::{Answered, Arriving, Limits, Warning, Workload, WorkloadError, draw};
 
 /// Requests of an experiment: known beforehand, or made as answers come.
 #[derive(Clone, Debug)]
 pub enum Requests {
     /// The same requests at the same times for every scheduler.
     Open(Workload),
-    /// The same users for every scheduler; when they ask depends on when they are answered.
-    Closed(Box<ClosedLoop>),
+    /// The same users, or sessions, for every scheduler; when they ask depends on when they are answered.
+    Closed(Box<Answered>),
 }
 
 impl Requests {
@@ -25,8 +25,8 @@ impl Requests {
         };
         let (spec, seed) = (&experiment.workload, experiment.seed);
         super::drawn::check(experiment)?;
-        if spec.source.is_closed_loop() {
-            let source = ClosedLoop::new(spec, seed, limits)?;
+        if spec.source.waits_for_answers() {
+            let source = Answered::new(spec, seed, limits)?;
             let warnings = source.warnings().to_vec();
             Ok((Requests::Closed(Box::new(source)), warnings))
         } else {
@@ -56,6 +56,7 @@ impl Requests {
     pub fn count(&self, experiment: &Experiment) -> Option<u64> {
         match self {
             Requests::Open(workload) => Some(workload.requests.len() as u64),
+            Requests::Closed(source) if source.has_turns() => None,
             Requests::Closed(_) => experiment.workload.amount.requests.map(u64::from),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::fleet::{FleetSetup, MakeScheduler, PoolSetup, Routing};
 use crate::progress::RunProgress;
 use crate::replica::Accepts;
-use crate::runner::{Hopeless, Requests, memory};
+use crate::runner::{Hopeless, Requests, memory, outlook};
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::scheduler::EngineInfo;
 use crate::sim::{self, BehindFrontEnd, Outcome, SimError};
@@ -103,14 +103,26 @@ fn finds_own_blocks_alone(
         let plain = plain && needs.own_pages.is_none();
         plain && needs.caches_on(&info)
     };
-    let goes_on = |workload: &Workload| workload.turns.iter().any(|turn| turn.parent.is_some());
-    let named = requests
-        .known()
-        .is_some_and(|workload| !workload.block_ids.is_empty() || goes_on(workload));
     fleet.iter().any(asked)
         && fleet.iter().all(|pool| pool.engine.kv_groups.states() == 0)
-        && !named
-        && !requests.shares_prefixes(experiment)
+        && experiment.disaggregation.is_none()
+        && !meet_in_prompts(experiment, requests)
+}
+
+/// Whether a request may begin like another, or goes on from one.
+fn meet_in_prompts(experiment: &Experiment, requests: &Requests) -> bool {
+    let goes_on = |workload: &Workload| workload.turns.iter().any(|turn| turn.parent.is_some());
+    let named = |workload: &Workload| !workload.block_ids.is_empty() || goes_on(workload);
+    requests.known().is_some_and(named) || requests.shares_prefixes(experiment)
+}
+
+/// Whether there are several replicas, one of which keeps what it computed for others.
+fn any_caches(experiment: &Experiment, scheduler: &SchedulerRun) -> bool {
+    let caches = |pool: &PoolView<'_>| {
+        let info = pool.engine_info(&scheduler.config);
+        scheduler.config.build(&info).needs().caches_on(&info)
+    };
+    experiment.replicas > 1 && experiment.fleet().iter().any(caches)
 }
 
 /// Whether a run came to no end for reasons that have nothing to do with its scheduler.
@@ -118,19 +130,22 @@ fn was_stopped(error: &(dyn StdError + 'static)) -> bool {
     !matches!(error.downcast_ref(), Some(SimError::Stuck { .. } | SimError::Thrashing { .. }))
 }
 
-/// Hands the fleet of an experiment, with this scheduler on each replica, to `act`.
+/// Hands the fleet of an experiment, with this scheduler on each replica, to `act`. `requests` are those
+/// that it will serve, where they are known.
 pub fn with_fleet<T>(
     experiment: &Experiment,
     scheduler: &SchedulerRun,
+    requests: Option<&Requests>,
     act: impl FnOnce(&FleetSetup<'_>) -> T,
 ) -> T {
-    with_setup(experiment, scheduler, Blocks::Named, act)
+    with_setup(experiment, scheduler, requests, (Blocks::Named, false), act)
 }
 
 fn with_setup<T>(
     experiment: &Experiment,
     scheduler: &SchedulerRun,
-    blocks: Blocks,
+    requests: Option<&Requests>,
+    (blocks, notes_held): (Blocks, bool),
     act: impl FnOnce(&FleetSetup<'_>) -> T,
 ) -> T {
     let fleet = experiment.fleet();
@@ -148,25 +163,33 @@ fn with_setup<T>(
         Some(Arc::new(speculative.luck(experiment.seed)))
     };
     let lucks: Vec<_> = fleet.iter().map(luck).collect();
+    let looks = |pool: &PoolView<'_>| scheduler.config.build(&info(pool)).needs().deadlines;
+    let outlooks = match fleet.iter().any(looks) {
+        true => outlook::of_pools(experiment, requests),
+        false => Vec::new(),
+    };
     let mut pools = Vec::with_capacity(fleet.len());
-    for ((pool, make), luck) in fleet.iter().zip(&makers).zip(&lucks) {
+    for (place, ((pool, make), luck)) in fleet.iter().zip(&makers).zip(&lucks).enumerate() {
         let make: &MakeScheduler<'_> = make;
         pools.push(PoolSetup {
             cost: pool.cost.as_ref(),
             engine: info(pool),
             replicas: pool.replicas,
+            role: pool.role,
             lockstep: pool.hardware.lockstep(),
             async_scheduling: pool.engine.async_scheduling(&scheduler.config),
             luck: luck.as_ref(),
             answers_end_at: Some(pool.engine.max_model_len)
                 .filter(|&longest| longest < experiment.engine.max_model_len),
+            outlook: outlooks.get(place),
             make,
         });
     }
     let setup = FleetSetup {
         pools,
-        routing: Routing { router: experiment.router.clone(), seed: experiment.seed },
+        routing: Routing { router: experiment.router.clone(), seed: experiment.seed, notes_held },
         controllers: &Vec::new,
+        disaggregation: experiment.disaggregation.as_ref(),
         horizon: experiment.horizon,
     };
     act(&setup)
@@ -205,21 +228,25 @@ fn play(
         keep_log: options.keep_log,
         progress: Some(&report),
     };
+    let notes_held = meet_in_prompts(experiment, requests) && any_caches(experiment, scheduler);
     let mut arriving = requests.arriving();
     if front_end.is_none() {
-        let outcome = with_setup(experiment, scheduler, blocks, |setup| {
-            sim::play_fleet(setup, arriving.as_mut(), sim_options)
-        });
+        let outcome =
+            with_setup(experiment, scheduler, Some(requests), (blocks, notes_held), |setup| {
+                sim::play_fleet(setup, arriving.as_mut(), sim_options)
+            });
         let outcome = outcome_of(outcome, full)?;
         arriving.check_complete()?;
-        return Ok(outcome);
+        return Ok(Outcome { turns: arriving.session_turns(), ..outcome });
     }
     let mut behind = BehindFrontEnd::new(arriving, front_end, front_ends);
-    let outcome = with_setup(experiment, scheduler, blocks, |setup| {
-        sim::play_fleet(setup, &mut behind, sim_options)
-    });
+    let outcome =
+        with_setup(experiment, scheduler, Some(requests), (blocks, notes_held), |setup| {
+            sim::play_fleet(setup, &mut behind, sim_options)
+        });
     let mut outcome = outcome_of(outcome, full)?;
     behind.check_complete()?;
+    outcome.turns = behind.session_turns();
     behind.put_back(&mut outcome);
     Ok(outcome)
 }

@@ -6,10 +6,14 @@ use crate::ids::{ClassId, PoolId, ReplicaId};
 use crate::metrics::{Count, FirstToken, Latency, Options, Summary, evaluate};
 use crate::promise::{JudgedBy, Slo, TtftDeadline, Verdict, judge, no_verdict};
 use crate::result::energy::{Usage, UsedGpus};
-use crate::result::{ClassResult, Fairness, IterationResult, KvResult, PoolResult, RunResult};
+use crate::result::{
+    ClassResult, Fairness, IterationResult, KvFacts, KvResult, PoolResult, RoutingResult,
+    RunResult, SessionsResult,
+};
 use crate::runner::RunInput;
+use crate::runner::handed::handed;
 use crate::scenario::{Experiment, PoolView};
-use crate::scheduler::SchedulerConfig;
+use crate::scheduler::{Feature, SchedulerConfig};
 use crate::shown::{duration, percent};
 use crate::sim::{KvUse, Outcome, Rejection};
 use crate::trace::{Status, TokenTrace};
@@ -61,7 +65,10 @@ pub(super) fn summarise(
         stalls: None,
         iterations: Some(iterations(outcome)),
         kv: Some(kv_result(outcome.kv)),
+        routing: RoutingResult::of(outcome),
+        disaggregation: handed(experiment, outcome, judged_by, &usage),
         pools,
+        sessions: SessionsResult::of(outcome, kv_facts(experiment, scheduler)).map(Box::new),
         fairness: classes.as_ref().map(Fairness::of),
         classes,
         energy: usage.energy(),
@@ -114,6 +121,30 @@ fn kv_result(kv: KvUse) -> KvResult {
         peak_used: u64::from(kv.peak_used),
         preemptions: kv.preemptions,
         prefix_hit_tokens: kv.prefix_hit_tokens,
+    }
+}
+
+/// What the figures of sessions must know of the replicas' KV.
+fn kv_facts(experiment: &Experiment, scheduler: &str) -> KvFacts {
+    let fleet = experiment.fleet();
+    let run = experiment.schedulers.iter().find(|run| run.name == scheduler);
+    let caches =
+        |pool: &&PoolView<'_>| run.is_some_and(|run| pool.uses(run, Feature::PrefixCaching));
+    let one_kind = fleet.iter().all(|pool| pool.engine.kv_groups.is_one());
+    let tokens = |pool: &PoolView<'_>| {
+        let engine = pool.engine;
+        let of_replica = u64::from(engine.kv_blocks) * u64::from(engine.kv_block_tokens);
+        u64::from(pool.replicas) * of_replica
+    };
+    let bytes = |pool: &PoolView<'_>| {
+        let pricing = pool.hardware.pricing.as_ref()?;
+        let bits = pricing.precision.kv_bits_1024ths(&pricing.model);
+        Some(pricing.model.kv_bytes_per_token(bits))
+    };
+    KvFacts {
+        cached_block_tokens: fleet.iter().find(caches).map(|pool| pool.engine.kv_block_tokens),
+        capacity_tokens: one_kind.then(|| fleet.iter().map(tokens).sum()),
+        bytes_per_token: fleet.first().filter(|_| one_kind).and_then(bytes),
     }
 }
 
@@ -310,6 +341,7 @@ fn reason(why: Rejection) -> String {
         Rejection::PromptOverBudget => "prompt over the token budget, chunking off".to_owned(),
         Rejection::NeverFits => "more KV blocks needed than a replica has".to_owned(),
         Rejection::OverLimit(limit) => format!("more KV blocks needed than {limit} allows"),
+        Rejection::KvLost => "KV gone before it was fetched (kv_lease)".to_owned(),
         Rejection::DroppedByPolicy => "dropped by the policy".to_owned(),
     }
 }

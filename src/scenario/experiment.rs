@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use crate::cost::{CostError, CostModel};
 pub use crate::fleet::RouterKind;
+use crate::fleet::{Disaggregation, Role};
 use crate::ids::{PoolId, ReplicaId};
 use crate::metrics::Measure;
 use crate::promise::{Promises, Slo};
+use crate::replica::Predictor;
 use crate::scheduler::{EngineInfo, Feature, KvGroups, QueueOrder, SchedulerConfig};
 use crate::sim::FrontEnd;
 use crate::speculative::Speculative;
@@ -28,6 +30,8 @@ pub struct Experiment {
     pub pools: Vec<Pool>,
     /// How requests are spread over them.
     pub router: RouterKind,
+    /// How requests go from pools that prefill to those that decode, where pools have such roles.
+    pub disaggregation: Option<Disaggregation>,
     /// Prices iterations; shared by all schedulers.
     pub cost: Arc<dyn CostModel>,
     /// Engine limits shared by all schedulers.
@@ -119,6 +123,8 @@ pub struct Pool {
     pub hardware: Hardware,
     /// What the requests that it serves are promised, besides the promises to all and to classes.
     pub promise: Option<Slo>,
+    /// What its replicas do for a request.
+    pub role: Role,
 }
 
 /// A pool, or all replicas of a fleet that are alike.
@@ -128,6 +134,8 @@ pub struct PoolView<'a> {
     pub name: Option<&'a str>,
     /// Its replicas.
     pub replicas: u32,
+    /// What they do for a request.
+    pub role: Role,
     /// Prices iterations.
     pub cost: &'a Arc<dyn CostModel>,
     /// Engine limits of its replicas.
@@ -173,11 +181,20 @@ impl Experiment {
     pub fn fleet(&self) -> Vec<PoolView<'_>> {
         if self.pools.is_empty() {
             let Experiment { replicas, cost, engine, hardware, .. } = self;
-            return vec![PoolView { name: None, replicas: *replicas, cost, engine, hardware }];
+            let role = Role::Both;
+            return vec![PoolView {
+                name: None,
+                replicas: *replicas,
+                role,
+                cost,
+                engine,
+                hardware,
+            }];
         }
         fn view(pool: &Pool) -> PoolView<'_> {
-            let Pool { name, replicas, cost, engine, hardware, promise: _ } = pool;
-            PoolView { name: Some(name.as_str()), replicas: *replicas, cost, engine, hardware }
+            let Pool { name, replicas, cost, engine, hardware, promise: _, role } = pool;
+            let (name, replicas, role) = (Some(name.as_str()), *replicas, *role);
+            PoolView { name, replicas, role, cost, engine, hardware }
         }
         self.pools.iter().map(view).collect()
     }
@@ -271,11 +288,23 @@ impl Experiment {
         self.fleet().iter().map(of).sum()
     }
 
+    /// The same replicas, each of which prefills and decodes what the fewest outstanding requests send it.
+    pub fn colocated(&self) -> Experiment {
+        let both = |pool: &Pool| Pool { role: Role::Both, ..pool.clone() };
+        Experiment {
+            router: RouterKind::LeastRequests,
+            disaggregation: None,
+            pools: self.pools.iter().map(both).collect(),
+            ..self.clone()
+        }
+    }
+
     /// The experiment on one replica of one of its pools.
     pub fn alone_on(&self, pool: PoolView<'_>) -> Experiment {
         Experiment {
             replicas: 1,
             router: RouterKind::RoundRobin,
+            disaggregation: None,
             pools: Vec::new(),
             cost: pool.cost.clone(),
             engine: pool.engine.clone(),
@@ -331,6 +360,29 @@ pub struct EngineLimits {
     pub speculative: Option<Arc<Speculative>>,
     /// What lies between clients and the engine.
     pub front_end: FrontEnd,
+    /// How a policy that looks at deadlines is wrong about an iteration's time.
+    pub predictor: PredictorError,
+}
+
+/// What a prediction of an iteration's time differs by from the time that it takes, in millionths.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PredictorError {
+    bias: i64,
+    spread: u32,
+}
+
+impl PredictorError {
+    /// Shares: see [`Predictor`].
+    pub(crate) fn new(bias: f64, spread: f64) -> PredictorError {
+        PredictorError { bias: (bias * 1e6).round() as i64, spread: (spread * 1e6).round() as u32 }
+    }
+
+    /// The predictor that is wrong by so much, for a seed of 0.
+    pub fn predictor(self) -> Predictor {
+        let share = |millionths: f64| millionths / 1e6;
+        let (bias, spread) = (share(self.bias as f64), share(f64::from(self.spread)));
+        Predictor { bias, spread, seed: 0 }
+    }
 }
 
 /// One scheduler to run.

@@ -19,9 +19,9 @@ mod watch;
 pub use bisect::{Bracket, Range, Shown, bracket_and_bisect, bracket_from};
 pub use cache::{Cache, CacheError};
 pub use capacity::{
-    Alone, AtCapacity, Capacity, CapacityFile, CapacityOptions, ForLoad, MAX_REPLICAS, Searched,
-    SeedCapacity, SizingPrice, capacity_answers, capacity_rows, capacity_schema, find_capacity,
-    to_text,
+    Alone, AtCapacity, Capacity, CapacityFile, CapacityOptions, ForLoad, MAX_REPLICAS,
+    RatioCapacity, Searched, SeedCapacity, SizingPrice, capacity_answers, capacity_rows,
+    capacity_schema, find_capacity, ratios, to_text,
 };
 pub use depends::{Contents, FileDigests, build};
 pub use goal::{Goal, Judged, Terms};

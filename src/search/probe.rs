@@ -279,7 +279,7 @@ impl Study<'_> {
         let judged = self.goal.judge(&output.result);
         let mut steadiness = steadiness(&output.outcome, experiment.workload.is_stationary());
         // Users who wait for an answer bring no more requests than are answered.
-        steadiness.growing &= matches!(requests, Requests::Open(_));
+        steadiness.growing &= experiment.workload.users().is_none();
         Ok(Some(Probe {
             broken: judged.broken,
             open: judged.open,
@@ -321,7 +321,13 @@ impl Study<'_> {
     /// When the requests cannot be drawn or have no rate.
     pub fn base_rate_per_s(&self) -> Result<f64, SearchError> {
         let (requests, _) = Requests::of(&self.as_it_is()?)?;
-        let Requests::Open(workload) = &requests else { return Err(no_rate()) };
+        let workload = match &requests {
+            Requests::Open(workload) => workload,
+            Requests::Closed(source) => {
+                let rate = source.sessions_per_s().filter(|rate| *rate > 0.0);
+                return rate.ok_or_else(no_rate);
+            }
+        };
         let realised = || {
             let (first, last) = (workload.requests.first()?, workload.requests.last()?);
             let span = last.arrival.since(first.arrival).as_secs_f64();

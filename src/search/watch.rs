@@ -1,6 +1,6 @@
 //! How far a search has come, and when it must end.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use crate::runner::RunError;
 #[derive(Debug)]
 pub struct Watch {
     until: Option<Instant>,
+    stop: Arc<AtomicBool>,
     done: AtomicU64,
     /// Requests that are still expected, by task.
     expected: Mutex<Vec<u64>>,
@@ -27,17 +28,23 @@ impl Default for Watch {
 impl Watch {
     /// For a search that must end after so long, if at all.
     pub fn new(at_most: Option<Duration>) -> Watch {
+        Watch::stopped_by(at_most, Arc::default())
+    }
+
+    /// The same, of a search that ends too when `stop` is set.
+    pub fn stopped_by(at_most: Option<Duration>, stop: Arc<AtomicBool>) -> Watch {
         Watch {
             until: at_most.and_then(|time| Instant::now().checked_add(time)),
+            stop,
             done: AtomicU64::new(0),
             expected: Mutex::default(),
             playing: Mutex::default(),
         }
     }
 
-    /// Whether the time is up.
+    /// Whether the time is up, or somebody has ended it.
     pub fn is_over(&self) -> bool {
-        self.until.is_some_and(|until| Instant::now() >= until)
+        self.stop.load(Ordering::Relaxed) || self.until.is_some_and(|until| Instant::now() >= until)
     }
 
     /// Requests played, and how many there will be by all that is known now.
@@ -65,7 +72,7 @@ impl Watch {
         if self.is_over() {
             return Ok(None);
         }
-        let progress = Arc::new(RunProgress::until(self.until));
+        let progress = Arc::new(RunProgress::until(self.until, self.stop.clone()));
         let all = || self.playing.lock().unwrap_or_else(PoisonError::into_inner);
         all().push(progress.clone());
         let played = simulate(&progress);

@@ -1,7 +1,9 @@
 //! What must hold of every run, looked at after every iteration.
 
 use super::attribution;
+use crate::fleet::Role;
 use crate::request::RequestId;
+use crate::result::{KvFacts, SessionsResult};
 use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, Simulator, run_scheduler};
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::scheduler::{Counted, Facts, Order};
@@ -47,6 +49,7 @@ pub(super) fn check(experiment: &Experiment, scheduler: &SchedulerRun) -> u64 {
     }
     assert!(rest.is_empty(), "each lane is a replica's");
     run.tokens_are_conserved();
+    run.sessions();
     attribution::check(experiment, scheduler, &fast);
     attribution::check(experiment, scheduler, &slow);
     fast.outcome.iterations.total()
@@ -143,10 +146,13 @@ impl<'a> Run<'a> {
             pool.clock(log);
             for pair in log.iter().zip(log.iter().skip(1)) {
                 let between = (pair.0.free, pair.1.start);
-                self.works_while_there_is_work(pool, between, rows());
+                // A request that comes from elsewhere was not here before.
+                if self.experiment.disaggregation.is_none() {
+                    self.works_while_there_is_work(pool, between, rows());
+                }
             }
         }
-        if pool.facts.order == Order::Arrival {
+        if pool.facts.order == Order::Arrival && self.experiment.disaggregation.is_none() {
             let scheduled = rows().map(|(row, _)| row.scheduled).filter(|&at| at != Time::NEVER);
             assert!(scheduled.is_sorted(), "first come, first served");
         }
@@ -203,8 +209,41 @@ impl Pool {
 }
 
 impl Run<'_> {
+    /// A turn goes out a gap after the answer to the one before it, and finds no more than what the session has
+    /// said before or all sessions share, never a whole prompt.
+    fn sessions(&self) {
+        let rows = &self.outcome.trace.requests;
+        let drawn = self.experiment.workload.source.sessions().is_some();
+        for (turn, row) in self.outcome.turns.iter().zip(rows) {
+            let most = turn.inherits.max(turn.prefix_tokens).min(row.prompt_tokens - 1);
+            // The ids of a recorded prompt may be those of any before it.
+            assert!(
+                !drawn || row.hit_tokens <= most,
+                "{} found of {most}: {turn:?}",
+                row.hit_tokens
+            );
+            let Some(before) = turn.before else {
+                assert_eq!((turn.turn, turn.inherits), (0, 0));
+                continue;
+            };
+            let earlier = &rows[before.index()];
+            assert_eq!(earlier.status, Status::Completed, "nobody goes on from what was lost");
+            let last = self.outcome.trace.last_token(earlier).expect("it was answered");
+            // A recorded request may wait for others besides.
+            let waited = row.arrival.since(last);
+            assert!(waited == turn.gap || !drawn && waited > turn.gap, "{turn:?}");
+        }
+        let facts = KvFacts { cached_block_tokens: Some(1), ..KvFacts::default() };
+        let Some(figures) = SessionsResult::of(self.outcome, facts) else { return };
+        let hits = figures.hit_tokens;
+        let found: u64 = rows.iter().map(|row| u64::from(row.hit_tokens)).sum();
+        assert_eq!(hits.own_session + hits.shared_prefix + hits.other, found);
+        assert!(figures.completed + figures.failed <= figures.begun);
+    }
+
     /// A prompt is computed in order, without gaps, and its token comes when it is done.
     fn prefills(&self, row: &RequestRow, id: RequestId, batches: &[Iteration<'_>]) {
+        let handed = self.outcome.trace.hand_over(id).is_some();
         let mut computed: Option<u32> = None;
         let mut first = None;
         for iteration in batches {
@@ -215,7 +254,7 @@ impl Run<'_> {
                 match computed {
                     Some(before) => assert_eq!(chunk.context, before, "request {id}: no gap"),
                     None => assert!(
-                        chunk.context == 0 || self.outcome.kv.prefix_hit_tokens > 0,
+                        chunk.context == 0 || handed || self.outcome.kv.prefix_hit_tokens > 0,
                         "request {id} begins at its beginning, or after a prefix hit"
                     ),
                 }
@@ -262,7 +301,12 @@ impl Run<'_> {
         if self.experiment.horizon.is_some() {
             return;
         }
-        let log = self.outcome.log.iter().flatten().flatten();
+        // What replicas sample that prefill for others is thrown away.
+        let fleet = self.experiment.fleet();
+        let lanes = self.outcome.trace.lanes.iter();
+        let log = self.outcome.log.iter().flatten().zip(lanes);
+        let log = log.filter(|(_, lane)| fleet[lane.pool.index()].role != Role::Prefill);
+        let log = log.flat_map(|(log, _)| log);
         let sampled: u64 = log.map(|iteration| u64::from(iteration.sampled())).sum();
         let tokens: u64 = self.outcome.trace.requests.iter().map(|r| u64::from(r.tokens)).sum();
         let drafts = self.outcome.log.iter().flatten().any(Log::has_drafts);

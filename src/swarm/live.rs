@@ -27,7 +27,7 @@ pub(super) fn check(
     let mut told: Vec<Vec<Time>> = vec![Vec::new(); known.len()];
     let mut ended = vec![None; told.len()];
     let horizon = experiment.horizon.map_or(Time::NEVER, |span| Time::ZERO + span);
-    with_fleet(experiment, scheduler, |setup| {
+    with_fleet(experiment, scheduler, Some(requests), |setup| {
         let mut live = Live::new(setup, workload.classes.clone(), workload.block_tokens);
         let mut note = |live: &mut Live<'_>| {
             for one in live.told() {

@@ -12,7 +12,7 @@ use crate::shown::duration;
 const LATE_MAX: usize = 60;
 
 /// What can be drawn of a measured run.
-pub(super) fn measured_run(result: &RunResult, room: Room) -> RunView {
+pub(crate) fn measured_run(result: &RunResult, room: Room) -> RunView {
     let mut view = RunView::of_figures(result);
     let Some(measured) = &result.measured else { return view };
     view.lines = lines(result, measured);

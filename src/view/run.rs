@@ -10,12 +10,15 @@ use super::lateness::{LatenessView, lateness};
 use super::page::Absent;
 use super::stall::{StallView, stall_view};
 use super::waiting::Queue;
-use crate::explain::{Index, MissReport, Recording, RunExplanation, miss_report, stall_reports};
+use crate::explain::{
+    Index, MissReport, Recording, RunExplanation, longest_pause_report, miss_report, stall_reports,
+};
 use crate::ids::LaneId;
 use crate::metrics::{Options, RequestMetrics, per_request, pooled_gaps};
 use crate::request::RequestId;
 use crate::result::RunResult;
 use crate::shown::duration;
+use crate::time::Time;
 use crate::trace::{Lane, Log, Status};
 
 /// Iterations drawn one by one around a stall.
@@ -47,6 +50,12 @@ pub struct RunView {
     pub tpot: Option<Cdf>,
     /// The fluidity-index of all requests.
     pub fluidity: Option<Cdf>,
+    /// From sending to the last token, of completed requests, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub e2e: Option<Cdf>,
+    /// From sending to the first iteration (scheduling delay), of requests that ran, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queueing: Option<Cdf>,
     /// The promise.
     pub lines: Vec<Line>,
     /// P99 over requests of the miss rate, by TBT target in milliseconds.
@@ -108,6 +117,14 @@ impl RunView {
             .collect();
         let stalls = told.unwrap_or_default().iter().take(room.stalls);
         view.stalls = stalls.map(|stall| stall_view(index, stall)).collect();
+        // Where first tokens are all that is told, the longest pause within a text is told too.
+        let longest = result.summary.tbt_s.as_ref().and_then(|tbt| tbt.max).unwrap_or(0.0);
+        let told =
+            |stall: &StallView| stall.token > 0 && stall.length_ns as f64 / 1e9 >= longest - 1e-9;
+        if !view.stalls.is_empty() && !view.stalls.iter().any(told) {
+            let pause = longest_pause_report(index, judged_by);
+            view.stalls.extend(pause.map(|stall| stall_view(index, &stall)));
+        }
         view.misses = Some(match explanation {
             Some(known) => known.misses.clone(),
             None => miss_report(index, judged_by, requests.iter().map(|m| m.row)),
@@ -158,6 +175,12 @@ impl RunView {
             ended().filter(|m| trace.requests[m.row.index()].status == Status::Completed);
         let ttft = requests.iter().filter_map(|m| m.ttft).map(|ttft| ttft.as_secs_f64());
         self.ttft = Cdf::of(ttft.collect(), points);
+        let e2e = completed.clone().filter_map(RequestMetrics::e2e).map(|e2e| e2e.as_secs_f64());
+        self.e2e = Cdf::of(e2e.collect(), points);
+        let rows = requests.iter().map(|m| &trace.requests[m.row.index()]);
+        let ran = rows.filter(|row| row.scheduled != Time::NEVER);
+        let delays = ran.map(|row| row.scheduled.since(row.arrival).as_secs_f64());
+        self.queueing = Cdf::of(delays.collect(), points);
         self.tpot = Cdf::of(completed.filter_map(RequestMetrics::tpot_s).collect(), points);
         self.fluidity = Cdf::of(ended().map(|m| m.index).collect(), points);
         let rows: Vec<RequestId> = requests.iter().map(|m| m.row).collect();

@@ -50,18 +50,25 @@ impl Queue {
                 continue;
             }
             let wait = Wait { request, from: row.arrival, to: row.scheduled, preempted: false };
-            add(trace.replica_of(row), wait);
+            let Some(hand) = trace.hand_over(request) else {
+                add(trace.replica_of(row), wait);
+                continue;
+            };
+            add(trace.lane(hand.from).replica, wait);
+            // It stands in line with its KV on its way, too.
+            add(trace.lane(hand.to).replica, Wait { from: hand.at, to: hand.landed, ..wait });
         }
         let mut lane = LaneId(0);
         while lane.index() < recording.log.len() {
             let lanes = trace.lanes_beside(lane);
+            let replica = trace.lane(lane).replica;
             let logs = &recording.log[lane.index()..lanes.end.index().min(recording.log.len())];
             lane = lanes.end;
             for wait in preempted(logs) {
                 let row = &trace.requests[wait.request.index()];
                 let gone = row.status == Status::Rejected && wait.to == Time::NEVER;
                 if !gone {
-                    add(trace.replica_of(row), wait);
+                    add(replica, wait);
                 }
             }
         }
@@ -96,6 +103,11 @@ impl Queue {
             least = least.min(came - went);
             most = most.max(came - went);
         }
+    }
+
+    /// All waits, in order of their beginning.
+    pub fn waits(&self) -> impl Iterator<Item = Wait> {
+        self.waits.iter().copied()
     }
 
     /// The waits that a preemption began, in order.

@@ -25,8 +25,8 @@ export const overlaps = () => {
 	document.querySelectorAll("table.figures th, table.figures td").forEach((cell) => {
 		if (cell.scrollWidth > cell.clientWidth + 1) wrong.push("spills: " + cell.textContent);
 	});
-	// biome-ignore lint/performance/useDomNodeTextContent: what a reader sees, not what is hidden.
 	// `=null` is what `--set` takes for a parameter's default.
+	// biome-ignore lint/performance/useDomNodeTextContent: what a reader sees, not what is hidden.
 	if (/\d\.\d{7,}|NaN|undefined|(?<!=)null/.test(document.querySelector("main").innerText))
 		wrong.push("an unreadable number");
 	return wrong;

@@ -418,7 +418,7 @@ await check("a damaged link says so", async () => {
 		assert(await page.isVisible("#notice"), "it stays when the other scenario is drawn");
 		if (fragment === "#z=AAAA") await audit(page, "a damaged link");
 		// A sound one takes it away.
-		const sound = await page.evaluate(() => Play.encode(Play.text().replace("seed: 1", "seed: 5")));
+		const sound = await page.evaluate(() => Play.encode({ text: Play.text().replace("seed: 1", "seed: 5") }));
 		await settled(page, () =>
 			page.evaluate((hash) => {
 				location.hash = hash;
@@ -562,14 +562,15 @@ await check("links and files hold the whole scenario", async () => {
 	assert.deepEqual(linked.trouble, []);
 	await linked.context.close();
 	// One letter changed anywhere, or the end cut off, is noticed: the text has a checksum.
-	const unnoticed = await page.evaluate(async (fragment) => {
+	const unnoticed = await page.evaluate(async (whole) => {
 		let missed = 0;
+		const fragment = whole.split("&")[0];
 		for (let place = 3; place < fragment.length; place++) {
 			const other = fragment[place] === "A" ? "B" : "A";
 			for (const damaged of [fragment.slice(0, place) + other + fragment.slice(place + 1), fragment.slice(0, place)]) {
-				const text = await Play.decode(damaged).catch(() => null);
+				const state = await Play.decode(damaged).catch(() => null);
 				// The last letter may have bits that say nothing.
-				if (text !== null && text !== Play.text()) missed++;
+				if (state !== null && state.text !== Play.text()) missed++;
 			}
 		}
 		return missed;
@@ -602,16 +603,13 @@ await check("links and files hold the whole scenario", async () => {
 await check("the tour asks, then shows", async () => {
 	const { page, context, trouble } = await open();
 	await page.getByRole("button", { name: "Guided tour" }).click();
-	for (let lesson = 0; lesson < 6; lesson++) {
+	for (let lesson = 0; lesson < 11; lesson++) {
 		await page.waitForSelector("#tour form");
 		assert(await page.isHidden("#drawn"), "nothing is given away");
 		assert(await page.getByRole("button", { name: "Simulate" }).isDisabled());
 		await audit(page, `lesson ${lesson}, asked`);
 		if (lesson === 0) await page.screenshot({ path: join(shots, "playground-lesson-asked.png"), fullPage: true });
-		await page
-			.locator("#tour input[type=radio]")
-			.nth(lesson % 3)
-			.check();
+		await page.locator("#tour input[type=radio][value='" + (lesson % 3) + "']").check();
 		await settled(page, () => page.getByRole("button", { name: "Simulate" }).click());
 		const seen = await page.locator("#tour .seen p").allTextContents();
 		assert(seen.length >= 2 && seen.every((text) => !/[{}]/.test(text)), seen.join("\n"));
@@ -626,10 +624,262 @@ await check("the tour asks, then shows", async () => {
 		}
 		await page.screenshot({ path: join(shots, `playground-lesson-${lesson + 1}.png`), fullPage: true });
 		await audit(page, `lesson ${lesson}, shown`);
-		if (lesson < 5) await page.getByRole("button", { name: /^Next: / }).click();
+		if (lesson < 10) await page.getByRole("button", { name: /^Next: / }).click();
 	}
 	await page.getByRole("button", { name: "Leave the tour" }).click();
 	assert(await page.isVisible("#drawn"));
+	assert.deepEqual(trouble, []);
+	await context.close();
+});
+
+await check("a link leads back to where the page stood", async () => {
+	const { page, context, trouble } = await open();
+	// Nothing is written until someone does something.
+	assert.equal(await page.evaluate(() => location.hash), "");
+	await page.waitForFunction(() => Play.timeline && document.querySelector("#readers .pane"));
+	await page.locator("#verdict-h").click();
+	await page.evaluate(() => Play.readers.pick(7));
+	await page.waitForFunction(() =>
+		/of request|since request 7 /.test(document.querySelector("#readers .readout").textContent),
+	);
+	await page.evaluate(() => {
+		Play.timeline.set(20e6, 30e6);
+		Metron.cursor.set(25e6, "test");
+		Metron.theme("dark");
+	});
+	await settled(page, () =>
+		page
+			.getByRole("button", { name: /^Keep these/ })
+			.click()
+			.then(() => page.evaluate(() => Play.change(["seed=4"]))),
+	);
+	assert.match(await page.textContent("#figures-body"), /before: /);
+	const link = await page.evaluate(() => Play.address(null));
+	for (const name of ["d", "before", "at", "zoom", "request", "theme"])
+		assert.match(link, new RegExp("[#&]" + name + "="));
+	const there = await open({ url: link });
+	await there.page.waitForFunction(() => Play.timeline && document.querySelector("#readers .pane"));
+	await there.page.waitForFunction(() =>
+		/since request 7 /.test(document.querySelector("#readers .readout").textContent),
+	);
+	const state = await there.page.evaluate(() => ({
+		...Play.state(),
+		dark: document.documentElement.dataset.theme,
+		figures: document.querySelector("#figures-body").textContent,
+	}));
+	assert.match(state.text, /seed: 4/);
+	assert.match(state.before, /seed: 1/);
+	assert.deepEqual([state.zoom, state.at, state.request, state.dark], [[20e6, 30e6], 25e6, 7, "dark"]);
+	assert.match(state.figures, /before: /);
+	assert.equal(await there.page.evaluate(() => Play.address(null)), link, "the same link again");
+	assert.deepEqual(there.trouble, []);
+	await there.context.close();
+	// "Back" leads to the step before.
+	await page.waitForFunction(() => location.hash.includes("before="));
+	await settled(page, () => page.evaluate(() => Play.change(["seed=6"])));
+	await page.waitForTimeout(600);
+	await settled(page, () => page.goBack());
+	assert.match(await page.evaluate(() => Play.text()), /seed: 4/);
+	await settled(page, () => page.goForward());
+	assert.match(await page.evaluate(() => Play.text()), /seed: 6/);
+	assert.deepEqual(trouble, []);
+	await context.close();
+});
+
+await check("a frame shows parts of the page alone", async () => {
+	const { page, context, trouble } = await open({
+		url: address + "#embed=readers,timeline",
+		viewport: { width: 700, height: 700 },
+	});
+	await page.waitForSelector("#readers .pane");
+	for (const id of ["readers", "timeline"]) assert(await page.isVisible("#" + id), id);
+	for (const id of ["settings", "yaml", "figures", "lives", "stalls", "tools"])
+		assert(await page.isHidden("#" + id), id);
+	assert(await page.isVisible("#whole-link"));
+	await narrow(page, 700);
+	await audit(page, "in a frame");
+	assert.deepEqual(trouble, []);
+	await context.close();
+});
+
+await check("lessons are linked, and done ones are remembered", async () => {
+	const { page, context, trouble } = await open({ url: address + "#lesson=2" });
+	await page.waitForSelector("#tour form");
+	assert.match(await page.textContent("#tour h3"), /^2\. /);
+	const orders = new Set();
+	for (let k = 0; k < 12 && orders.size < 2; k++) {
+		await page.locator("#tour .lessons button").nth(1).click();
+		await page.waitForSelector("#tour form");
+		await page.waitForTimeout(60);
+		orders.add((await page.locator("#tour .choices label").allTextContents()).join("|"));
+	}
+	assert.equal(orders.size, 2, "answers stand in no fixed order");
+	// Whichever was chosen, what it says is about that one.
+	const right = page.locator("#tour .choices label").filter({ has: page.locator("input[value='1']") });
+	await right.locator("input").check();
+	await settled(page, () => page.getByRole("button", { name: "Simulate" }).click());
+	const link = await page.evaluate(() => Play.address(null));
+	assert.match(link, /&lesson=2$/);
+	await page.goto("about:blank");
+	await page.goto(address);
+	await page.waitForSelector("html[data-ready]");
+	await page.getByRole("button", { name: "Guided tour" }).click();
+	assert.match(await page.textContent("#tour h3"), /^1\. /);
+	assert(
+		await page
+			.locator("#tour .lessons button")
+			.nth(1)
+			.evaluate((one) => one.classList.contains("done")),
+	);
+	// A link to what a lesson showed shows it.
+	const shown = await open({ url: link });
+	await shown.page.waitForSelector("#tour .seen p");
+	assert(await shown.page.isVisible("#drawn"));
+	assert.deepEqual([...shown.trouble, ...trouble], []);
+	await shown.context.close();
+	await context.close();
+});
+
+await check("two readers: words come at their tokens' times, and a freeze says who", async () => {
+	const { page, context, trouble } = await open();
+	await page.waitForSelector("#readers .pane");
+	const read = () =>
+		page.evaluate(() =>
+			[...document.querySelectorAll("#readers .pane")].map((pane) => ({
+				state: /** @type {HTMLElement} */ (pane).dataset.state,
+				said: pane.querySelector(".reader-state").textContent,
+				words: pane.querySelector(".reader-text").textContent.length,
+				count: pane.querySelector(".hint").textContent,
+			})),
+		);
+	// It opens in a freeze of the unluckiest request.
+	const [frozen] = (await read()).filter((pane) => pane.state === "frozen");
+	assert.match(frozen.said, /^Frozen, for .*: request \d+ \(/);
+	// Every token at its time, against the answer itself.
+	const told = await page.evaluate(() =>
+		Play.ask({ op: "readers", scenario: { text: Play.text(), show: [0, 1] }, request: null }),
+	);
+	const [first] = told.readers,
+		times = await page.evaluate((gaps) => Metron.running(gaps), first.at_us);
+	for (const share of [0, 0.3, 0.77, 1]) {
+		const at = first.arrival_us + times[times.length - 1] * share;
+		await page.evaluate((at) => Metron.cursor.set(at, "test"), at);
+		const shown = times.filter((time) => time <= at - first.arrival_us).length;
+		assert.equal(
+			(await read())[0].count,
+			shown.toLocaleString("en-US") + " of " + first.tokens.toLocaleString("en-US") + " tokens",
+		);
+	}
+	const before = await read();
+	await page.getByRole("button", { name: "From the beginning" }).click();
+	await page.waitForTimeout(700);
+	const early = await read();
+	await page.waitForTimeout(1500);
+	const later = await read();
+	assert(early[0].words < before[0].words && early[1].words <= later[1].words);
+	await page.locator("#readers").getByRole("button", { name: "Pause" }).click();
+	// Another request.
+	await page.getByLabel("Request, by number").fill("11");
+	await page.getByLabel("Request, by number").press("Enter");
+	await page.waitForFunction(() => /since request 11 /.test(document.querySelector("#readers .readout").textContent));
+	// The batch and the timeline stand at the same moment.
+	assert.equal(await page.evaluate(() => Metron.cursor.at), await page.evaluate(() => Play.state().at));
+	await page.locator("#readers").screenshot({ path: join(shots, "playground-readers.png") });
+	assert.deepEqual(trouble, []);
+	await context.close();
+});
+
+await check("rows of requests follow the timeline and lead to texts and stories", async () => {
+	const { page, context, trouble } = await open();
+	await page.locator("#lives").scrollIntoViewIfNeeded();
+	await page.waitForFunction(() =>
+		/requests that/.test(document.querySelector("#lives-body").lastElementChild.textContent),
+	);
+	await page.evaluate(() => Play.timeline.set(30e6, 33e6));
+	await page.waitForFunction(() =>
+		/^All|^The/.test(document.querySelector("#lives-body").lastElementChild.textContent),
+	);
+	await page.waitForTimeout(800);
+	const canvas = page.locator("#lives canvas").first(),
+		box = await canvas.boundingBox();
+	await canvas.click({ position: { x: box.width * 0.6, y: 20 } });
+	const line = await page.textContent("#lives .readout");
+	const request = Number(line.match(/^Request (\d+) under/)[1]);
+	await page.waitForFunction(
+		(n) => document.querySelector("#readers .readout").textContent.includes("request " + n + " "),
+		request,
+	);
+	assert.equal(await page.evaluate(() => Play.state().request), request);
+	await canvas.focus();
+	await page.keyboard.press("ArrowDown");
+	assert.match(await page.textContent("#lives .readout"), /^Request \d+ under/);
+	await page.locator("#lives").screenshot({ path: join(shots, "playground-lives.png") });
+	assert.deepEqual(trouble, []);
+	await context.close();
+});
+
+await check("plots are saved as pictures with captions, and as data", async () => {
+	const { page, context, trouble } = await open();
+	await page.waitForFunction(() => document.documentElement.dataset.drawn === document.documentElement.dataset.answers);
+	await page.waitForSelector("#readers .pane");
+	await page.waitForFunction(() => document.querySelectorAll("#lives canvas").length === 2);
+	const save = async (section, kind) => {
+		const details = page.locator("#" + section + " details.save").first();
+		if (!(await details.evaluate((/** @type {any} */ one) => one.open))) await details.locator("summary").click();
+		const [download] = await Promise.all([
+			page.waitForEvent("download"),
+			details.getByRole("button", { name: kind === "CSV" ? /CSV/ : "Save as " + kind }).click(),
+		]);
+		return readFileSync(await download.path());
+	};
+	for (const section of ["readers", "timeline", "lives", "tokens", "curves", "misses", "lateness"]) {
+		const png = await save(section, "PNG");
+		assert.deepEqual([...png.subarray(0, 4)], [0x89, 0x50, 0x4e, 0x47], section);
+		assert(png.length > 3000, section + " " + png.length);
+		const svg = (await save(section, "SVG")).toString();
+		assert.match(svg, /^<svg [\s\S]*<\/svg>\n$/, section);
+		assert.match(svg, /playground\. Made by metron-sim/, section);
+		const drawn = await page.evaluate((text) => {
+			const parsed = new DOMParser().parseFromString(text, "image/svg+xml");
+			const paths = [...parsed.querySelectorAll("path")];
+			// What begins with no place is drawn nowhere.
+			if (paths.some((path) => !/^M/.test(path.getAttribute("d")))) return -2;
+			return parsed.querySelector("parsererror") ? -1 : parsed.querySelectorAll("path, text, rect").length;
+		}, svg);
+		assert(drawn > 10, section + ": " + drawn);
+		writeFileSync(join(shots, "saved-" + section + ".svg"), svg);
+		writeFileSync(join(shots, "saved-" + section + ".png"), png);
+		const lines = (await save(section, "CSV")).toString().trim().split("\n");
+		assert(lines.length > 5 && lines.every((line) => line.split(",").length >= 3), section);
+	}
+	assert.deepEqual(trouble, []);
+	await context.close();
+});
+
+await check("a measured result is judged in the page, beside what is simulated", async () => {
+	const { page, context, trouble } = await open();
+	await page.waitForFunction(() => document.documentElement.dataset.drawn === document.documentElement.dataset.answers);
+	await page.setInputFiles("#measured input[type=file]", join(root, "tests/data/formats/vllm/detailed.json"));
+	await page.waitForFunction(() => /read as vllm/.test(document.querySelector("#measured").textContent));
+	assert((await page.locator("#measured .plot").count()) >= 3);
+	assert.match(await page.textContent("#measured table"), /simulated: vllm-v0/);
+	const [measured] = JSON.parse(
+		execFileSync(binary, [
+			"evaluate",
+			join(root, "tests/data/formats/vllm/detailed.json"),
+			"--format",
+			"json",
+		]).toString(),
+	).runs;
+	const cell = await page.locator("#measured tr").filter({ hasText: "TTFT, P99" }).locator("td").first().textContent();
+	assert.equal(cell, await page.evaluate((s) => Metron.seconds(s), measured.ttft_s.p99));
+	await page.setInputFiles("#measured input[type=file]", {
+		name: "other.json",
+		mimeType: "application/json",
+		buffer: Buffer.from("{}"),
+	});
+	await page.waitForFunction(() => /other\.json/.test(document.querySelector("#measured").textContent));
+	assert.equal(await page.locator("#measured .plot").count(), 0, "what was read before is gone");
 	assert.deepEqual(trouble, []);
 	await context.close();
 });

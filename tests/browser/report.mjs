@@ -546,6 +546,33 @@ await check("marks of two schedulers do not hide each other", async () => {
 	await context.close();
 });
 
+await check("plots are saved as pictures and data", async () => {
+	for (const [name, section] of [
+		["run", "cdfs"],
+		["run", "timeline"],
+		["evaluate", "cdfs"],
+		["capacity", "capacity"],
+		["sweep", "sweep"],
+	]) {
+		const { page, context } = await open(name, { acceptDownloads: true });
+		const details = page.locator("#" + section + " details.save").first();
+		await details.locator("summary").click();
+		for (const kind of ["PNG", "SVG", "CSV"]) {
+			const [download] = await Promise.all([
+				page.waitForEvent("download"),
+				details.getByRole("button", { name: new RegExp(kind) }).click(),
+			]);
+			const saved = readFileSync(await download.path()),
+				what = name + " " + section + " " + kind;
+			assert(download.suggestedFilename().endsWith("." + kind.toLowerCase()), what);
+			if (kind === "PNG") assert.equal(saved.toString("latin1", 1, 4), "PNG", what);
+			else if (kind === "SVG") assert.match(saved.toString(), /^<svg [\s\S]*Made by metron-sim[\s\S]*<\/svg>\n$/, what);
+			else assert(saved.toString().split("\n").length > 4, what);
+		}
+		await context.close();
+	}
+});
+
 await check("two fingers zoom", async () => {
 	const { page, context } = await open("explain", { hasTouch: true, viewport: { width: 360, height: 740 } });
 	const canvas = page.locator("canvas.timeline").first();

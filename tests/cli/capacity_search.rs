@@ -185,6 +185,37 @@ fn a_search_that_is_killed_goes_on_and_leaves_nothing_half_written() {
 }
 
 #[test]
+fn shards_of_seeds_fill_the_cache_of_the_whole() {
+    let scenario = ONE_SEAT.replace("constant", "poisson").replace("4000", "400");
+    let folder = tempfile::tempdir().expect("a folder");
+    let cache = folder.path().to_str().expect("a plain name");
+    let flags = |more: &[&'static str]| -> Vec<&str> {
+        [&["--seeds", "2", "--precision", "5%"], more].concat()
+    };
+    let whole = capacity(&scenario, &flags(&[]));
+    for (shard, seed) in [("1/2", 7), ("2/2", 8)] {
+        let given = [&flags(&["--shard", shard])[..], &["--cache", cache]].concat();
+        let (part, code) = capacity(&scenario, &given);
+        assert_eq!(
+            (code, &part["complete"], &part["seeds"]),
+            (0, &false.into(), &serde_json::json!([seed]))
+        );
+    }
+    let kept = || std::fs::read_dir(cache).expect("there").count();
+    let before = kept();
+    let given = [&flags(&[])[..], &["--cache", cache]].concat();
+    assert_eq!(capacity(&scenario, &given), whole);
+    assert_eq!(kept(), before, "nothing was left to be played");
+    let mut refused = Command::cargo_bin("metron-sim").expect("built");
+    refused.args(["capacity", "chat", "--shard", "4/4", "--cache", cache]);
+    let said = refused.output().expect("ran");
+    assert!(
+        String::from_utf8_lossy(&said.stderr).contains("no more shards than seeds"),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn results_validate_against_the_printed_schemas() {
     let print = |what: &str| -> Value {
         let mut command = Command::cargo_bin("metron-sim").expect("built");

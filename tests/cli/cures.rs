@@ -93,6 +93,13 @@ const KNOWN: &[(&str, &[&str])] = &[
     ("slow-link", &["tensor 4 -> 1"]),
     // One replica for nine requests of ten.
     ("class-router", &["router by class -> least-"]),
+    // 36 prefixes, sent in turn to four replicas with room for a third of them each.
+    (
+        "blind-router",
+        &["router round-robin -> sglang-cache-aware", "router round-robin -> dynamo-kv"],
+    ),
+    // A prefix that all begin with, at the one replica that had it first.
+    ("never-balances", &["imbalanced_threshold none -> ", "router ray-prefix -> least-"]),
     // Two seats for twenty users.
     ("two-seats", &["max_num_seqs 2 -> "]),
     // A context and a budget that both refuse long prompts.

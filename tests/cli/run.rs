@@ -169,6 +169,7 @@ impl Backend for Toy {
                 seed: request.seed.unwrap_or(42),
                 replicas: 1,
                 pools: Vec::new(),
+                disaggregation: None,
                 router: RouterKind::RoundRobin,
                 cost: Arc::new(FixedCost { iteration: STEP }),
                 engine: EngineLimits {
@@ -180,6 +181,7 @@ impl Backend for Toy {
                     prefix_caching: Some(false),
                     async_scheduling: Some(false),
                     speculative: None,
+                    predictor: metron_sim::scenario::PredictorError::default(),
                 },
                 schedulers: schedulers.to_vec(),
                 workload: WorkloadSpec {

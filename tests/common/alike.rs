@@ -1,10 +1,10 @@
 //! Runs on identical replicas that no scenario describes.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use metron_sim::cost::CostModel;
-use metron_sim::fleet::{FleetSetup, MakeScheduler, PoolSetup, Routing};
-use metron_sim::replica::Accepts;
+use metron_sim::cost::{CostModel, FixedCost};
+use metron_sim::fleet::{FleetSetup, MakeScheduler, PoolSetup, Role, Routing};
+use metron_sim::replica::{Accepts, FirstDeadline, Outlook, Predictor, Promise};
 use metron_sim::scheduler::EngineInfo;
 use metron_sim::sim::{Outcome, SimError, SimOptions, play_fleet};
 use metron_sim::time::Span;
@@ -28,6 +28,16 @@ pub(crate) struct Setup<'a> {
     pub horizon: Option<Span>,
 }
 
+/// What policies that look at deadlines are told here: a second for the first token, 25 ms for each later
+/// one, and 10 ms for an iteration, whatever it takes.
+static OUTLOOK: LazyLock<Arc<Outlook>> = LazyLock::new(|| {
+    let ms = |ms: u64| Span::from_nanos(ms * 1_000_000);
+    let first: FirstDeadline = Arc::new(move |_| ms(1000));
+    let common = Promise { first, tbt: ms(25), fluid_index: 0.9 };
+    let cost = Arc::new(FixedCost { iteration: ms(10) });
+    Arc::new(Outlook { common, of_classes: Vec::new(), cost, predictor: Predictor::default() })
+});
+
 impl<'a> Setup<'a> {
     /// The same as a fleet of one pool, whose policies `make` makes.
     pub(crate) fn fleet(&self, make: &'a MakeScheduler<'a>) -> FleetSetup<'a> {
@@ -36,15 +46,18 @@ impl<'a> Setup<'a> {
             cost: self.cost,
             engine: self.engine,
             replicas: self.replicas,
+            role: Role::Both,
             async_scheduling: self.async_scheduling,
             luck: self.luck,
             answers_end_at: None,
+            outlook: Some(&*OUTLOOK),
             make,
         };
         FleetSetup {
             pools: vec![pool],
             routing: self.routing.clone(),
             controllers: &Vec::new,
+            disaggregation: None,
             horizon: self.horizon,
         }
     }

@@ -53,7 +53,7 @@ fn played(router: RouterKind, seen: Option<&Arc<Mutex<Seen>>>, reference: bool) 
         cost: &FiveMs,
         engine: ENGINE,
         replicas: 2,
-        routing: Routing { router, seed: 1 },
+        routing: Routing { router, seed: 1, notes_held: false },
         async_scheduling: false,
         horizon: None,
     };

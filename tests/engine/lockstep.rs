@@ -4,7 +4,9 @@
 use crate::alike::Setup;
 use crate::small::{ENGINE, request, workload};
 use metron_sim::cost::{BatchShape, CostModel, IterationTime, Parts};
-use metron_sim::explain::{Cause, Index, Memory, RecordedPool, Recording};
+use metron_sim::explain::{
+    Blame, Cause, Index, Memory, RecordedPool, Recording, culprits, victims,
+};
 use metron_sim::fleet::{FleetSetup, PoolSetup, RouterKind, Routing};
 use metron_sim::request::{Request, RequestId};
 use metron_sim::scheduler::SchedulerConfig;
@@ -33,7 +35,7 @@ fn played(requests: &[Request], horizon: Option<Span>, async_scheduling: bool) -
         cost: &ByTokens,
         engine: ENGINE,
         replicas: 2,
-        routing: Routing { router: RouterKind::RoundRobin, seed: 1 },
+        routing: Routing { router: RouterKind::RoundRobin, seed: 1, notes_held: false },
         async_scheduling,
         horizon,
     };
@@ -98,11 +100,13 @@ fn the_wait_for_a_slower_rank_has_a_name() {
         cost: &ByTokens,
         planned_ahead: false,
         by_turns: false,
-        in_step: true,
+        in_step: 2,
+        caches: false,
         memory,
     };
     let recording = Recording {
         entered: &[],
+        turns: &[],
         trace: &outcome.trace,
         log: outcome.log.as_deref().expect("it was kept"),
         pools: vec![pool],
@@ -114,4 +118,17 @@ fn the_wait_for_a_slower_rank_has_a_name() {
     assert_eq!(gap.split.iter().map(|(_, ns)| ns).sum::<u64>(), 101_000_000);
     let slowest = index.gap(RequestId(0), 0).expect("it got a token");
     assert_eq!(slowest.split[Cause::LockstepWait], 0);
+    // The long prompt of the slowest rank is to blame for all of it, and for nothing later: from then on
+    // both ranks decode.
+    let found: Vec<(RequestId, Cause, u64, u64)> = culprits(&index, RequestId(1), 0)
+        .iter()
+        .map(|one| (one.request, one.cause, one.ns, one.tokens))
+        .collect();
+    assert_eq!(found, [(RequestId(0), Cause::LockstepWait, 81_000_000, 100)]);
+    let blame = Blame::new(&index);
+    assert_eq!(blame.given[0][Cause::LockstepWait], 81_000_000);
+    assert_eq!(blame.given[1][Cause::LockstepWait], 0);
+    let of = victims(&index, &blame, &[RequestId(0), RequestId(1)]);
+    assert_eq!(of[0].delayed, [(RequestId(1), 81_000_000)]);
+    assert_eq!(of[1].delayed, []);
 }

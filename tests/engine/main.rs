@@ -5,6 +5,7 @@
 mod alike;
 mod bulk_verbs;
 mod controllers;
+mod disaggregation;
 mod front_end;
 #[path = "../common/golden.rs"]
 mod golden;
@@ -20,11 +21,13 @@ mod offload;
 mod pipeline;
 mod pools;
 mod published;
+mod published_routers;
 mod queueing;
 #[path = "../common/random.rs"]
 mod random;
 mod random_schedulers;
 mod reference;
+mod session_workloads;
 mod sessions;
 #[path = "../common/shared.rs"]
 mod shared;

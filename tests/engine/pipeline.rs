@@ -88,10 +88,11 @@ fn recording<'o>(outcome: &'o Outcome, cost: &'o dyn CostModel) -> Recording<'o>
         cost,
         planned_ahead: false,
         by_turns: false,
-        in_step: false,
+        in_step: 1,
+        caches: false,
         memory,
     }];
-    Recording { trace: &outcome.trace, entered: &[], log, pools }
+    Recording { trace: &outcome.trace, entered: &[], turns: &[], log, pools }
 }
 
 fn gap(outcome: &Outcome, cost: &dyn CostModel, request: u32, token: u32) -> Split {

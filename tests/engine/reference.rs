@@ -196,7 +196,7 @@ fn fleet() -> impl Strategy<Value = (u32, Routing)> {
                     vec![(String::new(), (replicas / 2..replicas).map(ReplicaId).collect())];
                 router = RouterKind::ClassToPool(Arc::new(ClassPools { pools, within: router }));
             }
-            (replicas, Routing { router, seed })
+            (replicas, Routing { router, seed, notes_held: seed != 0 })
         },
     )
 }

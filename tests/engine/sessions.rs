@@ -38,7 +38,14 @@ fn read(rows: &[Value], block_tokens: u32) -> Drawn {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("trace.jsonl");
     std::fs::write(&file, text).expect("written");
-    let trace = TraceSpec { file, format: None, time_scale: 1.0, arrivals: None };
+    let trace = TraceSpec {
+        file,
+        format: None,
+        time_scale: 1.0,
+        arrivals: None,
+        by_answers: false,
+        gap_cap: None,
+    };
     let spec = WorkloadSpec {
         source: Source::Trace(trace),
         amount: Amount { requests: None, duration: None },

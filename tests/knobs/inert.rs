@@ -18,9 +18,11 @@ const BARE: &str = "gpu={memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops:
 const BLOCKS: &str = "engine.kv_blocks=4000";
 const SHORT: &str = "engine.max_model_len=4096";
 const PREFIXES: &str = "workload.prefix_groups={count: 4, tokens: 320, share: 0.8}";
+const SESSIONS: &str = "workload={sessions: {count: 6, arrivals: {constant: {rate: 2}}, first_prompt: {fixed: 300}, turns: {fixed: 3}, new_tokens: {fixed: 60}, output: {fixed: 20}, gap: {fixed: 1s}}}";
 const CACHING: &str = "engine.prefix_caching=true";
 const MOE: &str = "model={base: mixtral-8x7b, layers: 8}";
 const CLASSES: &str = "workload.classes=[{name: chat}, {name: batch}]";
+const CACHES: &[&str] = &["replicas=2", PREFIXES, CACHING, "schedulers=[vllm-v1]"];
 const FIXED_LENGTHS: &str = "workload.lengths={prompt: {fixed: 300}, output: {fixed: 20}}";
 const POOLS: &str = "pools=[{replicas: 1, gpu: h100-sxm, parallelism: {tensor: 1, pipeline: 1, data: 1}, \
                      engine: {profile: vllm-0.6, kv_block_tokens: 16, kv_blocks: 3000, max_model_len: 4096}}]";
@@ -199,6 +201,18 @@ const CASES: &[Case] = &[
         "engine.enforce_eager=false",
     ),
     case(
+        "PredictorError.bias",
+        &["schedulers=[sarathi, edf]"],
+        "engine.predictor={bias: -0.2}",
+        "engine.predictor={bias: 0.2}",
+    ),
+    case(
+        "PredictorError.spread",
+        &["schedulers=[sarathi, edf]"],
+        "engine.predictor={spread: 0.2}",
+        "engine.predictor={spread: 0.4}",
+    ),
+    case(
         "Engine.async_scheduling",
         &["schedulers=[sarathi, tgi]"],
         "engine.async_scheduling=true",
@@ -208,7 +222,67 @@ const CASES: &[Case] = &[
         "RouterMap.within",
         &["replicas=2", CLASSES],
         "router={class-to-pool: {chat: [0], batch: [1]}, within: least-tokens}",
-        "router={class-to-pool: {chat: [0], batch: [1]}, within: random}",
+        "router={class-to-pool: {chat: [0], batch: [1]}, within: least-requests}",
+    ),
+    case(
+        "SglangCacheAwareRouter.max_tree_size",
+        CACHES,
+        "router={sglang-cache-aware: {max_tree_size: 400, eviction_interval: 0s}}",
+        "router={sglang-cache-aware: {max_tree_size: 4, eviction_interval: 0s}}",
+    ),
+    case(
+        "DynamoKvRouter.router_ttl",
+        CACHES,
+        "router={dynamo-kv: {router_ttl: 1ms}}",
+        "router={dynamo-kv: {router_ttl: 9s}}",
+    ),
+    case(
+        "LlmDRouter.metrics_interval",
+        CACHES,
+        "router={llm-d: {metrics_interval: 1ms, weights: {prefix-cache: 1}}}",
+        "router={llm-d: {metrics_interval: 9s, weights: {prefix-cache: 1}}}",
+    ),
+    case(
+        "LlmDRouter.block_tokens",
+        CACHES,
+        "router={llm-d: {block_tokens: 80, weights: {active-request: 1}}}",
+        "router={llm-d: {block_tokens: 640, weights: {active-request: 1}}}",
+    ),
+    case(
+        "LlmDRouter.lru_capacity",
+        CACHES,
+        "router={llm-d: {lru_capacity: 1, weights: {precise-prefix-cache: 1}}}",
+        "router={llm-d: {lru_capacity: 9, weights: {precise-prefix-cache: 1}}}",
+    ),
+    case(
+        "RayPrefixRouter.eviction_threshold_chars",
+        CACHES,
+        "router={ray-prefix: {eviction_threshold_chars: 400, eviction_target_chars: 400}}",
+        "router={ray-prefix: {eviction_threshold_chars: 900, eviction_target_chars: 400}}",
+    ),
+    case(
+        "RayPrefixRouter.eviction_target_chars",
+        CACHES,
+        "router={ray-prefix: {eviction_target_chars: 4}}",
+        "router={ray-prefix: {eviction_target_chars: 400}}",
+    ),
+    case(
+        "RayPrefixRouter.eviction_interval",
+        CACHES,
+        "router={ray-prefix: {eviction_interval: 10ms}}",
+        "router={ray-prefix: {eviction_interval: 90ms}}",
+    ),
+    case(
+        "ProductionStackRouter.kv_aware_threshold",
+        CACHES,
+        "router={production-stack: {kv_aware_threshold: 0}}",
+        "router={production-stack: {kv_aware_threshold: 9}}",
+    ),
+    case(
+        "ProductionStackRouter.routing_logic",
+        CACHES,
+        "router={production-stack: {routing_logic: session}}",
+        "router={production-stack: {routing_logic: priority}}",
     ),
     case("Workload.duration", &[BURST], "workload.duration=2s", "workload.duration=4s"),
     case(
@@ -264,6 +338,48 @@ const CASES: &[Case] = &[
         &["schedulers=[vllm-v1]", CACHING],
         "workload.prefix_groups={count: 4, tokens: 320, share: 0}",
         "workload.prefix_groups={count: 9, tokens: 320, share: 0}",
+    ),
+    case(
+        "Sessions.duration",
+        &["schedulers=[vllm-v1]", SESSIONS],
+        "workload.sessions.duration=1h",
+        "workload.sessions.duration=2h",
+    ),
+    case(
+        "Sessions.new_tokens",
+        &["schedulers=[vllm-v1]", SESSIONS, "workload.sessions.turns={fixed: 1}"],
+        "workload.sessions.new_tokens={fixed: 5}",
+        "workload.sessions.new_tokens={fixed: 9}",
+    ),
+    case(
+        "Sessions.gap",
+        &["schedulers=[vllm-v1]", SESSIONS, "workload.sessions.turns={fixed: 1}"],
+        "workload.sessions.gap={fixed: 5s}",
+        "workload.sessions.gap={fixed: 9s}",
+    ),
+    case(
+        "Sessions.keep_reasoning",
+        &["schedulers=[vllm-v1]", SESSIONS, "workload.sessions.reasoning=0"],
+        "workload.sessions.keep_reasoning=false",
+        "workload.sessions.keep_reasoning=true",
+    ),
+    case(
+        "Sessions.reasoning",
+        &["schedulers=[vllm-v1]", SESSIONS],
+        "workload.sessions.reasoning=0.5",
+        "workload.sessions.reasoning=0.7",
+    ),
+    case(
+        "Gap.share",
+        &["schedulers=[vllm-v1]", SESSIONS],
+        "workload.sessions.gap={mixture: [{share: 1, fixed: 5s}]}",
+        "workload.sessions.gap={mixture: [{share: 2, fixed: 5s}]}",
+    ),
+    case(
+        "Gap.max",
+        &["schedulers=[vllm-v1]", SESSIONS, "workload.sessions.turns={fixed: 1}"],
+        "workload.sessions.gap={exponential: {mean: 5s}, max: 6s}",
+        "workload.sessions.gap={exponential: {mean: 5s}, max: 7s}",
     ),
     case(
         "ClosedLoop.think_time",
@@ -392,6 +508,17 @@ const CASES: &[Case] = &[
     parameter!("vllm-v0"."watermark": "0.0001", "0"; BURST, SHORT, "engine.kv_blocks=400"),
     parameter!("vllm-v0-chunked"."watermark": "0.0001", "0"; BURST, SHORT, "engine.kv_blocks=400"),
     parameter!("sarathi"."watermark": "0.0001", "0"; BURST, SHORT, "engine.kv_blocks=400"),
+    parameter!("fluid"."watermark": "0.0001", "0"; BURST, SHORT, "engine.kv_blocks=400"),
+    parameter!("qoserve"."watermark": "0.0001", "0"; BURST, SHORT, "engine.kv_blocks=400"),
+    parameter!("edf"."watermark": "0.0001", "0"; BURST, SHORT, "engine.kv_blocks=400"),
+    parameter!("srpt"."watermark": "0.0001", "0"; BURST, SHORT, "engine.kv_blocks=400"),
+    parameter!("medha"."watermark": "0.0001", "0"; BURST, SHORT, "engine.kv_blocks=400"),
+    parameter!("slai"."watermark": "0.0001", "0"; BURST, SHORT, "engine.kv_blocks=400"),
+    parameter!("vtc"."watermark": "0.0001", "0"; BURST, SHORT, "engine.kv_blocks=400"),
+    parameter!("fluid"."sliver": "1", "0"; BURST),
+    parameter!("fluid"."relegated": "savable", "oldest"; BURST; "relegate: false"),
+    parameter!("fluid"."fairness": "0", "2"; BURST; "relegate: false"),
+    parameter!("qoserve"."alpha_ms": "1", "8"; BURST; "relegate: false"),
     parameter!("sarathi"."chunk_size": "64", "128"; BURST; "enable_dynamic_chunking_schedule: true"),
     parameter!("sarathi"."low_chunk_size": "64", "128"; BURST),
     parameter!("sarathi"."high_chunk_size": "4096", "1024"; BURST),
@@ -481,6 +608,34 @@ const ALWAYS: &[&str] = &[
     "tgi.max_batch_size",
     "splitfuse.max_ragged_batch_size",
     "splitfuse.max_ragged_sequence_count",
+    "fluid.max_num_seqs",
+    "fluid.max_chunk",
+    "fluid.margin",
+    "fluid.learn_margin",
+    "fluid.relegate",
+    "fluid.bank",
+    "fluid.give_up_after",
+    "qoserve.max_chunk",
+    "qoserve.max_num_seqs",
+    "qoserve.margin",
+    "qoserve.low_load_alpha_ms",
+    "qoserve.relegate",
+    "edf.token_budget",
+    "edf.max_num_seqs",
+    "srpt.token_budget",
+    "srpt.max_num_seqs",
+    "medha.max_chunk",
+    "medha.max_num_seqs",
+    "medha.long_prompt_tokens",
+    "medha.pace_share",
+    "slai.token_budget",
+    "slai.max_num_seqs",
+    "slai.offset_ms",
+    "vtc.token_budget",
+    "vtc.max_num_seqs",
+    "vtc.client",
+    "vtc.prompt_weight",
+    "vtc.output_weight",
 ];
 
 /// Cases whose first value is not called inert, or whose two values differ after all by `alike`.

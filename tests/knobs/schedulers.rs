@@ -22,6 +22,12 @@ const WHOLE: &str =
     "workload.lengths={prompt: {fixed: 320}, output: {uniform: {min: 5, max: 120}}}";
 /// More than a few seats can serve, one after the other.
 const RUSH: &str = "workload.arrivals={poisson: {rate: 200}}";
+/// Promises that differ, so that who comes first by deadline is not who came first.
+const SPREAD: &str = "workload.classes=[{name: a, share: 1, slo: {ttft: 100ms}}, {name: b, share: 1, slo: {ttft: 900ms}}]";
+/// Everybody comes back again and again: a few conversations.
+const TALKS: &str = "workload.arrivals={closed_loop: {users: 30, think_time: 10ms}}";
+/// Chunks beside decodes cost ten times what the decodes do.
+const DEAR_CHUNKS: &str = "engine={profile: {step_law: {iteration_us: 1000, prefill_iteration_us: 10000, prefill_token_us: 10}}, kv_blocks: 4000, max_model_len: 4096}";
 const PREFIXES: &str = "workload.prefix_groups={count: 4, tokens: 320, share: 0.8}";
 
 /// `$knob` of scheduler `$name`: its two values, with shared overrides.
@@ -107,6 +113,45 @@ const CASES: &[Case] = &[
     parameter!("tgi"."max_batch_prefill_tokens": "1024", "4096"; BURST, SIZED),
     parameter!("tgi"."max_batch_total_tokens": "5000", "20000"; BURST, SIZED),
     parameter!("tgi"."max_batch_size": "4", "8"; BURST, SIZED; "prefill_chunking: false"),
+    parameter!("edf"."token_budget": "256", "512"; BURST),
+    parameter!("edf"."max_num_seqs": "4", "8"; BURST),
+    parameter!("edf"."watermark": "0.01", "0.2"; BURST, TIGHT, SHORT, SIZED),
+    parameter!("srpt"."token_budget": "256", "512"; BURST),
+    parameter!("srpt"."max_num_seqs": "4", "8"; BURST),
+    parameter!("srpt"."watermark": "0.01", "0.2"; BURST, TIGHT, SHORT, SIZED),
+    parameter!("vtc"."token_budget": "256", "512"; BURST),
+    parameter!("vtc"."max_num_seqs": "4", "8"; BURST),
+    parameter!("vtc"."watermark": "0.01", "0.2"; BURST, TIGHT, SHORT, SIZED),
+    parameter!("vtc"."client": "class", "session"; SIZED, PRIORITIES, TALKS; "max_num_seqs: 2"),
+    parameter!("vtc"."prompt_weight": "0", "5"; RUSH, SIZED, PRIORITIES; "max_num_seqs: 2"),
+    parameter!("vtc"."output_weight": "1", "100"; RUSH, SIZED, PRIORITIES; "max_num_seqs: 2"),
+    parameter!("medha"."max_chunk": "256", "512"; BURST),
+    parameter!("medha"."max_num_seqs": "4", "8"; BURST),
+    parameter!("medha"."watermark": "0.01", "0.2"; BURST, TIGHT, SHORT, SIZED),
+    parameter!("medha"."long_prompt_tokens": "500", "8192"; RUSH, SIZED),
+    parameter!("medha"."pace_share": "0.8", "2"; RUSH, SIZED),
+    parameter!("slai"."token_budget": "256", "512"; BURST),
+    parameter!("slai"."max_num_seqs": "4", "8"; BURST),
+    parameter!("slai"."watermark": "0.01", "0.2"; BURST, TIGHT, SHORT, SIZED),
+    parameter!("slai"."offset_ms": "0", "30"; RUSH, SIZED),
+    parameter!("qoserve"."max_chunk": "256", "512"; BURST),
+    parameter!("qoserve"."max_num_seqs": "4", "8"; BURST),
+    parameter!("qoserve"."watermark": "0.01", "0.2"; BURST, TIGHT, SHORT, SIZED),
+    parameter!("qoserve"."margin": "1", "3"; RUSH, SIZED),
+    parameter!("qoserve"."alpha_ms": "0", "1000"; RUSH, SIZED, SPREAD),
+    parameter!("qoserve"."low_load_alpha_ms": "0", "1000"; RUSH, SIZED, SPREAD; "relegate: false"),
+    parameter!("qoserve"."relegate": "true", "false"; RUSH, SIZED, SPREAD),
+    parameter!("fluid"."max_num_seqs": "4", "8"; BURST),
+    parameter!("fluid"."max_chunk": "256", "512"; BURST),
+    parameter!("fluid"."sliver": "1", "400"; RUSH, SIZED),
+    parameter!("fluid"."watermark": "0.01", "0.3"; BURST, TIGHT, SHORT, SIZED),
+    parameter!("fluid"."margin": "1.15", "3"; RUSH, SIZED),
+    parameter!("fluid"."learn_margin": "true", "false"; RUSH, SIZED, "engine.predictor={bias: -0.3}"),
+    parameter!("fluid"."relegate": "true", "false"; RUSH, SIZED),
+    parameter!("fluid"."relegated": "savable", "oldest"; RUSH, SIZED, LOOSE),
+    parameter!("fluid"."bank": "true", "false"; RUSH, SIZED, DEAR_CHUNKS),
+    parameter!("fluid"."give_up_after": "10ms", "10s"; RUSH, SIZED),
+    parameter!("fluid"."fairness": "0", "2"; RUSH, SIZED),
     parameter!("splitfuse"."max_ragged_batch_size": "256", "768"; BURST),
     parameter!("splitfuse"."max_ragged_sequence_count": "4", "8"; BURST),
 ];

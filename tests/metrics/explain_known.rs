@@ -46,10 +46,11 @@ fn index(outcome: &Outcome) -> Index<'_> {
         cost: &Linear,
         planned_ahead,
         by_turns: false,
-        in_step: false,
+        in_step: 1,
+        caches: false,
         memory,
     }];
-    let recording = Recording { trace: &outcome.trace, entered: &[], log, pools };
+    let recording = Recording { trace: &outcome.trace, entered: &[], turns: &[], log, pools };
     Index::new(recording)
 }
 

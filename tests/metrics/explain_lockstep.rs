@@ -8,7 +8,7 @@ use crate::small::{ENGINE, request, workload};
 use metron_sim::explain::{
     Blame, Cause, Index, Memory, RecordedPool, Recording, culprits, victims,
 };
-use metron_sim::fleet::{FleetSetup, PoolSetup, Routing};
+use metron_sim::fleet::{FleetSetup, PoolSetup, Role, Routing};
 use metron_sim::request::{Request, RequestId};
 use metron_sim::scheduler::SchedulerConfig;
 use metron_sim::sim::{Outcome, SimOptions, play_fleet};
@@ -27,15 +27,18 @@ fn simulate(scheduler: &str, requests: Vec<Request>) -> Outcome {
         cost: &Linear,
         engine: ENGINE,
         replicas: 2,
+        role: Role::Both,
         async_scheduling: false,
         luck: None,
         answers_end_at: None,
+        outlook: None,
         make: &make,
     };
     let fleet = FleetSetup {
         pools: vec![pool],
         routing: Routing::default(),
         controllers: &Vec::new,
+        disaggregation: None,
         horizon: None,
     };
     let options = SimOptions { reference: false, keep_log: true, ..SimOptions::default() };
@@ -51,10 +54,17 @@ fn index(outcome: &Outcome) -> Index<'_> {
         cost: &Linear,
         planned_ahead: false,
         by_turns: false,
-        in_step: true,
+        in_step: 2,
+        caches: false,
         memory,
     };
-    Index::new(Recording { trace: &outcome.trace, entered: &[], log, pools: vec![pool] })
+    Index::new(Recording {
+        trace: &outcome.trace,
+        entered: &[],
+        turns: &[],
+        log,
+        pools: vec![pool],
+    })
 }
 
 /// A prompt of 1,024 tokens runs on rank 0 until 15.24 ms, then 16 tokens on rank 1 until 20.4, then

@@ -66,6 +66,12 @@ fn files() -> TempDir {
         ("loads.json", json!(loads).to_string()),
         ("rounds.jsonl", "{\"accepted\": [2, 0, 3]}\n".repeat(1000)),
         ("trace.jsonl", "{\"arrival_s\": 0, \"prompt_tokens\": 9, \"output_tokens\": 5}\n".into()),
+        (
+            "sessions.jsonl",
+            "{\"arrival_s\": 0, \"prompt_tokens\": 9, \"output_tokens\": 5, \"session\": 1}\n\
+             {\"prompt_tokens\": 20, \"output_tokens\": 5, \"session\": 1, \"gap_s\": 2}\n"
+                .to_owned(),
+        ),
         ("trace.csv", "arrival_s,prompt_tokens,output_tokens\n0,9,5\n1.5,7,3\n".to_owned()),
         ("lengths.csv", "prompt_tokens,output_tokens\n9,5\n7,3\n".to_owned()),
         ("rates.csv", "time_s,requests_per_s\n0,1\n60,3\n120,2\n".to_owned()),
@@ -154,7 +160,7 @@ fn with(example: &Json) -> Json {
 }
 
 fn put(there: &mut Map<String, Json>, given: &Map<String, Json>) {
-    if given.contains_key("trace") {
+    if given.contains_key("trace") || given.contains_key("sessions") {
         there.clear();
     }
     for (key, value) in given {

@@ -70,30 +70,39 @@
 
 	// Links and files.
 	const note = document.getElementById("yaml-note");
-	const link = h("input", { class: "link", readonly: true, hidden: true, "aria-label": "Link to this scenario" });
-	P.share = async () => {
-		const address = location.href.split("#")[0] + (await P.encode(P.text()));
-		history.replaceState(null, "", address);
+	const link = h("input", { class: "link", readonly: true, hidden: true, "aria-label": "What to copy" });
+	const offer = async (text, what) => {
 		link.hidden = false;
-		link.value = address;
+		link.value = text;
 		link.select();
 		try {
-			await navigator.clipboard.writeText(address);
-			note.textContent = "The link is copied. It holds the whole scenario.";
+			await navigator.clipboard.writeText(text);
+			note.textContent = what + " is copied.";
 		} catch (_) {
-			note.textContent = "Copy the link above. It holds the whole scenario.";
+			note.textContent = what + " stands above, to be copied.";
 		}
+		note.textContent += " It holds the whole scenario, and where the page stands.";
+	};
+	P.share = async () => offer(await P.address(null), "The link");
+	P.embedCode = async () => {
+		const address = (await P.address(["readers", "timeline"])).replaceAll("&", "&amp;");
+		await offer(
+			'<iframe src="' + address + '" width="100%" height="720" loading="lazy" title="metron-sim playground"></iframe>',
+			"Code for a page of yours",
+		);
+		if (P.data.mode === "server")
+			note.textContent +=
+				" Other pages can show it once it is exported (`metron-sim serve --export`): this server refuses frames.";
 	};
 	P.download = () => {
-		const address = URL.createObjectURL(new Blob([P.text()], { type: "text/yaml" }));
-		h("a", { href: address, download: "scenario.yaml" }).click();
-		setTimeout(() => URL.revokeObjectURL(address), 1000);
+		M.save("scenario.yaml", new Blob([P.text()], { type: "text/yaml" }));
 		note.textContent = "Saved as scenario.yaml. Run it with: metron-sim run scenario.yaml";
 	};
 	document
 		.getElementById("yaml-tools")
 		.append(
 			h("button", { type: "button", onclick: P.share }, "Copy a link to this"),
+			h("button", { type: "button", onclick: P.embedCode }, "Copy code to embed"),
 			h("button", { type: "button", onclick: P.download }, "Download"),
 			link,
 		);

@@ -67,7 +67,9 @@
 			return byServer;
 		}
 		if (typeof WebAssembly !== "object") throw new Error("this browser has no WebAssembly, or forbids it");
-		const bytes = P.fromBase64(document.getElementById("module").textContent);
+		if (typeof DecompressionStream === "undefined") throw new Error("this browser is too old to unpack the engine");
+		const packed = document.getElementById("module").textContent;
+		const bytes = await P.through(P.fromBase64(packed), new DecompressionStream("deflate"), Infinity);
 		try {
 			return await inWorker(bytes);
 		} catch (_) {

@@ -74,6 +74,13 @@
 		return all.findIndex((own, k) => all.every((other, j) => j === k || noWorse(own, other)));
 	};
 
+	// What a figure was when it was kept; null where nothing is kept, or there was no such run.
+	const before = (figure, place) => {
+		if (!P.before) return null;
+		const same = P.before.figures.find((one) => one.path === figure.path);
+		return same && place < same.values.length ? text(same, place) : "-";
+	};
+
 	P.figures = (answer) => {
 		const runs = answer.runs,
 			two = runs.length > 1;
@@ -98,8 +105,13 @@
 				),
 			),
 		);
+		const other =
+			P.before &&
+			answer.runs.some((run, place) => run.label !== P.before.labels[place]) &&
+			h("p", { class: "hint" }, "\u201cBefore\u201d were played: " + P.before.labels.join(", ") + ".");
 		document.getElementById("figures-body").replaceChildren(
 			letters,
+			...(other ? [other] : []),
 			h(
 				"div",
 				{ class: "scroll", tabindex: 0, role: "region", "aria-label": "Figures, side by side" },
@@ -140,14 +152,16 @@
 								"tr",
 								{},
 								h("th", { scope: "row" }, figure.name, h("span", { class: "meaning" }, figure.meaning)),
-								P.figureTexts(figure).map((told, place) =>
-									h(
+								P.figureTexts(figure).map((told, place) => {
+									const then = before(figure, place);
+									return h(
 										"td",
 										{ class: place === winner ? "best" : null },
 										told,
 										place === winner && h("span", { class: "sr" }, " best"),
-									),
-								),
+										then != null && h("span", { class: "before" }, then === told ? "as before" : "before: " + then),
+									);
+								}),
 								two && h("td", { class: "change " + good }, words),
 							);
 						}),

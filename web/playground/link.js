@@ -1,5 +1,6 @@
-// A scenario in a link's fragment: `#d=` deflated (zlib, whose checksum tells a damaged link), `#u=` as
-// it is after its checksum, both base64url. Older links, `#z=` and `#t=`, have no checksum.
+// What a link's fragment holds, as `name=value` with `&` between: the scenario, `d=` deflated (zlib, whose
+// checksum tells a damaged link) or `u=` as it is after its checksum, both base64url, and where the page
+// stood. Older links, `z=` and `t=`, have no checksum.
 // biome-ignore lint/correctness/noUnusedVariables: every script after this one uses it.
 var Play = (() => {
 	const P = /** @type {PlayParts} */ ({});
@@ -11,7 +12,7 @@ var Play = (() => {
 	};
 	P.fromBase64 = (text) =>
 		Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
-	const through = async (bytes, stream, most) => {
+	P.through = async (bytes, stream, most) => {
 		const writer = stream.writable.getWriter(),
 			parts = [];
 		// What goes wrong shows on the reading side.
@@ -45,10 +46,10 @@ var Play = (() => {
 		}
 		return (b * 65536 + a).toString(16).padStart(8, "0");
 	};
-	P.encode = async (text) => {
+	P.pack = async (text) => {
 		const bytes = new TextEncoder().encode(text);
 		if (typeof CompressionStream === "undefined") return "#u=" + checksum(bytes) + toBase64(bytes);
-		return "#d=" + toBase64(await through(bytes, new CompressionStream("deflate"), Infinity));
+		return "#d=" + toBase64(await P.through(bytes, new CompressionStream("deflate"), Infinity));
 	};
 	const DAMAGED = "cut off, or changed on its way";
 	// What a fragment's bytes say, or why they say nothing.
@@ -64,7 +65,7 @@ var Play = (() => {
 		const zipped = { "#d=": "deflate", "#z=": "deflate-raw" }[form];
 		if (zipped) {
 			try {
-				bytes = await through(bytes, new DecompressionStream(zipped), MOST);
+				bytes = await P.through(bytes, new DecompressionStream(zipped), MOST);
 			} catch (error) {
 				throw error instanceof TypeError ? new Error(DAMAGED) : error;
 			}
@@ -75,14 +76,70 @@ var Play = (() => {
 			throw new Error("not text");
 		}
 	};
-	// The text of a fragment; null where there is none. Whatever it holds is text and nothing else.
-	P.decode = async (fragment) => {
-		const form = fragment.slice(0, 3);
-		if (!["#d=", "#u=", "#z=", "#t="].includes(form)) return null;
-		if (fragment.length > 2 * MOST) throw new Error("longer than a scenario may be");
-		const text = await unpack(form, fragment.slice(3));
+	// A number of a link.
+	const number = (text, name) => {
+		if (!/^\d{1,15}(\.\d{1,6})?$/.test(text)) throw new Error("`" + name + "` is no number");
+		return Number(text);
+	};
+	const list = (text) => text.split("-");
+	// What else a link may hold beside its scenario, and how it is read.
+	const READ = {
+		show: (text) => list(text).map((one) => number(one, "show")),
+		at: (text) => number(text, "at"),
+		zoom: (text) => {
+			const [from, to, ...more] = list(text).map((one) => number(one, "zoom"));
+			if (!(to > from) || more.length) throw new Error("`zoom` is no stretch of time");
+			return [from, to];
+		},
+		request: (text) => number(text, "request"),
+		lesson: (text) => {
+			const at = number(text, "lesson");
+			if (at < 1 || at % 1) throw new Error("`lesson` is numbered from 1");
+			return at - 1;
+		},
+		theme: (text) => {
+			if (text !== "light" && text !== "dark") throw new Error("`theme` is light or dark");
+			return text;
+		},
+		embed: (text) => (text ? text.split(",") : []),
+	};
+	const scenario = async (form, packed, most) => {
+		if (packed.length > 2 * most) throw new Error("longer than a scenario may be");
+		const text = await unpack("#" + form + "=", packed);
 		if (!text.trim()) throw new Error("empty");
 		return text;
+	};
+	// All that a fragment says: `text`, the scenario, and where the page stood. Whatever it holds is text
+	// and numbers and nothing else; what cannot be read is an error, never a guess.
+	P.decode = async (fragment) => {
+		const state = /** @type {PlayState} */ ({ text: null });
+		// A place of the page itself.
+		if (/^#[a-z-]+$/.test(fragment) && document.getElementById(fragment.slice(1))) return state;
+		for (const part of fragment.replace(/^#/, "").split("&")) {
+			if (!part && fragment.length < 2) continue;
+			const cut = part.indexOf("="),
+				name = cut < 0 ? part : part.slice(0, cut),
+				value = cut < 0 ? "" : part.slice(cut + 1);
+			if (["d", "u", "z", "t"].includes(name)) state.text = await scenario(name, value, MOST);
+			else if (name === "before") state.before = await scenario("d", value, MOST);
+			else if (Object.hasOwn(READ, name)) state[name] = READ[name](value);
+			else throw new Error("`" + name.slice(0, 20) + "` is nothing that a link of this page holds");
+		}
+		return state;
+	};
+	// The fragment that leads back to a state.
+	P.encode = async (state) => {
+		const parts = [];
+		if (state.text != null) parts.push((await P.pack(state.text)).slice(1));
+		if (state.before != null) parts.push("before=" + (await P.pack(state.before)).slice(3));
+		if (state.show?.length) parts.push("show=" + state.show.join("-"));
+		if (state.at != null) parts.push("at=" + Math.round(state.at));
+		if (state.zoom) parts.push("zoom=" + state.zoom.map(Math.round).join("-"));
+		if (state.request != null) parts.push("request=" + state.request);
+		if (state.lesson != null) parts.push("lesson=" + (state.lesson + 1));
+		if (state.theme) parts.push("theme=" + state.theme);
+		if (state.embed) parts.push("embed=" + state.embed.join(","));
+		return parts.length ? "#" + parts.join("&") : "";
 	};
 	return P;
 })();

@@ -76,6 +76,7 @@
 		}
 		if (moving) steppedOn = "";
 		moving = false;
+		P.stands(answer.text !== played && !goesOn);
 		played = answer.text;
 		undo.disabled = !past.length;
 		redo.disabled = !later.length;
@@ -148,6 +149,19 @@
 		document.documentElement.dataset.ready = "yes";
 		document.documentElement.dataset.answers = String(Number(document.documentElement.dataset.answers || 0) + 1);
 	};
+	// What was played a while ago, beside what is played now.
+	const pin = h("button", { type: "button", "aria-pressed": "false" }, "Keep these as \u201cbefore\u201d");
+	P.pin = (answer) => {
+		P.before = answer && { text: answer.text, figures: answer.figures, labels: answer.runs.map((run) => run.label) };
+		pin.textContent = P.before ? "Forget \u201cbefore\u201d" : "Keep these as \u201cbefore\u201d";
+		pin.setAttribute("aria-pressed", String(Boolean(P.before)));
+		if (P.answer) P.figures(P.answer);
+	};
+	pin.addEventListener("click", () => {
+		P.pin(P.before ? null : P.answer);
+		P.stands(true);
+	});
+	by("figures").insertBefore(h("div", { class: "controls" }, pin), by("figures-body"));
 	P.taken = (answer) => {
 		text = answer.text;
 		pending = [];
@@ -189,6 +203,22 @@
 		document.documentElement.dataset.ready = "problems";
 	};
 
+	// Only these parts of the page, for a frame in another one.
+	P.embed = (parts) => {
+		P.embedded = parts;
+		document.body.classList.toggle("embed", Boolean(parts));
+		const known = [...document.querySelectorAll("#drawn > section")];
+		const wanted = (parts || []).filter((id) => known.some((one) => one.id === id));
+		known.forEach((section) =>
+			section.classList.toggle("left-out", Boolean(parts) && wanted.length > 0 && !wanted.includes(section.id)),
+		);
+		by("whole").hidden = !parts;
+	};
+	by("whole-link").addEventListener("click", async (event) => {
+		event.preventDefault();
+		window.open(await P.address(null), "_blank", "noopener");
+	});
+
 	const begin = async () => {
 		M.redrawAll();
 		// On a phone the results come first; the settings unfold above them.
@@ -210,6 +240,24 @@
 			if (first) first.focus({ preventScroll: true });
 		});
 		by("back").addEventListener("click", () => P.undo());
+		by("contents").append(
+			...[...document.querySelectorAll("#drawn > section, #yaml")].map((section) => {
+				const heading = section.querySelector("h2");
+				return h(
+					"button",
+					{
+						type: "button",
+						class: "link-like",
+						onclick: () => {
+							section.scrollIntoView({ block: "start" });
+							heading.tabIndex = -1;
+							heading.focus({ preventScroll: true });
+						},
+					},
+					heading.textContent,
+				);
+			}),
+		);
 		by("tools").append(
 			P.tour(catalog),
 			undo,
@@ -243,12 +291,36 @@
 				return null;
 			}
 		};
+		// Shows what a link says; without a scenario `otherwise`, or what is there already.
+		const show = async (state, otherwise) => {
+			P.embed(state.embed);
+			if (state.theme) M.theme(state.theme);
+			const to = state.text != null ? state.text : otherwise;
+			const before = state.before ?? null;
+			if (before !== (P.before ? P.before.text : null)) {
+				const answer = before == null ? null : await P.ask({ op: "simulate", scenario: { text: before } });
+				P.pin(answer?.ok ? answer : null);
+			}
+			P.opened(state);
+			if (to != null && to !== played) {
+				shown = state.show || [];
+				text = to;
+				pending = [];
+				P.editor.show(to);
+				want(10);
+			} else if (state.show && P.answer && String(state.show) !== String(P.answer.shown)) P.show(state.show);
+			if (state.lesson !== undefined) P.teach(state.lesson, state.text != null);
+		};
 		window.addEventListener("hashchange", async () => {
-			const linked = await given();
-			if (linked != null) P.load(linked);
+			if (!P.isOther()) return;
+			const state = await given();
+			// A place of the page itself is no other state.
+			if (state && (state.text != null || Object.keys(state).length > 1)) await show(state, null);
 		});
-		const linked = await given();
-		P.load(linked != null ? linked : P.data.scenario || DEFAULT);
+		["pointerdown", "keydown"].forEach((kind) => window.addEventListener(kind, P.note, { once: true, capture: true }));
+		M.onRedraw(() => P.stands());
+		const state = await given();
+		await show(state || {}, P.data.scenario || DEFAULT);
 	};
 	begin();
 })();

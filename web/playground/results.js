@@ -6,7 +6,9 @@
 	const by = (id) => document.getElementById(id);
 
 	let timeline = null,
-		previous = null;
+		previous = null,
+		// A stretch that a link asks for.
+		zoom = null;
 	const drawTimeline = (answer, meaning, opened) => {
 		const body = by("timeline-body");
 		const old = timeline && { ...timeline.view, all: timeline.whole.to };
@@ -24,7 +26,11 @@
 		};
 		timeline = M.timeline(body, answer.runs, meaning, opened, more);
 		P.timeline = timeline;
-		if (timeline) P.batches.mark();
+		if (timeline) timeline.watch(() => P.stands());
+		if (timeline && zoom) {
+			timeline.set(...zoom);
+			zoom = null;
+		}
 		// The same stretch of time as before, where someone had zoomed in.
 		if (
 			timeline &&
@@ -139,23 +145,28 @@
 		return box.bottom > by("status").offsetHeight && box.top < window.innerHeight;
 	};
 	P.near = near;
+	// These ask for more, so they wait until someone comes to look, or nothing else happens.
+	const ASKING = ["readers", "batch", "lives"];
 	let rest = 0;
 	const later = () => {
 		const own = ++rest;
 		// What is in view is on screen first.
 		const next = () => {
 			if (own !== rest) return;
-			// The batch asks for more, so it waits until someone comes to look, or nothing else happens.
-			const id = [...stale.keys()].find((one) => one !== "batch");
+			const id = [...stale.keys()].find((one) => !ASKING.includes(one));
 			if (id) {
 				freshen(id);
 				idle(next);
 				return;
 			}
 			document.documentElement.dataset.drawn = document.documentElement.dataset.answers;
-			setTimeout(() => {
-				if (own === rest) freshen("batch");
-			}, 1000);
+			const one = () => {
+				const id = ASKING.find((one) => stale.has(one));
+				if (own !== rest || !id) return;
+				freshen(id);
+				setTimeout(one, 300);
+			};
+			setTimeout(one, 1000);
 		};
 		requestAnimationFrame(() => requestAnimationFrame(() => idle(next)));
 	};
@@ -171,6 +182,26 @@
 		document.querySelectorAll("#drawn > section").forEach((section) => seen.observe(section));
 	}
 	window.addEventListener("beforeprint", () => [...stale.keys()].forEach(freshen));
+	// Draws a part again once it is looked at.
+	P.later = (id) => {
+		if (P.answer) stale.set(id, () => P.lives.draw(P.answer));
+	};
+	// What a link says: where the timeline stood, the playhead, whose text.
+	P.opened = (state) => {
+		zoom = state.zoom || null;
+		P.readers.begin(state.request, state.at);
+		if (timeline && zoom) {
+			timeline.set(...zoom);
+			zoom = null;
+		}
+	};
+	// Where the page stands, beside its scenario.
+	P.stand = () => {
+		const view = timeline?.view,
+			whole = timeline?.whole;
+		const all = !view || (view.from <= whole.from && view.to >= whole.to);
+		return { zoom: all ? null : [view.from, view.to], at: M.cursor.at, request: P.readers.request() };
+	};
 	// Shows a part of the page, all of it drawn.
 	P.look = (at, answer) => {
 		// What is drawn later would move it.
@@ -181,8 +212,8 @@
 			.sort(
 				(a, b) =>
 					Number(b.stall.token > 0) - Number(a.stall.token > 0) ||
-					b.stall.beyond_ns - a.stall.beyond_ns ||
-					b.stall.length_ns - a.stall.length_ns,
+					b.stall.length_ns - a.stall.length_ns ||
+					b.stall.beyond_ns - a.stall.beyond_ns,
 			)[0];
 		if (at === "stall" && worst && timeline) timeline.focusStall(worst.run, worst.place);
 		if (at === "timeline" && timeline) timeline.set(timeline.whole.from, timeline.whole.to);
@@ -192,6 +223,8 @@
 			stall: "timeline",
 			timeline: "timeline",
 			batch: "batch",
+			readers: "readers",
+			requests: "lives",
 			tokens: "tokens",
 			curves: "curves",
 			figures: "figures",
@@ -231,6 +264,10 @@
 					]
 				: []),
 		);
+		by("setup").textContent = answer.header
+			.map((line) => line.trim())
+			.filter(Boolean)
+			.join(" \u00b7 ");
 		P.figures(answer);
 		const lists = [];
 		const fresh = (id, draw) =>
@@ -245,6 +282,8 @@
 			document.querySelectorAll(".stall.chosen").forEach((one) => one.classList.remove("chosen"));
 			if (!item) return;
 			item.classList.add("chosen");
+			const folded = item.closest("details");
+			if (folded) folded.open = true;
 			const stall = run.stalls[at];
 			freshen("batch");
 			P.batches.to((stall.from_us + stall.to_us) / 2, answer.runs.indexOf(run), stall.replica);
@@ -253,8 +292,17 @@
 			const button = item.querySelector("button.cure");
 			if (button && !button.disabled && !item.querySelector(".cures table")) button.click();
 		};
+		P.story = opened;
+		M.figureOf = () => answer.title + ". Made by " + answer.tool.name + " " + answer.tool.version + ".";
+		M.runsKey = () => answer.runs.map((run, place) => ({ name: run.label, color: () => M.runColor(place) }));
 		stale.set("timeline", () => drawTimeline(answer, meaning, opened));
+		stale.set("readers", () => P.readers.draw(answer));
 		stale.set("batch", () => P.batches.draw(answer));
+		stale.set("lives", () => {
+			freshen("timeline");
+			P.lives.draw(answer);
+		});
+		if (P.measured) stale.set("measured", () => P.measured.draw(answer));
 		const head = (run, place) =>
 			h(
 				"h3",
@@ -262,13 +310,14 @@
 				M.swatch(() => M.runColor(place)),
 				run.label,
 			);
-		fresh("tokens", (body) =>
+		fresh("tokens", (body) => {
+			const scale = M.tokenScale(answer.runs);
 			answer.runs.forEach((run, place) => {
 				const cell = h("div", { class: "cell" }, head(run, place));
 				body.append(cell);
-				M.tokens(cell, run, place, meaning);
-			}),
-		);
+				M.tokens(cell, run, place, meaning, scale);
+			});
+		});
 		fresh("curves", (body) => M.distributions(body, answer.runs));
 		fresh("misses", (body) => {
 			if (answer.runs.some((run) => run.miss_rate)) M.misses(body, answer.runs);
@@ -281,10 +330,9 @@
 		fresh("stalls", (body) =>
 			answer.runs.forEach((run, place) => {
 				body.append(head(run, place));
-				const few = { ...run, stalls: run.stalls.slice(0, 6) };
 				lists[place] = M.stallList(
 					body,
-					few,
+					run,
 					meaning,
 					run.lanes.length &&
 						((at) => {

@@ -368,9 +368,10 @@
 		});
 		P.batches.mark();
 	};
-	const go = async (to) => {
+	const go = async (to, follows) => {
 		const own = ++version;
 		t = Math.max(0, Math.min(most, to));
+		if (!follows) M.cursor.set(t, "batch");
 		const ready = tracks.map((one) => one.covers(t));
 		// What is asked for here is worked out beside the drawing of a frame: the frame goes first.
 		if (!ready.every(Boolean)) await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 0)));
@@ -387,6 +388,23 @@
 		const to = forward ? Math.min(...times) : Math.max(...times);
 		if (Number.isFinite(to) && to >= 0) await go(to);
 	};
+	// Another player moved: shown at once where its iterations are here, and soon where they are not.
+	let following = false;
+	M.cursor.follow((cursor, by) => {
+		if (by === "batch" || answer === null || cursor.at === t) return;
+		stop();
+		t = Math.max(0, Math.min(most, cursor.at));
+		if (tracks.every((one) => one.covers(t))) {
+			draw();
+			return;
+		}
+		if (following || !P.near("batch")) return;
+		following = true;
+		Promise.all(tracks.map((one) => one.ensure(t))).then(() => {
+			following = false;
+			draw();
+		});
+	});
 	const stop = () => {
 		if (!playing) return;
 		playing = false;
@@ -413,6 +431,7 @@
 				}
 				if (tracks.every((one) => one.covers(to))) {
 					t = to;
+					M.cursor.set(t, "batch");
 					draw();
 				} else {
 					loading = true;
@@ -520,7 +539,8 @@
 			});
 			const worst = to.runs[0].stalls[0];
 			if (first && worst) showLane(0, worst.replica);
-			go(first ? (worst ? (worst.from_us + worst.to_us) / 2 : most * 0.3) : Math.min(t, most));
+			const begin = () => M.cursor.at ?? (worst ? (worst.from_us + worst.to_us) / 2 : most * 0.3);
+			go(first ? begin() : Math.min(t, most));
 		},
 		// The lane is the one that a stall stands in, where it is about one.
 		to: (time, place, lane) => {
@@ -532,7 +552,9 @@
 		wanted: () => (answer !== null && P.near("batch") ? { at_us: Math.floor(t), count: 60 } : undefined),
 		// Where it stands, on the timeline.
 		mark: () => {
-			if (answer !== null && P.timeline) P.timeline.playhead(t);
+			if (answer !== null) P.stands();
 		},
+		// Where the playhead stands, microseconds; null before anything was drawn.
+		now: () => (answer === null ? null : t),
 	};
 })();

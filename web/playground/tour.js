@@ -1,4 +1,4 @@
-// Six lessons: a question, a prediction, then the simulation.
+// Lessons: a question, a prediction, then the simulation.
 (() => {
 	const P = Play,
 		M = Metron,
@@ -6,6 +6,15 @@
 	const section = document.getElementById("tour"),
 		body = document.getElementById("tour-body");
 	const done = new Set();
+	// Answers stand in another order for everybody, and the same one while a lesson is open.
+	const shuffled = (list) => {
+		const all = list.slice();
+		for (let k = all.length - 1; k > 0; k--) {
+			const other = Math.floor(Math.random() * (k + 1));
+			[all[k], all[other]] = [all[other], all[k]];
+		}
+		return all;
+	};
 	let catalog = null,
 		lesson = null,
 		start = null;
@@ -41,6 +50,7 @@
 				onclick: () => {
 					section.hidden = true;
 					lesson = null;
+					P.stands(true);
 					hush(false);
 					P.say("The tour is over; every setting is yours.");
 					start.focus({ preventScroll: true });
@@ -50,8 +60,10 @@
 			"Leave the tour",
 		);
 
-	const open = async (at) => {
+	// answered: what the lesson shows at once, as a link to it does.
+	const open = async (at, answered) => {
 		lesson = at;
+		P.stands(true);
 		section.hidden = false;
 		hush(true);
 		body.replaceChildren(list(), h("p", { class: "hint" }, "Loading."));
@@ -67,7 +79,7 @@
 		}
 		const about = taught.lesson,
 			after = h("div", { "aria-live": "polite" });
-		const choices = about.choices.map((choice, k) =>
+		const choices = shuffled(about.choices.map((choice, k) => ({ choice, k }))).map(({ choice, k }) =>
 			h(
 				"label",
 				{},
@@ -91,14 +103,24 @@
 		);
 		form.addEventListener("submit", (event) => {
 			event.preventDefault();
-			const chosen = about.choices[Number(new FormData(form).get("prediction"))];
+			const given = new FormData(form).get("prediction");
+			const chosen = given === null ? about.choices.find((choice) => choice.right) : about.choices[Number(given)];
 			done.add(at);
+			P.kept.keep(catalog.lessons.filter((_, k) => done.has(k)).map((one) => one.title));
 			go.hidden = true;
 			hush(false);
-			P.taken(taught.played);
+			// A link to a lesson holds what was made of it.
+			if (!answered) {
+				P.taken(taught.played);
+				P.pin(taught.before || null);
+			}
 			const next = at + 1 < catalog.lessons.length;
 			after.replaceChildren(
-				h("h3", { tabindex: -1 }, chosen.right ? "That is what happens" : "Not quite"),
+				h(
+					"h3",
+					{ tabindex: -1 },
+					given === null ? "What happens" : chosen.right ? "That is what happens" : "Not quite",
+				),
 				h("p", {}, chosen.reply),
 				h(
 					"div",
@@ -110,7 +132,26 @@
 					{ class: "looks", role: "group", "aria-label": "Where to see it" },
 					about.look.map((one) => h("button", { type: "button", onclick: () => P.look(one.at, P.answer) }, one.text)),
 				),
-				h("p", {}, h("strong", {}, "Try next: "), about.try_next),
+				h(
+					"p",
+					{},
+					h("strong", {}, "Try next: "),
+					about.try_next,
+					" ",
+					about.try_set.length > 0 &&
+						h(
+							"button",
+							{
+								type: "button",
+								onclick: () => {
+									P.pin(P.answer);
+									P.change(about.try_set);
+									document.getElementById("figures").scrollIntoView({ block: "start" });
+								},
+							},
+							"Do it",
+						),
+				),
 				h(
 					"div",
 					{ class: "controls" },
@@ -126,6 +167,7 @@
 			body.querySelector(".lessons").replaceWith(list());
 			// The button that had the focus is gone.
 			const answer = after.querySelector("h3");
+			if (answered) return;
 			answer.focus({ preventScroll: true });
 			answer.scrollIntoView({ block: "start", behavior: M.calm() ? "auto" : "smooth" });
 		});
@@ -137,11 +179,24 @@
 			about.background.map((text) => h("p", {}, text)),
 		);
 		body.replaceChildren(list(), heading, background, form, after);
+		if (answered) {
+			form.requestSubmit();
+			return;
+		}
 		heading.focus({ preventScroll: true });
 		section.scrollIntoView({ block: "start" });
 	};
+	// The lesson that is open, by its place; null for none.
+	P.lesson = () => lesson;
+	P.teach = (at, answered) => {
+		if (at !== lesson) open(Math.min(at, catalog.lessons.length - 1), answered);
+	};
 	P.tour = (known) => {
 		catalog = known;
+		const kept = P.kept.lessons();
+		catalog.lessons.forEach((one, at) => {
+			if (kept.includes(one.title)) done.add(at);
+		});
 		start = h(
 			"button",
 			{

@@ -17,6 +17,7 @@ mod gpu_check;
 mod gpu_constants;
 mod gpu_overrides;
 mod hf;
+mod link;
 mod model;
 mod model_file;
 mod profile;
@@ -40,6 +41,7 @@ pub use gpu::*;
 pub use gpu_constants::GpuConstants;
 pub use gpu_overrides::GpuOverrides;
 pub use hf::{Assumption, HfConfigError, HfFiles};
+pub use link::LinkPreset;
 pub use model::*;
 use model_file::ModelFile;
 pub use profile::*;
@@ -62,6 +64,8 @@ pub enum Kind {
     Profile,
     /// Published acceptance of drafts.
     Acceptance,
+    /// Links that KV goes over from replica to replica.
+    Link,
 }
 
 /// One line of `metron-sim list`.
@@ -138,6 +142,14 @@ pub fn acceptance(name: &str) -> Result<AcceptancePreset, UnknownName> {
     look_up(Kind::Acceptance, name)
 }
 
+/// The link between replicas of this name.
+///
+/// # Errors
+/// When there is none.
+pub fn link(name: &str) -> Result<LinkPreset, UnknownName> {
+    look_up(Kind::Link, name)
+}
+
 /// All entries of a kind, by name.
 pub fn list(kind: Kind) -> Vec<Entry> {
     let describe = |name: &str| match kind {
@@ -145,6 +157,7 @@ pub fn list(kind: Kind) -> Vec<Entry> {
         Kind::Model => built_in::<ModelFile>(kind, name).map(|m| m.description),
         Kind::Profile => built_in::<EngineProfile>(kind, name).map(|p| p.description),
         Kind::Acceptance => built_in::<AcceptancePreset>(kind, name).map(|p| p.description),
+        Kind::Link => built_in::<LinkPreset>(kind, name).map(|p| p.description),
     };
     names(kind)
         .into_iter()
@@ -234,6 +247,7 @@ impl Kind {
             Kind::Model => "models",
             Kind::Profile => "profiles",
             Kind::Acceptance => "acceptance",
+            Kind::Link => "links",
         }
     }
 }
@@ -245,6 +259,7 @@ impl fmt::Display for Kind {
             Kind::Model => "model",
             Kind::Profile => "engine profile",
             Kind::Acceptance => "acceptance preset",
+            Kind::Link => "link",
         })
     }
 }

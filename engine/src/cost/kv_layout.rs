@@ -25,6 +25,13 @@ pub struct KvLayout {
     pub(super) bytes_per_block: Vec<u64>,
 }
 
+impl KvLayout {
+    /// Bytes of a block on one rank of each of all pipeline stages.
+    pub fn block_bytes(&self) -> u64 {
+        self.bytes_per_block.iter().sum()
+    }
+}
+
 /// What all layers of one kind keep on one rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeptBytes {

@@ -4,6 +4,8 @@
 //! those who hold them; a wait for a place in a batch among those who were in it. What a run's
 //! requests are blamed for equals what others suffered, cause by cause, to the nanosecond.
 
+use rustc_hash::FxHashMap;
+
 use super::apportion::apportion;
 use super::bubble::Bubbles;
 use super::cause::{Cause, SHARED, Split};
@@ -31,7 +33,7 @@ struct Cover {
     /// Row i: change in the number of requests that decode across iteration i.
     decoding: Vec<i64>,
     waits: Waits,
-    /// Row i, in a pipeline: how many waited for stage 0 before iteration i without decoding, and
+    /// Row i, in a pipeline and on ranks that step together: how many waited for stage 0 before iteration i without decoding, and
     /// how many prefilled in it.
     prefilling: Vec<[u32; 2]>,
 }
@@ -47,9 +49,10 @@ impl Blame {
         let cover = |lane: &LaneColumns<'_>| Cover {
             decoding: vec![0; lane.log.len() + 2],
             waits: Waits::within(lane.log.numbers()),
-            prefilling: vec![[0; 2]; if lane.staged { lane.log.len() } else { 0 }],
+            prefilling: vec![[0; 2]; if lane.waits_for().is_some() { lane.log.len() } else { 0 }],
         };
         let mut covers: Vec<Cover> = lanes.iter().map(cover).collect();
+        let mut lost = FxHashMap::default();
         for request in index.requests() {
             let id = index.lane(request);
             let mut collect = Collect {
@@ -59,15 +62,20 @@ impl Blame {
                 pricer: Pricer::of(&lanes[id.index()].pool),
                 weights: &weights,
                 covers: &mut covers,
+                lost: &mut lost,
                 blame: &mut blame,
             };
             index.walk(request, &mut collect);
         }
+        index.places.evicted.share(&lost, |culprit, cause, ns| {
+            blame.given[culprit.index()].add(cause, ns);
+        });
         for (place, cover) in covers.into_iter().enumerate() {
             let (id, lane) = (LaneId::at(place), &lanes[place]);
             blame.share_prefill(lane, &weights[place], &cover);
             if let Some(bubbles) = index.bubbles(id) {
-                blame.share_bubbles(bubbles, &cover);
+                let cause = lane.waits_for().unwrap_or(Cause::PipelineBubble);
+                blame.share_bubbles(cause, bubbles, &cover);
                 blame.share_turns(bubbles, &cover);
             }
             let line = &index.lines[place].behind;
@@ -114,7 +122,7 @@ impl Blame {
     }
 
     /// Others see a wait as long as it is: who decodes both, who prefills what it stood through.
-    fn share_bubbles(&mut self, bubbles: &Bubbles, cover: &Cover) {
+    fn share_bubbles(&mut self, cause: Cause, bubbles: &Bubbles, cover: &Cover) {
         let (mut decoding, mut next) = (0, 0);
         for share in bubbles.all() {
             while next <= share.iteration.index() {
@@ -126,7 +134,7 @@ impl Blame {
                 let victims = decoding as u64 + u64::from(prefilling);
                 if ns > 0 && victims > 0 {
                     let all = ns.saturating_mul(victims);
-                    self.add(share.request, Cause::PipelineBubble, all, victims as u32);
+                    self.add(share.request, cause, all, victims as u32);
                 }
             }
         }
@@ -193,6 +201,8 @@ struct Collect<'c, 'a> {
     /// By lane.
     weights: &'c [Vec<u64>],
     covers: &'c mut [Cover],
+    /// What each request lost to a cache that was too small.
+    lost: &'c mut FxHashMap<RequestId, u64>,
     blame: &'c mut Blame,
 }
 
@@ -216,6 +226,11 @@ impl Collect<'_, '_> {
 }
 
 impl Visit for Collect<'_, '_> {
+    fn leg(&mut self, lane: LaneId) {
+        self.id = lane;
+        self.pricer = Pricer::of(&self.index.lanes[lane.index()].pool);
+    }
+
     fn decoding(&mut self, lane: LaneId, from: IterationNo, to: IterationNo, in_batch: bool) {
         let cover = &mut self.covers[lane.index()];
         cover.waits.decoding(lane, from, to, in_batch);
@@ -254,6 +269,12 @@ impl Visit for Collect<'_, '_> {
 
     fn passed_over(&mut self, from: IterationNo, to: IterationNo) {
         self.cover().waits.passed_over(from, to);
+    }
+
+    fn evicted(&mut self, ns: u64) {
+        if !self.index.lanes[self.id.index()].staged {
+            *self.lost.entry(self.request).or_default() += ns;
+        }
     }
 
     fn recomputed(&mut self, preempted: IterationNo, ns: u64) {

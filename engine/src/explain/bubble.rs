@@ -65,41 +65,25 @@ pub(super) struct Turn {
 }
 
 /// An iteration that prefilled.
-struct Prefill {
-    lane: LaneId,
-    start: Time,
+pub(super) struct Prefill {
+    pub lane: LaneId,
+    pub start: Time,
     end: Time,
     /// What each of its chunks took, in the log's order.
-    chunks: Vec<Piece>,
+    pub chunks: Vec<Piece>,
 }
 
+/// What a chunk took.
 #[derive(Clone, Copy)]
-struct Piece {
-    request: RequestId,
-    tokens: u32,
-    ns: u64,
+pub(super) struct Piece {
+    pub request: RequestId,
+    pub tokens: u32,
+    pub ns: u64,
 }
 
 impl Bubbles {
-    /// Of every lane, in order; nothing for lanes without others beside them.
-    pub(super) fn of_all(tables: &Tables<'_>) -> Vec<Bubbles> {
-        let lanes = &tables.lanes;
-        let mut all = Vec::with_capacity(lanes.len());
-        while all.len() < lanes.len() {
-            let group = tables.trace().lanes_beside(LaneId::at(all.len()));
-            if group.end.since(group.start) == 1 {
-                all.push(Bubbles::default());
-                continue;
-            }
-            let prefills = prefills(lanes, group.clone());
-            let of = |id: LaneId| Bubbles::new(&lanes[id.index()], id, &prefills);
-            all.extend(LaneId::each(group).map(of));
-        }
-        all
-    }
-
     /// `prefills` are those of the replica in order of their start.
-    fn new(lane: &LaneColumns<'_>, id: LaneId, prefills: &[Prefill]) -> Bubbles {
+    pub(super) fn new(lane: &LaneColumns<'_>, id: LaneId, prefills: &[Prefill]) -> Bubbles {
         let turns = turns(lane, id, prefills);
         let mut bubbles = Bubbles { all: Vec::new(), turns };
         let mut ahead: Vec<&Prefill> = Vec::new();
@@ -150,6 +134,11 @@ impl Bubbles {
                 self.all.push(Share { iteration, request, tokens, began, stage_0, between });
             }
         }
+    }
+
+    /// One more share, in order of iterations.
+    pub(super) fn push(&mut self, share: Share) {
+        self.all.push(share);
     }
 
     /// Every share.
@@ -222,7 +211,7 @@ fn turns(lane: &LaneColumns<'_>, id: LaneId, prefills: &[Prefill]) -> Vec<Turn> 
 }
 
 /// Iterations of these lanes that prefilled, in order of their start.
-fn prefills(lanes: &[LaneColumns<'_>], group: Range<LaneId>) -> Vec<Prefill> {
+pub(super) fn prefills(lanes: &[LaneColumns<'_>], group: Range<LaneId>) -> Vec<Prefill> {
     let mut all = Vec::new();
     for id in LaneId::each(group) {
         let lane = &lanes[id.index()];

@@ -51,6 +51,7 @@ causes! {
     FrontEnd "front_end" "before and after the engine: HTTP, tokenising, and the front end's queue",
     StepInFlight "step_in_flight" "arrived while an iteration ran",
     ScheduledAhead "scheduled_ahead" "the next iteration was planned before it arrived",
+    KvTransfer "kv_transfer" "KV on its way between replicas: its own, or what took the memory that it waited for",
     NoSeat "no_seat" "all seats were taken",
     NoKvBlocks "no_kv_blocks" "too few free KV blocks",
     HeadOfLine "head_of_line" "stood behind the head of the queue, which lacked KV blocks",
@@ -58,6 +59,7 @@ causes! {
     PolicyDeferred "policy_deferred" "the policy preferred other work",
     PreemptedWaiting "preempted_waiting" "preempted, waiting to be admitted again",
     Recompute "recompute" "computing again what a preemption threw away",
+    CacheEvicted "cache_evicted" "computing again what its session had said and others pushed out of the cache",
     CutOff "cut_off" "observation ended before the iteration did",
 }
 
@@ -76,11 +78,12 @@ impl Cause {
 }
 
 /// Causes that are waits for what others hold or run, with culprits by what they hold or run.
-pub const SHARED: [Cause; 8] = [
+pub const SHARED: [Cause; 9] = [
     Cause::NoSeat,
     Cause::NoKvBlocks,
     Cause::PreemptedWaiting,
     Cause::Recompute,
+    Cause::CacheEvicted,
     Cause::NoTokenBudget,
     Cause::StepInFlight,
     Cause::ScheduledAhead,
@@ -103,6 +106,12 @@ impl Split {
     /// Adds nanoseconds to a cause, up to the most that they hold.
     pub fn add(&mut self, cause: Cause, ns: u64) {
         self[cause] = self[cause].saturating_add(ns);
+    }
+
+    /// So much of its own work was to compute again what had gone from a cache.
+    pub(super) fn move_to_evicted(&mut self, ns: u64) {
+        self[Cause::Own] -= ns;
+        self.add(Cause::CacheEvicted, ns);
     }
 
     /// Causes with any time, the largest first; ties in the order of [`Cause::ALL`].

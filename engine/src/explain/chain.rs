@@ -177,7 +177,7 @@ impl<'a> Pricer<'a> {
             planned_ahead,
             staged: cost.stages() > 1,
             by_turns,
-            in_step,
+            in_step: in_step > 1,
             chunks: Vec::new(),
             scratch: Vec::new(),
         }

@@ -12,7 +12,7 @@ use super::tables::Tables;
 use crate::ids::{DecodeStepNo, IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::time::Time;
-use crate::trace::{ChunkAt, Status};
+use crate::trace::{ChunkAt, HandOver, Status};
 
 /// A stretch of iterations in which a request held a seat, and memory.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,8 @@ struct Piece {
     from: IterationNo,
     to: IterationNo,
     held: Held,
+    /// Whether it holds a seat too: not what is kept for another replica to fetch.
+    seated: bool,
 }
 
 /// A run of decodes of a request.
@@ -43,6 +45,7 @@ enum Held {
 /// Who held what on one lane, and who ran.
 #[derive(Debug, Default)]
 pub(super) struct Holders {
+    id: LaneId,
     block_tokens: i64,
     /// Those who were ever admitted here, in order, with where their pieces and runs begin.
     pub requests: Vec<RequestId>,
@@ -79,16 +82,19 @@ impl Holders {
     pub(super) fn new(tables: &Tables<'_>, id: LaneId) -> Holders {
         let lane = &tables.lanes[id.index()];
         let block_tokens = i64::from(lane.pool.memory.block_tokens.max(1));
-        let mut holders = Holders { block_tokens, ..Holders::default() };
+        let mut holders = Holders { id, block_tokens, ..Holders::default() };
         for request in tables.requests() {
             // Lanes that are turns of one running list hold nothing of their own.
-            let own = !lane.pool.by_turns && tables.lane(request) == id;
-            if own && !tables.places.chunks(request).is_empty() {
+            let own = !lane.pool.by_turns && tables.legs(request).any(|lane| lane == id);
+            if own && !tables.places.chunks_on(request, id).is_empty() {
                 holders.requests.push(request);
                 holders.first_piece.push(holders.pieces.len() as u32);
                 holders.first_run.push(holders.runs.len() as u32);
                 holders.first_vain.push(holders.in_vain.len() as u32);
-                holders.add(tables, lane, request);
+                match tables.trace().hand_over(request).filter(|hand| hand.from == id) {
+                    Some(hand) => holders.add_prompt(tables, lane, hand),
+                    None => holders.add(tables, lane, request),
+                }
             }
         }
         holders.first_piece.push(holders.pieces.len() as u32);
@@ -141,12 +147,35 @@ impl Holders {
 
     fn push(&mut self, from: IterationNo, to: IterationNo, held: Held) {
         if from < to {
-            self.pieces.push(Piece { from, to, held });
+            self.pieces.push(Piece { from, to, held, seated: true });
         }
     }
 
     fn blocks_for(&self, tokens: i64) -> u32 {
         (tokens.max(0) as u64).div_ceil(self.block_tokens as u64) as u32
+    }
+
+    /// A prompt that was computed here and is answered elsewhere: its blocks stay until they are
+    /// fetched.
+    fn add_prompt(&mut self, tables: &Tables<'_>, lane: &LaneColumns<'_>, hand: &HandOver) {
+        let chunks = tables.places.chunks_on(hand.request, self.id);
+        let Some(last) = chunks.last() else { return };
+        let end = lane.log.numbers().end;
+        let lingers = u32::from(lane.pool.planned_ahead);
+        let over = last.iteration.after(1 + lingers).min(end);
+        let id = self.id;
+        let lost = tables.places.preemptions(hand.request).filter(move |&(of, _)| of == id);
+        let mut rest = chunks;
+        for out in lost.map(|(_, number)| number).chain([over]) {
+            let (these, later) = rest.split_at(rest.partition_point(|at| at.iteration < out));
+            rest = later;
+            self.residence(lane, these, &[], out);
+        }
+        let to = lane.log.partition_point(|iteration| iteration.start < hand.released);
+        if over < to {
+            let held = Held::Blocks(hand.held_blocks);
+            self.pieces.push(Piece { from: over, to, held, seated: false });
+        }
     }
 
     /// From each admission to the preemption after it, or to the end.
@@ -181,14 +210,17 @@ impl Holders {
             Status::Completed => Some(last.next()),
             // In the batch that still ran when observation ended.
             Status::Unfinished => lane.unobserved().filter(|&number| {
-                let lost = tables.places.preemptions(request).any(|(_, at)| at > last);
+                let mut lost = tables.places.preemptions(request);
+                let lost = lost.any(|(of, at)| of == self.id && at > last);
                 number > last && !lost && lane.log.at(number).decodes > 0
             }),
             _ => None,
         };
-        let lost = tables.places.preemptions(request).map(|(_, number)| number);
+        let id = self.id;
+        let own = tables.places.preemptions(request).filter(move |&(of, _)| of == id);
+        let lost = own.map(|(_, number)| number);
         let outs = lost.chain([over]);
-        let mut chunks = tables.places.chunks(request);
+        let mut chunks = tables.places.chunks_on(request, self.id);
         let mut runs = runs.as_slice();
         for out in outs {
             let before = chunks.partition_point(|chunk| chunk.iteration < out);
@@ -219,7 +251,7 @@ impl Holders {
         times: &[Time],
         runs: &mut Vec<Decoded>,
     ) -> IterationNo {
-        let chunks = tables.places.chunks(request);
+        let chunks = tables.places.chunks_on(request, self.id);
         let mut last = IterationNo::FIRST;
         for together in times.chunk_by(|a, b| a == b) {
             last = lane.iteration_at(together[0]);
@@ -276,8 +308,10 @@ impl Holders {
         let mut steps = vec![0_i64; lane.decode_steps.len() + stride + 2];
         for piece in &self.pieces {
             let (from, to) = (piece.from.index(), piece.to.index());
-            seats[from] += 1;
-            seats[to] -= 1;
+            if piece.seated {
+                seats[from] += 1;
+                seats[to] -= 1;
+            }
             let last = piece.to.back(1);
             blocks[from] += i64::from(self.held_at(lane, piece, piece.from));
             blocks[to] -= i64::from(self.held_at(lane, piece, last));
@@ -400,7 +434,8 @@ impl Holders {
         let pieces = self.first_piece[holder] as usize..self.first_piece[holder + 1] as usize;
         let part = |piece: &Piece| {
             let both = piece.from.max(within.start)..piece.to.min(within.end);
-            (!both.is_empty()).then(|| self.part(lane, sums, piece, both))
+            let counts = piece.seated || sums.means != Means::Seats;
+            (counts && !both.is_empty()).then(|| self.part(lane, sums, piece, both))
         };
         self.pieces[pieces].iter().filter_map(part).sum::<f64>().max(0.0)
     }
@@ -450,7 +485,7 @@ impl Holders {
     ) -> f64 {
         let Range { start: from, end: to } = within;
         let mut share = 0.0;
-        let chunks = tables.places.chunks(self.requests[holder]);
+        let chunks = tables.places.chunks_on(self.requests[holder], self.id);
         let first = chunks.partition_point(|chunk| chunk.iteration < from);
         for &at in chunks[first..].iter().take_while(|chunk| chunk.iteration < to) {
             let tokens = lane.log.chunk(lane.log.chunk_row(at)).tokens;

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use super::bubble::Bubbles;
 use super::hold::Holders;
+use super::in_step;
 use super::recording::Recording;
 use super::tables::Tables;
 use crate::ids::LaneId;
@@ -30,12 +31,13 @@ impl<'a> Index<'a> {
         self.holders[lane.index()].get_or_init(|| Holders::new(&self.tables, lane))
     }
 
-    /// Whose prefill made the bubbles of a lane; worked out for all lanes when it is first asked for.
-    /// `None` where no other lane shares the replica.
+    /// Whose prefill made the bubbles of a lane, or its waits for ranks that it steps with; worked out for
+    /// all lanes when it is first asked for. `None` where there is no other lane beside it.
     pub(super) fn bubbles(&self, lane: LaneId) -> Option<&Bubbles> {
         let lane = lane.index();
-        let of_all = || Bubbles::of_all(&self.tables);
-        self.lanes[lane].staged.then(|| &self.bubbles.get_or_init(of_all)[lane])
+        let of_all = || in_step::bubbles(&self.tables);
+        let several = self.lanes[lane].staged || self.lanes[lane].in_step;
+        several.then(|| &self.bubbles.get_or_init(of_all)[lane])
     }
 
     /// KV blocks held at each iteration of a lane, summed over those who hold them; blocks that

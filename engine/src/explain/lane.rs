@@ -85,7 +85,7 @@ impl<'a> LaneColumns<'a> {
             log,
             pool,
             staged: pool.cost.stages() > 1,
-            in_step: pool.in_step,
+            in_step: pool.in_step > 1,
             marks: Vec::with_capacity(marks),
             wait_marks: Vec::with_capacity(marks),
             parts: PartsColumn::with_capacity(log.len(), log.chunks()),
@@ -516,8 +516,9 @@ pub(super) fn held_column(held: Option<Held>) -> usize {
         Some(Held::NoSeat) => 0,
         // Nothing is admitted in a step that preempted, and it preempts for want of memory.
         Some(Held::NoKvBlocks | Held::Preempting) => 1,
-        Some(Held::NoTokenBudget) => 2,
-        Some(Held::Deferred) | None => 3,
+        // Too little of the iteration's time was left.
+        Some(Held::NoTokenBudget | Held::Sliver) => 2,
+        Some(Held::Deferred | Held::Relegated | Held::SlackSaved) | None => 3,
         Some(Held::OtherLane) => 4,
     }
 }

@@ -41,7 +41,9 @@ impl Line {
         id: LaneId,
     ) -> Line {
         let mut line = Line::default();
-        if lane.staged || !lane.log.ever_held(Held::NoKvBlocks) {
+        // Who is handed over waits for memory in two places: there no line is told apart.
+        let handed = !recording.trace.hand_overs.is_empty();
+        if handed || lane.staged || !lane.log.ever_held(Held::NoKvBlocks) {
             return line;
         }
         let mut waiters = waiters(recording, lane, places, id);

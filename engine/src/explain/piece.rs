@@ -75,7 +75,7 @@ impl Piece {
         for share in bubbles.map_or(&[][..], |bubbles| bubbles.at(number)) {
             let ns = seen.floor(share.between);
             if ns > 0 && share.request != victim {
-                give(share.request, Cause::PipelineBubble, ns);
+                give(share.request, lane.waits_for().unwrap_or(Cause::PipelineBubble), ns);
             }
         }
     }

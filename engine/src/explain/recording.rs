@@ -4,6 +4,7 @@ use crate::cost::CostModel;
 use crate::ids::LaneId;
 use crate::time::Time;
 use crate::trace::{Log, TokenTrace};
+use crate::workload::SessionTurn;
 
 /// What a run wrote down, and how its iterations were priced.
 #[derive(Clone)]
@@ -14,6 +15,8 @@ pub struct Recording<'a> {
     pub log: &'a [Log],
     /// When the engine got each request, where that is later than its arrival; else nothing.
     pub entered: &'a [Time],
+    /// What each request is to its session, where requests are turns of sessions; else nothing.
+    pub turns: &'a [SessionTurn],
     /// Pools of identical replicas, one at least; replicas are numbered pool after pool.
     pub pools: Vec<RecordedPool<'a>>,
 }
@@ -32,8 +35,10 @@ pub struct RecordedPool<'a> {
     /// Whether the lanes of a replica are turns of one running list, in which host work comes before a
     /// batch begins.
     pub by_turns: bool,
-    /// Whether replicas stepped together, each as long as the slowest.
-    pub in_step: bool,
+    /// Replicas in a row that stepped together, each as long as the slowest; 1 where none did.
+    pub in_step: u32,
+    /// Whether blocks are kept by content, so that the next turn of a session can find them.
+    pub caches: bool,
     /// KV memory of one replica.
     pub memory: Memory,
 }

@@ -9,11 +9,14 @@ use super::blame::{Blame, Culprit};
 use super::cause::main_cause;
 use super::cause::{Cause, Split};
 use super::index::Index;
+use super::left_out::left_out;
 use super::misses::Misses;
-use super::stalls::{Stall, one, worst};
+use super::stalls::{Stall, longest_pause, one, worst};
 use super::timeline::{Timeline, timeline};
 use super::totals::Totals;
 use super::victims::{Victims, victims};
+use crate::fleet::RouteDecision;
+use crate::ids::ReplicaId;
 use crate::metrics::{Count, Options, RequestMetrics, per_request};
 use crate::request::RequestId;
 use crate::trace::Status;
@@ -104,12 +107,52 @@ pub struct StallReport {
     pub main_cause: Cause,
     /// Where the time went.
     pub causes_ns: ByCause,
+    /// For which reasons its scheduler left it out of batches meanwhile, where it gives them for single
+    /// requests.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub left_out_ns: BTreeMap<String, u64>,
     /// Who caused it, most first.
     pub culprits: Vec<CulpritReport>,
     /// Others who did, too many to name.
     pub more_culprits: MoreCulprits,
     /// How it looked.
     pub timeline: Timeline,
+    /// Where the request was sent and why, where there are several replicas and it waited for its first
+    /// token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routed: Option<Routed>,
+}
+
+/// Where a request was sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Routed {
+    /// The replica.
+    pub replica: ReplicaId,
+    /// What decided, in words.
+    pub reason: String,
+    /// Tokens of its prompt that the replica held in its prefix cache then; absent where that is of no
+    /// account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_tokens: Option<u32>,
+    /// The most that any replica held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most_held_tokens: Option<u32>,
+    /// One that held so much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<ReplicaId>,
+}
+
+impl Routed {
+    /// What a router decided.
+    pub fn by(decision: &RouteDecision) -> Routed {
+        Routed {
+            replica: decision.replica,
+            reason: decision.to_string(),
+            held_tokens: decision.held.map(|held| held.here),
+            most_held_tokens: decision.held.map(|held| held.most),
+            held_by: decision.held.map(|held| held.at),
+        }
+    }
 }
 
 /// Culprits of a stall beyond those who are named.
@@ -229,6 +272,21 @@ pub fn stall_reports(index: &Index<'_>, judged_by: &Options, top: usize) -> Vec<
     stalls.iter().map(|stall| stall_report(index, stall)).collect()
 }
 
+/// The longest pause within a text that goes beyond its pace; none where no text stood still.
+pub fn longest_pause_report(index: &Index<'_>, judged_by: &Options) -> Option<StallReport> {
+    longest_pause(index, judged_by).map(|stall| stall_report(index, &stall))
+}
+
+/// The gap before one token of a request (0 is the first), late or not; none where there is no such token.
+pub fn stall_of(
+    index: &Index<'_>,
+    judged_by: &Options,
+    request: RequestId,
+    token: u32,
+) -> Option<StallReport> {
+    one(index, judged_by, request, token).map(|stall| stall_report(index, &stall))
+}
+
 /// Missed deadlines of these requests, by cause.
 pub fn miss_report(
     index: &Index<'_>,
@@ -338,6 +396,7 @@ fn stall_report(index: &Index<'_>, stall: &Stall) -> StallReport {
         requests_hit: stall.hit,
         main_cause: main_cause(&gap.split),
         causes_ns: listed(&gap.split),
+        left_out_ns: left_out(index, stall.request, (gap.from, gap.to)),
         culprits: stall
             .culprits
             .iter()
@@ -352,6 +411,7 @@ fn stall_report(index: &Index<'_>, stall: &Stall) -> StallReport {
             }
         },
         timeline: timeline(index, stall),
+        routed: None,
     }
 }
 
@@ -385,6 +445,7 @@ fn culprit_total(
             Cause::PrefillOnly,
             Cause::Communication,
             Cause::PipelineBubble,
+            Cause::LockstepWait,
         ]),
         seat_ns: by(&[Cause::NoSeat]),
         kv_ns: by(&[Cause::NoKvBlocks, Cause::PreemptedWaiting, Cause::Recompute]),

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::apportion::apportion;
 use super::blame::{Culprit, share_waits};
 use super::bubble::{Bubbles, Share, Turn};
 use super::cause::{Cause, SHARED};
@@ -74,6 +75,15 @@ pub fn worst(index: &Index<'_>, options: &Options, top: usize) -> Vec<Stall> {
     }
     let tell = |late: Late| tell(index, late.request, late.token, late.beyond, late.hit);
     threads::map(chosen, tell).into_iter().flatten().collect()
+}
+
+/// The longest time from one token of a text to the next that goes beyond its pace; none where no text
+/// stood still.
+pub fn longest_pause(index: &Index<'_>, options: &Options) -> Option<Stall> {
+    let late = late_gaps(index, options).into_iter().filter(|late| late.token > 0);
+    let longest =
+        late.max_by_key(|l| (l.to.since(l.from), std::cmp::Reverse((l.request, l.token))))?;
+    tell(index, longest.request, longest.token, longest.beyond, longest.hit)
 }
 
 /// Whether two gaps lie in the same stretch of time, by half of the shorter one at least.
@@ -220,12 +230,27 @@ impl Visit for Single<'_, '_> {
 /// Who caused a gap: shares of others' prefill, of seats and of memory, most first. They add up to
 /// the gap's time under those causes; in a pipeline, to no more.
 pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culprit> {
-    let mut parts = Parts { index, token, current: Part::default(), found: None };
+    let own = index.lane(request);
+    let mut parts = Parts { index, token, current: vec![Part::of(own)], found: Vec::new() };
     index.walk(request, &mut parts);
-    let Some(part) = parts.found else { return Vec::new() };
-    let lane = index.lane_of(request);
+    let mut found = Found::default();
+    for part in &parts.found {
+        add_culprits(index, request, part, &mut found);
+    }
+    let culprit = |((request, cause), (ns, tokens))| Culprit { request, cause, ns, tokens };
+    let mut culprits: Vec<Culprit> =
+        found.into_iter().filter(|(_, (ns, _))| *ns > 0).map(culprit).collect();
+    culprits.sort_unstable_by_key(|c| (std::cmp::Reverse(c.ns), c.request, c.cause));
+    culprits
+}
+
+/// Nanoseconds of culprits, and their prefill tokens, by cause.
+type Found = FxHashMap<(RequestId, Cause), (u64, u64)>;
+
+/// Adds who caused the part of a gap that lies in one lane.
+fn add_culprits(index: &Index<'_>, request: RequestId, part: &Part, found: &mut Found) {
+    let lane = &index.lanes[part.lane.index()];
     let mut pricer = Pricer::of(&lane.pool);
-    let mut found: FxHashMap<(RequestId, Cause), (u64, u64)> = FxHashMap::default();
     let mut weights = Vec::new();
     for &(of, from, to, in_batch) in &part.decoding {
         let lane = &index.lanes[of.index()];
@@ -248,7 +273,7 @@ pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culpri
             if in_batch {
                 let communication = pricer.communication_of_prefill(&iteration);
                 shares(communication, &weights, None, |place, ns| {
-                    add_communication(&mut found, &iteration.chunks[place], ns);
+                    add_communication(found, &iteration.chunks[place], ns);
                 });
             }
         }
@@ -287,11 +312,12 @@ pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culpri
                 *tokens += u64::from(turn.tokens);
             }
         }
-    } else if let Some(bubbles) = index.bubbles(index.lane(request)) {
+    } else if let Some(bubbles) = index.bubbles(part.lane) {
         // A chunk's tokens count once, however many waits it stood behind.
         let mut known: FxHashSet<(RequestId, Time)> = FxHashSet::default();
         for piece in part.bubbles(bubbles) {
-            let (sum, tokens) = found.entry((piece.request, Cause::PipelineBubble)).or_default();
+            let cause = lane.waits_for().unwrap_or(Cause::PipelineBubble);
+            let (sum, tokens) = found.entry((piece.request, cause)).or_default();
             *sum += piece.ns;
             if known.insert((piece.request, piece.began)) {
                 *tokens += u64::from(piece.tokens);
@@ -316,29 +342,30 @@ pub fn culprits(index: &Index<'_>, request: RequestId, token: u32) -> Vec<Culpri
             found.entry((chunk.request, cause)).or_default().1 += u64::from(chunk.tokens);
         }
     }
-    share_waits(index, index.lane(request), &pressure, |culprit, cause, ns| {
+    share_waits(index, part.lane, &pressure, |culprit, cause, ns| {
         found.entry((culprit, cause)).or_default().0 += ns;
     });
-    let culprit = |((request, cause), (ns, tokens))| Culprit { request, cause, ns, tokens };
-    let mut culprits: Vec<Culprit> =
-        found.into_iter().filter(|(_, (ns, _))| *ns > 0).map(culprit).collect();
-    culprits.sort_unstable_by_key(|c| (std::cmp::Reverse(c.ns), c.request, c.cause));
-    culprits
+    if part.evicted > 0 && !lane.staged {
+        let takers = index.places.evicted.takers(request);
+        let weights: Vec<f64> = takers.iter().map(|&(_, tokens)| tokens as f64).collect();
+        for (&(taker, tokens), ns) in takers.iter().zip(apportion(part.evicted, &weights)) {
+            let (sum, all) = found.entry((taker, Cause::CacheEvicted)).or_default();
+            *sum += ns;
+            *all += tokens;
+        }
+    }
 }
 
-fn add_communication(
-    found: &mut FxHashMap<(RequestId, Cause), (u64, u64)>,
-    chunk: &ChunkRecord,
-    ns: u64,
-) {
+fn add_communication(found: &mut Found, chunk: &ChunkRecord, ns: u64) {
     let (sum, tokens) = found.entry((chunk.request, Cause::Communication)).or_default();
     *sum += ns;
     *tokens += u64::from(chunk.tokens);
 }
 
-/// What a gap was made of.
+/// What a gap was made of in one lane.
 #[derive(Clone, Default)]
 struct Part {
+    lane: LaneId,
     decoding: Vec<(LaneId, IterationNo, IterationNo, bool)>,
     /// Its chunks, and iterations of another lane than before in which it decoded.
     pieces: Vec<(LaneId, Piece)>,
@@ -347,9 +374,15 @@ struct Part {
     unseen: Vec<(IterationNo, IterationNo, u64)>,
     passed: Vec<(IterationNo, IterationNo)>,
     recomputed: Vec<(IterationNo, u64)>,
+    /// Nanoseconds in which it computed what had gone from the cache.
+    evicted: u64,
 }
 
 impl Part {
+    fn of(lane: LaneId) -> Part {
+        Part { lane, ..Part::default() }
+    }
+
     /// The same in a replica that works turn by turn.
     fn bubbles_by_turns(&self, index: &Index<'_>, victim: RequestId) -> Vec<Turn> {
         let mut all = Vec::new();
@@ -440,59 +473,80 @@ impl Part {
 struct Parts<'p, 'a> {
     index: &'p Index<'a>,
     token: u32,
-    current: Part,
-    found: Option<Part>,
+    /// One a lane, in order.
+    current: Vec<Part>,
+    found: Vec<Part>,
+}
+
+impl Parts<'_, '_> {
+    fn last(&mut self) -> &mut Part {
+        self.current.last_mut().expect("one at least")
+    }
+
+    /// The next gap begins in the lane in which this one ends.
+    fn take(&mut self) -> Vec<Part> {
+        let next = vec![Part::of(self.last().lane)];
+        std::mem::replace(&mut self.current, next)
+    }
 }
 
 impl Visit for Parts<'_, '_> {
     fn gap(&mut self, gap: &Gap) {
-        let part = std::mem::take(&mut self.current);
+        let parts = self.take();
         if gap.token == self.token {
-            self.found = Some(part);
+            self.found = parts;
         }
     }
 
     fn decode_steps(&mut self, token: u32, run: Run) {
         // What was told of the run as a whole is no gap's.
-        self.current = Part::default();
+        self.take();
         if (token..token + run.len - 1).contains(&self.token) {
             let before = DecodeStepNo(run.first + (self.token - token));
             let Some(lane) = self.index.trace().steps_of(run) else { return };
             let iteration = |step| self.index.lanes[lane.index()].decode_steps.at(step);
             let decoding = vec![(lane, iteration(before), iteration(before.next()), true)];
-            self.found = Some(Part { decoding, ..Part::default() });
+            self.found = vec![Part { decoding, ..Part::of(lane) }];
         }
     }
 
+    fn leg(&mut self, lane: LaneId) {
+        self.current.push(Part::of(lane));
+    }
+
     fn decoding(&mut self, lane: LaneId, from: IterationNo, to: IterationNo, in_batch: bool) {
-        self.current.decoding.push((lane, from, to, in_batch));
+        self.last().decoding.push((lane, from, to, in_batch));
     }
 
     fn joined(&mut self, lane: LaneId, iteration: IterationNo, seen: Seen) {
-        self.current.pieces.push((lane, Piece::joined(iteration, seen)));
+        self.last().pieces.push((lane, Piece::joined(iteration, seen)));
     }
 
     fn chunk(&mut self, at: ChunkAt, seen: Seen) {
-        self.current.pieces.push((at.lane, Piece::chunk(at, seen)));
+        self.last().pieces.push((at.lane, Piece::chunk(at, seen)));
     }
 
     fn stage_0(&mut self, _: LaneId, iteration: IterationNo) {
-        self.current.stage_0.push(iteration);
+        self.last().stage_0.push(iteration);
     }
 
     fn wait(&mut self, wait: Wait) {
-        self.current.waits.push(wait);
+        self.last().waits.push(wait);
     }
 
     fn unseen(&mut self, first: IterationNo, seen: IterationNo, in_flight: u64) {
-        self.current.unseen.push((first, seen, in_flight));
+        self.last().unseen.push((first, seen, in_flight));
     }
 
     fn passed_over(&mut self, from: IterationNo, to: IterationNo) {
-        self.current.passed.push((from, to));
+        self.last().passed.push((from, to));
+    }
+
+    fn evicted(&mut self, ns: u64) {
+        self.last().evicted += ns;
     }
 
     fn recomputed(&mut self, preempted: IterationNo, ns: u64) {
-        self.current.recomputed.push((preempted, ns));
+        self.last().recomputed.push((preempted, ns));
     }
 }

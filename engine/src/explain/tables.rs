@@ -1,5 +1,7 @@
 //! The tables of a run: what every question about it starts from.
 
+use std::ops::Range;
+
 use super::cause::Cause;
 use super::lane::LaneColumns;
 use super::line::Line;
@@ -55,6 +57,26 @@ impl<'a> Tables<'a> {
     /// The lane of a request; where its replica works turn by turn, that of its first admission.
     pub fn lane(&self, request: RequestId) -> LaneId {
         self.places.lane(request)
+    }
+
+    /// The lanes of a lane's replica, or those that it steps together with.
+    pub(super) fn lanes_beside(&self, lane: LaneId) -> Range<LaneId> {
+        let ranks = self.lanes[lane.index()].pool.in_step as usize;
+        if ranks <= 1 {
+            return self.trace().lanes_beside(lane);
+        }
+        let pool = |lane: usize| self.trace().lanes.get(lane).map(|lane| lane.pool);
+        let own = |&other: &usize| pool(other) == pool(lane.index());
+        let first = (0..=lane.index()).rev().take_while(own).last().unwrap_or(lane.index());
+        let end = (lane.index()..self.lanes.len()).take_while(own).last().unwrap_or(first) + 1;
+        let start = first + (lane.index() - first) / ranks * ranks;
+        LaneId::at(start)..LaneId::at(end.min(start + ranks))
+    }
+
+    /// The lanes that a request was in: where its prompt was computed for another, and its own.
+    pub fn legs(&self, request: RequestId) -> impl Iterator<Item = LaneId> + use<> {
+        let before = self.trace().hand_over(request).map(|hand| hand.from);
+        before.into_iter().chain([self.lane(request)])
     }
 
     /// The trace.

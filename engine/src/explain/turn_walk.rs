@@ -8,6 +8,7 @@
 
 use super::cause::{Cause, Split};
 use super::chain::Seen;
+use super::evicted::Evicted;
 use super::lane::LaneColumns;
 use super::turn_order::{BatchNo, TurnOrder};
 use super::walk::{Gap, Places, Visit};
@@ -24,6 +25,9 @@ pub(super) struct TurnWalk<'w> {
     row: &'w RequestRow,
     /// When the engine got it.
     entered: Time,
+    request: RequestId,
+    /// Prefixes that had gone.
+    evicted: &'w Evicted,
     /// All of its chunks.
     all_chunks: &'w [ChunkAt],
     /// Chunks not yet walked.
@@ -62,6 +66,8 @@ impl<'w> TurnWalk<'w> {
             lanes,
             order,
             row,
+            request,
+            evicted: &places.evicted,
             all_chunks: places.chunks(request),
             chunks: places.chunks(request),
             lost,
@@ -197,6 +203,10 @@ impl<'w> TurnWalk<'w> {
         let chain = chain.seen(seen);
         let own = if chunk.context < self.had { Cause::Recompute } else { Cause::Own };
         lane.add_prefill(chain, own, &mut self.gap.split);
+        if own == Cause::Own {
+            let ns = self.evicted.part(self.request, chunk, chain.own);
+            self.gap.split.move_to_evicted(ns);
+        }
         visit.chunk(at, seen);
         self.is_in(batch, lane.log.end(at.iteration), !chunk.samples);
     }

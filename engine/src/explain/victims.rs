@@ -46,8 +46,10 @@ pub fn victims(index: &Index<'_>, blame: &Blame, culprits: &[RequestId]) -> Vec<
         if index.lanes[lane.index()].pool.by_turns {
             return by_turns(index, culprit);
         }
-        let sums = of_lanes[lane.index()].get_or_init(|| LaneSums::new(index, lane));
-        sums.victims_of(index, blame, culprit)
+        let legs = index
+            .legs(culprit)
+            .map(|lane| of_lanes[lane.index()].get_or_init(|| LaneSums::new(index, lane)));
+        victims_in(&legs.collect::<Vec<_>>(), index, blame, culprit)
     };
     culprits.iter().map(one).collect()
 }
@@ -183,20 +185,20 @@ impl<'r> LaneSums<'r> {
         }
     }
 
-    fn victims_of(&self, index: &Index<'_>, blame: &Blame, culprit: RequestId) -> Victims {
-        let given = &blame.given[culprit.index()];
+    /// What each victim suffered here: exactly, and by weights under the causes that are shared.
+    fn suffered(&self, index: &Index<'_>, culprit: RequestId) -> Vec<Suffered> {
         // Who was never admitted can still have stood at the head of the queue.
         let holder = index.holders(self.id).requests.binary_search(&culprit).ok();
-        let chunks = index.places.chunks(culprit).to_vec();
+        let chunks = index.places.chunks_on(culprit, self.id).to_vec();
         let chunks = Chunks::new(self.lane, &self.weights, chunks);
-        let lanes = LaneId::each(index.trace().lanes_beside(self.id));
+        let lanes = LaneId::each(index.lanes_beside(self.id));
         let caused = |lane| Some((lane, Caused::by(culprit, index.bubbles(lane)?)));
         let others: Vec<(LaneId, Caused)> =
             lanes.filter(|&lane| lane != self.id).filter_map(caused).collect();
         let mut suffered = Vec::new();
         for victim in index.requests() {
             let lane = index.lane(victim);
-            if lane != self.id {
+            if index.legs(victim).all(|lane| lane != self.id) {
                 if let Some((_, caused)) = others.iter().find(|&&(other, _)| other == lane) {
                     suffered.push((victim, caused.suffered(index, victim), [0.0; CAUSES]));
                 }
@@ -208,6 +210,7 @@ impl<'r> LaneSums<'r> {
                 chunks: &chunks,
                 culprit,
                 holder,
+                here: index.legs(victim).next() == Some(self.id),
                 victim,
                 exact: 0,
                 weights: [0.0; CAUSES],
@@ -217,24 +220,55 @@ impl<'r> LaneSums<'r> {
                 suffered.push((victim, suffer.exact, suffer.weights));
             }
         }
-        let mut delayed: Vec<(RequestId, u64)> =
-            suffered.iter().map(|&(victim, exact, _)| (victim, exact)).collect();
-        for (cause, ns) in given.iter().filter(|&(cause, ns)| ns > 0 && !is_prefill(cause)) {
-            let weights: Vec<f64> =
-                suffered.iter().map(|(.., weights)| weights[cause as usize]).collect();
-            for ((_, sum), share) in delayed.iter_mut().zip(apportion(ns, &weights)) {
-                *sum += share;
-            }
-        }
-        delayed.retain(|&(_, ns)| ns > 0);
-        delayed.sort_unstable_by_key(|&(victim, ns)| (std::cmp::Reverse(ns), victim));
-        Victims { delayed }
+        suffered
     }
+}
+
+/// What a victim suffered: exactly, and by weights under the causes that are shared.
+type Suffered = (RequestId, u64, [f64; CAUSES]);
+
+/// Whom a culprit delayed, in all the lanes that it was in.
+fn victims_in(
+    lanes: &[&LaneSums<'_>],
+    index: &Index<'_>,
+    blame: &Blame,
+    culprit: RequestId,
+) -> Victims {
+    let given = &blame.given[culprit.index()];
+    let mut suffered: Vec<Suffered> = Vec::new();
+    for lane in lanes {
+        suffered.extend(lane.suffered(index, culprit));
+    }
+    let mut delayed: Vec<(RequestId, u64)> =
+        suffered.iter().map(|&(victim, exact, _)| (victim, exact)).collect();
+    for (cause, ns) in given.iter().filter(|&(cause, ns)| ns > 0 && !is_prefill(cause)) {
+        let weights: Vec<f64> =
+            suffered.iter().map(|(.., weights)| weights[cause as usize]).collect();
+        for ((_, sum), share) in delayed.iter_mut().zip(apportion(ns, &weights)) {
+            *sum += share;
+        }
+    }
+    if lanes.len() > 1 {
+        delayed.sort_unstable();
+        delayed.dedup_by(|later, first| {
+            let same = later.0 == first.0;
+            if same {
+                first.1 += later.1;
+            }
+            same
+        });
+    }
+    delayed.retain(|&(_, ns)| ns > 0);
+    delayed.sort_unstable_by_key(|&(victim, ns)| (std::cmp::Reverse(ns), victim));
+    Victims { delayed }
 }
 
 fn is_prefill(cause: Cause) -> bool {
     use Cause::*;
-    matches!(cause, PrefillInterference | PrefillOnly | PipelineBubble | Communication)
+    matches!(
+        cause,
+        PrefillInterference | PrefillOnly | PipelineBubble | LockstepWait | Communication
+    )
 }
 
 /// The culprit's chunks, with running sums of what each meant for a request that decodes.
@@ -290,6 +324,8 @@ struct Suffer<'s, 'a> {
     culprit: RequestId,
     /// Of the culprit, among the holders, where it is one.
     holder: Option<usize>,
+    /// Whether the victim is in this lane.
+    here: bool,
     victim: RequestId,
     exact: u64,
     weights: [f64; CAUSES],
@@ -318,7 +354,14 @@ impl Suffer<'_, '_> {
 }
 
 impl Visit for Suffer<'_, '_> {
+    fn leg(&mut self, lane: LaneId) {
+        self.here = lane == self.sums.id;
+    }
+
     fn decoding(&mut self, _: LaneId, from: IterationNo, to: IterationNo, in_batch: bool) {
+        if !self.here {
+            return;
+        }
         self.exact += self.chunks.between(from, to, usize::from(!in_batch));
         if !in_batch {
             self.add(Cause::NoTokenBudget, &self.sums.missed, from.next()..to.next());
@@ -326,7 +369,9 @@ impl Visit for Suffer<'_, '_> {
     }
 
     fn chunk(&mut self, at: ChunkAt, _: Seen) {
-        let Some(culprit) = self.chunks.place_in(at.iteration) else { return };
+        let Some(culprit) = self.chunks.place_in(at.iteration).filter(|_| self.here) else {
+            return;
+        };
         if self.culprit == self.victim {
             return;
         }
@@ -350,6 +395,9 @@ impl Visit for Suffer<'_, '_> {
     }
 
     fn wait(&mut self, wait: Wait) {
+        if !self.here {
+            return;
+        }
         let (own, within) = (self.sums, || wait.from..wait.to);
         if wait.preempted {
             return self.add(Cause::PreemptedWaiting, &own.preempted, within());
@@ -371,17 +419,33 @@ impl Visit for Suffer<'_, '_> {
     }
 
     fn unseen(&mut self, first: IterationNo, seen: IterationNo, in_flight: u64) {
+        if !self.here {
+            return;
+        }
         let own = self.sums;
         self.at(Cause::StepInFlight, &own.unseen, first.back(1), in_flight);
         self.add(Cause::ScheduledAhead, &own.unseen, first..seen);
     }
 
     fn passed_over(&mut self, from: IterationNo, to: IterationNo) {
+        if !self.here {
+            return;
+        }
         self.add(Cause::NoTokenBudget, &self.sums.passed_budget, from..to);
         self.add(Cause::PolicyDeferred, &self.sums.passed_deferred, from..to);
     }
 
+    fn evicted(&mut self, ns: u64) {
+        if !self.sums.lane.staged {
+            let share = self.index.places.evicted.share_of(self.victim, self.culprit);
+            self.weights[Cause::CacheEvicted as usize] += share * ns as f64;
+        }
+    }
+
     fn recomputed(&mut self, preempted: IterationNo, ns: u64) {
+        if !self.here {
+            return;
+        }
         self.at(Cause::Recompute, &self.sums.preempted, preempted, ns);
     }
 }

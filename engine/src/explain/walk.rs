@@ -3,6 +3,7 @@
 
 use super::cause::{Cause, Split};
 use super::chain::Seen;
+use super::evicted::Evicted;
 use super::lane::LaneColumns;
 use super::recording::Recording;
 use super::turn_order::TurnOrder;
@@ -22,6 +23,9 @@ pub(super) struct Places {
     chunks: Vec<ChunkAt>,
     /// `(request, iteration whose batch was formed without it, its lane)`, in order.
     preempted: Vec<(RequestId, IterationNo, LaneId)>,
+    /// Whether requests go from one replica to another, so that chunks and preemptions of one are on two
+    /// lanes.
+    handed: bool,
     /// The replicas that work turn by turn.
     turns: Vec<TurnOrder>,
     /// By lane: the place of its replica in `turns`, where that works so.
@@ -29,6 +33,8 @@ pub(super) struct Places {
     /// Nanoseconds that each request stood behind a head of the queue that lacked memory while its
     /// own was free.
     pub behind: Vec<u64>,
+    /// Prefixes that had gone.
+    pub evicted: Evicted,
     /// Row r: when the engine got request r; no rows where no front end stands before it.
     entered: Vec<Time>,
 }
@@ -70,9 +76,21 @@ impl Places {
         let behind = vec![0; trace.requests.len()];
         let (turns, turns_of) = turn_orders(recording, lanes);
         let entered = recording.entered.to_vec();
-        let mut places =
-            Places { lane, first, chunks, preempted, turns, turns_of, behind, entered };
+        let evicted = Evicted::new(recording);
+        let mut places = Places {
+            lane,
+            first,
+            chunks,
+            preempted,
+            handed: false,
+            turns,
+            turns_of,
+            behind,
+            evicted,
+            entered,
+        };
         places.order_chunks(lanes);
+        places.order_handed(trace);
         places
     }
 
@@ -88,6 +106,27 @@ impl Places {
                 self.chunks[from as usize..to as usize].sort_unstable_by_key(end);
             }
         }
+    }
+
+    /// Puts the chunks of those who were handed over into the order of their lanes.
+    fn order_handed(&mut self, trace: &TokenTrace) {
+        for hand in &trace.hand_overs {
+            self.handed = true;
+            let row = hand.request.index();
+            let (from, to) = (self.first[row] as usize, self.first[row + 1] as usize);
+            self.chunks[from..to].sort_by_key(|at| at.lane != hand.from);
+        }
+    }
+
+    /// Chunks of a request that a lane computed, in order.
+    pub(super) fn chunks_on(&self, request: RequestId, lane: LaneId) -> &[ChunkAt] {
+        let chunks = self.chunks(request);
+        if !self.handed {
+            return chunks;
+        }
+        let first = chunks.iter().take_while(|at| at.lane != lane).count();
+        let after = chunks[first..].iter().take_while(|at| at.lane == lane).count();
+        &chunks[first..first + after]
     }
 
     /// The order of the batches of a lane's replica, where that works turn by turn.
@@ -124,10 +163,14 @@ impl Places {
     /// The first preemption of it in the batches after `after` and up to `upto`.
     fn preempted_within(
         &self,
-        request: RequestId,
+        (request, lane): (RequestId, LaneId),
         after: IterationNo,
         upto: IterationNo,
     ) -> Option<IterationNo> {
+        if self.handed {
+            let own = self.preemptions(request).filter(|&(of, _)| of == lane);
+            return own.map(|(_, at)| at).find(|&at| at > after && at <= upto);
+        }
         let from =
             self.preempted.partition_point(|&(of, at, _)| (of, at) < (request, after.next()));
         let found = self.preempted.get(from).filter(|&&(of, at, _)| of == request && at <= upto);
@@ -192,6 +235,9 @@ pub trait Visit {
     /// too.
     const DECODE_STEPS: bool = true;
 
+    /// What follows happened in this lane, up to the next that is told; at first all did in that of the
+    /// request.
+    fn leg(&mut self, _lane: LaneId) {}
     /// A gap that is told by itself.
     fn gap(&mut self, _gap: &Gap) {}
     /// The later decode steps of a run: the token numbered `token` is that of the run's second
@@ -215,6 +261,8 @@ pub trait Visit {
     fn unseen(&mut self, _first: IterationNo, _seen: IterationNo, _in_flight: u64) {}
     /// Its prefill was passed over in these iterations.
     fn passed_over(&mut self, _from: IterationNo, _to: IterationNo) {}
+    /// It computed for so long what its session had said and what had gone from the cache.
+    fn evicted(&mut self, _ns: u64) {}
     /// It computed anew for so long what was lost in the preemption before iteration `preempted`.
     fn recomputed(&mut self, _preempted: IterationNo, _ns: u64) {}
 }
@@ -238,9 +286,19 @@ pub(super) fn queued(
     request: RequestId,
 ) -> Option<Queued> {
     let row = &trace.requests[request.index()];
+    queued_since(lane, row, places.entered(request, row), places.chunks(request))
+}
+
+/// When a request was in the queue of a lane that it came to at `entered`; `chunks` are those that the
+/// lane computed.
+fn queued_since(
+    lane: &LaneColumns<'_>,
+    row: &RequestRow,
+    entered: Time,
+    chunks: &[ChunkAt],
+) -> Option<Queued> {
     // Most are admitted soon.
-    let admitted = places.chunks(request).first().map(|chunk| chunk.iteration);
-    let entered = places.entered(request, row);
+    let admitted = chunks.first().map(|chunk| chunk.iteration);
     let first = lane.log.begun_before(entered, admitted.unwrap_or(lane.log.numbers().end));
     let to = match admitted {
         Some(admitted) => admitted,
@@ -259,19 +317,22 @@ fn last_of(times: &[Time]) -> Time {
 
 /// Walks one request.
 pub(super) struct Walk<'w> {
-    trace: &'w TokenTrace,
-    lane: &'w LaneColumns<'w>,
+    pub(super) trace: &'w TokenTrace,
+    lanes: &'w [LaneColumns<'w>],
+    pub(super) lane: &'w LaneColumns<'w>,
     /// Which that is.
-    id: LaneId,
-    places: &'w Places,
-    request: RequestId,
-    row: &'w RequestRow,
-    /// When the engine got it.
+    pub(super) id: LaneId,
+    pub(super) places: &'w Places,
+    pub(super) request: RequestId,
+    pub(super) row: &'w RequestRow,
+    /// When it came to the lane's queue.
     entered: Time,
-    /// Chunks not yet walked.
-    chunks: &'w [ChunkAt],
+    /// Chunks of the lane.
+    computed: &'w [ChunkAt],
+    /// Those of them that are not yet walked.
+    pub(super) chunks: &'w [ChunkAt],
     /// The gap that is walked, as far as it is known.
-    gap: Gap,
+    pub(super) gap: Gap,
     /// Tokens computed before the last preemption: computing them anew is recomputation.
     had: u32,
     /// The iteration of that preemption.
@@ -291,20 +352,35 @@ impl<'w> Walk<'w> {
         Walk {
             entered,
             trace,
+            lanes,
             lane: &lanes[row.lane.index()],
             id: row.lane,
             places,
             request,
             row,
-            chunks: places.chunks(request),
+            computed: places.chunks_on(request, row.lane),
+            chunks: places.chunks_on(request, row.lane),
             gap: Gap::behind_front_end(row.arrival, entered),
             had: 0,
             lost_at: IterationNo::FIRST,
         }
     }
 
+    /// What follows happens in this lane, to whose queue it came at `entered`.
+    pub(super) fn turn_to(&mut self, lane: &'w LaneColumns<'w>, id: LaneId, entered: Time) {
+        self.computed = self.places.chunks_on(self.request, id);
+        (self.lane, self.id, self.entered, self.chunks) = (lane, id, entered, self.computed);
+        (self.had, self.lost_at) = (0, IterationNo::FIRST);
+    }
+
     /// Walks to the last token, and of an unfinished request on to the end of observation.
     pub(super) fn go(mut self, visit: &mut impl Visit) {
+        let told = self.row.first_token != Time::NEVER || self.row.status == Status::Unfinished;
+        if let Some(hand) = self.trace.hand_over(self.request).filter(|_| told)
+            && !self.handed_over(self.lanes, hand, visit)
+        {
+            return self.cut_off(visit);
+        }
         let at = match self.row.first_token {
             Time::NEVER => None,
             _ => Some(self.delivered(visit)),
@@ -380,11 +456,22 @@ impl<'w> Walk<'w> {
             None => self.not_begun(visit),
             Some(at) => self.not_gone_on(at, visit),
         }
+        self.close_open(from, to, visit);
+    }
+
+    /// What is not known of an open gap was cut off.
+    fn close_open<V: Visit>(&mut self, from: Time, to: Time, visit: &mut V) {
         let known = self.gap.split.total();
         self.gap
             .split
             .add(Cause::CutOff, to.since(from).as_nanos().saturating_sub(known.as_nanos()));
         self.close(self.row.tokens, from, to, visit);
+    }
+
+    /// Observation ended before it came to the queue of the replica that answers it.
+    fn cut_off(&mut self, visit: &mut impl Visit) {
+        let from = self.row.arrival;
+        self.close_open(from, self.trace.end.max(from), visit);
     }
 
     /// Of a request without a token.
@@ -395,12 +482,14 @@ impl<'w> Walk<'w> {
         };
         // What the front end took is in it.
         let mut split = self.gap.split;
+        // One that was handed over has waited for steps before.
+        let before = split[Cause::StepInFlight];
         let admitted = self.chunks.first().map(|chunk| chunk.iteration);
         if queued.first == self.lane.begun() {
             return self.came_last(queued.first, visit);
         }
         self.before_seen(queued, &mut split);
-        self.unseen(queued, split[Cause::StepInFlight], visit);
+        self.unseen(queued, split[Cause::StepInFlight] - before, visit);
         self.waited(queued, &mut split);
         self.gap.split = split;
         visit.wait(Wait { from: queued.seen, to: queued.to, preempted: false });
@@ -424,7 +513,8 @@ impl<'w> Walk<'w> {
     fn not_gone_on(&mut self, at: IterationNo, visit: &mut impl Visit) {
         let (observed, begun) = (self.lane.observed(), self.lane.begun());
         let last = begun.before().unwrap_or(IterationNo::FIRST);
-        let Some(preempted) = self.places.preempted_within(self.request, at, last) else {
+        let own = (self.request, self.id);
+        let Some(preempted) = self.places.preempted_within(own, at, last) else {
             self.missed_until(at, observed, visit);
             return;
         };
@@ -461,7 +551,7 @@ impl<'w> Walk<'w> {
         if before >= last {
             return;
         }
-        match self.places.preempted_within(self.request, before, last) {
+        match self.places.preempted_within((self.request, self.id), before, last) {
             Some(_) => self.between(before, begun, visit),
             None => self.passed_over(before, begun, visit),
         }
@@ -495,7 +585,7 @@ impl<'w> Walk<'w> {
     }
 
     fn queued(&self) -> Option<Queued> {
-        queued(self.trace, self.lane, self.places, self.request)
+        queued_since(self.lane, self.row, self.entered, self.chunks)
     }
 
     /// In the queue, seen.
@@ -507,12 +597,14 @@ impl<'w> Walk<'w> {
     }
 
     /// From the arrival to the tokens of iteration `to`.
-    fn first_token(&mut self, to: IterationNo, visit: &mut impl Visit) {
+    pub(super) fn first_token(&mut self, to: IterationNo, visit: &mut impl Visit) {
         let queued = self.queued().expect("a first token follows an admission");
         // What the front end took is in it.
         let mut split = self.gap.split;
+        // One that was handed over has waited for steps before.
+        let before = split[Cause::StepInFlight];
         self.before_seen(queued, &mut split);
-        self.unseen(queued, split[Cause::StepInFlight], visit);
+        self.unseen(queued, split[Cause::StepInFlight] - before, visit);
         self.waited(queued, &mut split);
         self.gap.split = split;
         visit.wait(Wait { from: queued.seen, to: queued.to, preempted: false });
@@ -528,7 +620,8 @@ impl<'w> Walk<'w> {
         decode_step: DecodeStepNo,
         visit: &mut V,
     ) {
-        let Some(preempted) = self.places.preempted_within(self.request, from, to) else {
+        let own = (self.request, self.id);
+        let Some(preempted) = self.places.preempted_within(own, from, to) else {
             let mut at = from;
             if decode_step.before().is_some_and(|before| self.lane.decode_steps.at(before) > from) {
                 at = self.missed_until(from, to, visit);
@@ -586,17 +679,25 @@ impl<'w> Walk<'w> {
             visit.recomputed(self.lost_at, chain.own);
         }
         self.lane.add_prefill(chain, own, &mut self.gap.split);
+        if own == Cause::Own {
+            let ns = self.places.evicted.part(self.request, chunk, chain.own);
+            self.gap.split.move_to_evicted(ns);
+            if ns > 0 {
+                visit.evicted(ns);
+            }
+        }
         visit.chunk(at, self.lane.whole(at.iteration));
     }
 
     /// From the tokens of one chunk's iteration to the start of the next one's.
     fn between(&mut self, before: IterationNo, next: IterationNo, visit: &mut impl Visit) {
-        let Some(preempted) = self.places.preempted_within(self.request, before, next) else {
+        let own = (self.request, self.id);
+        let Some(preempted) = self.places.preempted_within(own, before, next) else {
             return self.passed_over(before, next, visit);
         };
         self.lost_at = preempted;
         if self.had == 0 {
-            let done = self.places.chunks(self.request).iter();
+            let done = self.computed.iter();
             let done = done.take_while(|chunk| chunk.iteration <= before);
             let tokens = |&at: &ChunkAt| {
                 let (chunk, _) = self.lane.prefill(at);

@@ -15,13 +15,22 @@ pub struct Member {
     pub state: State,
     /// The first of the replicas that it steps together with, where there are such.
     pub steps_with: Option<ReplicaId>,
+    /// Tokens in a KV block of its engine.
+    pub block_tokens: u32,
+    /// KV blocks that it has.
+    pub kv_blocks: u32,
 }
 
 /// What a replica does for a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
     /// Its prefill and its decode.
+    #[default]
     Both,
+    /// Its prefill alone: another replica decodes.
+    Prefill,
+    /// Its decode, and where its KV does not come from elsewhere its prefill.
+    Decode,
 }
 
 /// Whether a replica serves.
@@ -32,15 +41,26 @@ pub enum State {
 }
 
 impl Member {
-    /// A replica that does everything and serves from the beginning to the end.
+    /// A replica that does everything and serves from the beginning to the end, of whose memory nothing
+    /// is known.
     pub fn new(id: ReplicaId, pool: PoolId) -> Member {
-        Member { id, pool, role: Role::Both, state: State::Up, steps_with: None }
+        let (block_tokens, kv_blocks) = (1, 0);
+        Member {
+            id,
+            pool,
+            role: Role::Both,
+            state: State::Up,
+            steps_with: None,
+            block_tokens,
+            kv_blocks,
+        }
     }
 
     /// Whether the router may send it requests that arrive.
     pub fn takes_requests(&self) -> bool {
         match (self.role, self.state) {
-            (Role::Both, State::Up) => true,
+            (Role::Both | Role::Prefill, State::Up) => true,
+            (Role::Decode, State::Up) => false,
         }
     }
 }

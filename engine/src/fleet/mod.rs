@@ -3,32 +3,46 @@
 //!
 //! A router is asked once for each request, when it arrives. It sees how many requests and tokens
 //! are outstanding at each replica, as a front end that counts what it has sent and what has come
-//! back does; it sees neither queues nor KV memory. One router hears, besides, what engines say of
-//! themselves before and after each of their steps (`Fleet::report`).
+//! back does; it sees neither queues nor KV memory. Some routers hear, besides, what engines say of
+//! themselves before and after each of their steps (`Fleet::report`), at intervals of their own. Some look
+//! at prompts: they guess what replicas cache from what was sent where (`prefixes`), or know it
+//! (`Caches`).
 
 mod controller;
+mod disaggregation;
 mod loads;
 mod member;
+mod prefixes;
 mod router;
 mod setup;
 mod view;
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use crate::content::Content;
 use crate::ids::{ClassId, ControllerId, ReplicaId};
 use crate::request::{Request, RequestId};
 use crate::time::Time;
 use crate::workload::streams::{Purpose, Stream};
 
 pub use controller::{Action, Controller, MakeControllers};
+pub use disaggregation::{Disaggregation, Port, TransferSetup};
 pub use member::{Member, Role, State};
+pub use prefixes::Held;
+pub(crate) use prefixes::{Caches, NoCaches, Prompt};
 pub(crate) use router::Report;
 pub use router::{
-    ClassPools, DpBalancer, DpClient, DpCoordinator, EngineLoad, RouteDecision, RouteReason,
-    RouterKind, Routing,
+    CacheAware, ClassPools, DpBalancer, DpClient, DpCoordinator, DynamoKv, EngineLoad, LlmD,
+    ProductionStack, RayPrefix, RouteDecision, RouteKind, RouteReason, RouterKind, Routing,
+    RoutingLogic, Scorer,
 };
 pub use setup::{FleetSetup, MakeScheduler, PoolSetup};
 pub use view::FleetView;
 
-use router::{Asked, Router};
+use prefixes::Sent;
+use router::{Asked, Known, Router};
 use view::Outstanding;
 
 /// The members, what is outstanding at each, and who decides by it.
@@ -37,6 +51,8 @@ pub(crate) struct Fleet {
     /// Those of them that new requests may be sent to, in order.
     live: Vec<ReplicaId>,
     router: Box<dyn Router>,
+    /// Who decodes, and which of them gets a request, where others prefill.
+    decode: Option<(Vec<ReplicaId>, Box<dyn Router>)>,
     controllers: Vec<Box<dyn Controller>>,
     outstanding: Outstanding,
     counts: bool,
@@ -44,6 +60,15 @@ pub(crate) struct Fleet {
     placed: Vec<Placed>,
     /// By replica: how many waited and ran when it last said so; `None` where nobody listens.
     reported: Option<Vec<(u32, u32)>>,
+    /// Whether anybody looks at prompts.
+    reads_prompts: bool,
+    /// What was ever sent, where it is of account what became of it.
+    sent: Option<Sent>,
+    /// Whether what replicas hold is noted of each request.
+    notes_held: bool,
+    /// First tokens that the router has not been told of, and when they come; `None` where it does not
+    /// care.
+    first_tokens: Option<BinaryHeap<Reverse<(Time, RequestId)>>>,
 }
 
 /// A request as its router sent it.
@@ -52,6 +77,8 @@ struct Placed {
     replica: ReplicaId,
     tokens: u32,
     class: ClassId,
+    /// Whether the router of those who decode sent it.
+    decodes: bool,
 }
 
 impl Fleet {
@@ -67,16 +94,80 @@ impl Fleet {
         assert!(!live.is_empty(), "at least one replica");
         let draws = Stream::new(routing.seed, Purpose::Routing);
         let hears = routing.router.hears_engines();
+        let asks = routing.router.asks_caches() || routing.notes_held;
+        let of_first_tokens = routing.router.hears_of_first_tokens();
         Fleet {
+            reads_prompts: routing.router.reads_prompts() || asks,
+            sent: asks.then(|| Sent::new(&members)),
+            notes_held: routing.notes_held,
+            first_tokens: of_first_tokens.then(BinaryHeap::new),
             live,
             router: routing.router.make(draws, classes, &members),
             reported: hears.then(|| vec![(0, 0); members.len()]),
             outstanding: Outstanding::of(members.len()),
             counts: routing.router.sees_load() || !controllers.is_empty(),
             controllers,
+            decode: None,
             placed: Vec::new(),
             members,
         }
+    }
+
+    /// The same fleet, in which requests go on to replicas that decode.
+    pub(crate) fn handing_over(
+        mut self,
+        routing: &Routing,
+        setup: Option<&Disaggregation>,
+        classes: &[String],
+    ) -> Fleet {
+        let Some(Disaggregation { decode_router, .. }) = setup else { return self };
+        let decodes = |member: &&Member| member.role == Role::Decode;
+        let live: Vec<Member> = self.members.iter().filter(decodes).copied().collect();
+        let draws = Stream::new(routing.seed, Purpose::DecodeRouting);
+        let router = decode_router.make(draws, classes, &live);
+        self.counts |= decode_router.sees_load();
+        self.reads_prompts |= decode_router.reads_prompts() || decode_router.asks_caches();
+        if decode_router.asks_caches() && self.sent.is_none() {
+            self.sent = Some(Sent::new(&self.members));
+        }
+        self.decode = Some((live.iter().map(|one| one.id).collect(), router));
+        self
+    }
+
+    /// A request's prompt is computed: chooses the replica that decodes it, `at` that instant.
+    pub(crate) fn hand_over(
+        &mut self,
+        id: RequestId,
+        request: &Request,
+        (session, content): (Option<u32>, Option<Content>),
+        at: Time,
+        caches: &mut dyn Caches,
+    ) -> ReplicaId {
+        self.leave(id);
+        let (live, router) = self.decode.as_mut().expect("somebody decodes");
+        let (tokens, answer) = (request.prompt_tokens, request.max_tokens);
+        let prompt = content.map(|content| Arc::new(Prompt::of(id, content, tokens, answer)));
+        let asked = Asked {
+            id,
+            class: request.class,
+            session,
+            at,
+            prompt_tokens: tokens,
+            prompt: prompt.as_ref(),
+        };
+        let view = FleetView::new(live, &self.outstanding);
+        let mut known = Known { sent: self.sent.as_mut(), caches };
+        let replica = router.choose(&asked, &view, &mut known).replica;
+        if let (Some(sent), Some(prompt)) = (&mut self.sent, &prompt) {
+            sent.insert(prompt, replica);
+        }
+        if self.counts {
+            let tokens = request.prompt_tokens.saturating_add(request.max_tokens);
+            self.outstanding.add(replica, tokens);
+            let class = request.class;
+            self.placed[id.index()] = Placed { replica, tokens, class, decodes: true };
+        }
+        replica
     }
 
     /// A member.
@@ -84,22 +175,47 @@ impl Fleet {
         &self.members[replica.index()]
     }
 
-    /// Chooses a replica for the request with this id, the next in order of arrival.
+    /// Whether anybody looks at what prompts contain.
+    pub(crate) fn reads_prompts(&self) -> bool {
+        self.reads_prompts
+    }
+
+    /// Chooses a replica for the request with this id, the next in order of arrival. `content` is that
+    /// of its tokens, where anybody looks.
     pub(crate) fn route(
         &mut self,
         id: RequestId,
         request: &Request,
         session: Option<u32>,
+        content: Option<Content>,
+        caches: &mut dyn Caches,
     ) -> RouteDecision {
-        let asked = Asked { id, class: request.class, session, at: request.arrival };
+        self.tell_of_first_tokens(request.arrival);
+        let (tokens, answer) = (request.prompt_tokens, request.max_tokens);
+        let prompt = content.map(|content| Arc::new(Prompt::of(id, content, tokens, answer)));
+        let asked = Asked {
+            id,
+            class: request.class,
+            session,
+            at: request.arrival,
+            prompt_tokens: tokens,
+            prompt: prompt.as_ref(),
+        };
         let view = FleetView::new(&self.live, &self.outstanding);
-        let decision = self.router.choose(&asked, &view);
+        let mut known = Known { sent: self.sent.as_mut(), caches: &mut *caches };
+        let mut decision = self.router.choose(&asked, &view, &mut known);
+        if let (Some(sent), Some(prompt)) = (&mut self.sent, &prompt) {
+            if self.notes_held {
+                decision.held = Some(sent.held(prompt, decision.replica, caches));
+            }
+            sent.insert(prompt, decision.replica);
+        }
         if self.counts {
             debug_assert_eq!(self.placed.len(), id.index(), "requests come in order");
             let tokens = request.prompt_tokens.saturating_add(request.max_tokens);
             self.outstanding.add(decision.replica, tokens);
             let (replica, class) = (decision.replica, request.class);
-            self.placed.push(Placed { replica, tokens, class });
+            self.placed.push(Placed { replica, tokens, class, decodes: false });
         }
         decision
     }
@@ -123,10 +239,43 @@ impl Fleet {
 
     /// A request has come to its end.
     pub(crate) fn leave(&mut self, id: RequestId) {
-        if let Some(&Placed { replica, tokens, class }) = self.placed.get(id.index()) {
+        if let Some(&Placed { replica, tokens, class, decodes }) = self.placed.get(id.index()) {
             self.outstanding.remove(replica, tokens);
-            let asked = Asked { id, class, session: None, at: Time::ZERO };
-            self.router.ended(&asked, replica);
+            let router = match &mut self.decode {
+                Some((_, router)) if decodes => router,
+                _ => &mut self.router,
+            };
+            router.ended(&Fleet::of_old(id, class), replica);
+        }
+    }
+
+    /// A request that was sent before, of which no more is known.
+    fn of_old(id: RequestId, class: ClassId) -> Asked<'static> {
+        Asked { id, class, session: None, at: Time::ZERO, prompt_tokens: 0, prompt: None }
+    }
+
+    /// Whether the router cares when requests get their first token.
+    pub(crate) fn hears_of_first_tokens(&self) -> bool {
+        self.first_tokens.is_some()
+    }
+
+    /// When requests get their first tokens.
+    pub(crate) fn first_tokens(&mut self, at: impl Iterator<Item = (Time, RequestId)>) {
+        if let Some(heap) = &mut self.first_tokens {
+            heap.extend(at.map(Reverse));
+        }
+    }
+
+    /// Tells the router who has got a first token by `now`.
+    fn tell_of_first_tokens(&mut self, now: Time) {
+        let Some(heap) = &mut self.first_tokens else { return };
+        while let Some(&Reverse((at, id))) = heap.peek()
+            && at <= now
+        {
+            heap.pop();
+            if let Some(&Placed { replica, class, .. }) = self.placed.get(id.index()) {
+                self.router.prefilled(&Fleet::of_old(id, class), replica);
+            }
         }
     }
 
@@ -146,5 +295,7 @@ impl Fleet {
     }
 }
 
+#[cfg(test)]
+mod cache_tests;
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,14 @@
 //! What a simulation plays on: pools of identical replicas.
 
 use super::controller::MakeControllers;
-use super::member::Member;
+use super::disaggregation::Disaggregation;
+use super::member::{Member, Role};
 use super::router::Routing;
 use crate::cost::CostModel;
 use std::sync::Arc;
 
 use crate::ids::{LaneOfReplica, PoolId, ReplicaId};
-use crate::replica::Accepts;
+use crate::replica::{Accepts, Outlook};
 use crate::scheduler::{EngineInfo, Scheduler};
 use crate::time::Span;
 use crate::trace::Lane;
@@ -23,6 +24,8 @@ pub struct FleetSetup<'a> {
     pub routing: Routing,
     /// Makes those that may change the fleet while it serves.
     pub controllers: &'a MakeControllers<'a>,
+    /// How requests go from replicas that prefill to those that decode, where pools have such roles.
+    pub disaggregation: Option<&'a Disaggregation>,
     /// Observation ends this long after the beginning; otherwise the run drains.
     pub horizon: Option<Span>,
 }
@@ -51,10 +54,14 @@ impl FleetSetup<'_> {
         let mut members = Vec::with_capacity(self.replicas() as usize);
         for (pool, id) in self.pools.iter().zip((0..).map(PoolId)) {
             let first = members.len() as u32;
+            let engine = (pool.make)().needs().engine(&pool.engine);
+            let (block_tokens, kv_blocks) = (engine.kv_block_tokens, engine.kv_blocks);
             for place in 0..pool.replicas {
                 let member = Member::new(ReplicaId(first + place), id);
                 let group = ReplicaId(first + place / pool.lockstep.max(1) * pool.lockstep.max(1));
-                members.push(Member { steps_with: (pool.lockstep > 1).then_some(group), ..member });
+                let steps_with = (pool.lockstep > 1).then_some(group);
+                let member = Member { role: pool.role, ..member };
+                members.push(Member { steps_with, block_tokens, kv_blocks, ..member });
             }
         }
         members
@@ -70,6 +77,8 @@ pub struct PoolSetup<'a> {
     pub engine: EngineInfo,
     /// How many.
     pub replicas: u32,
+    /// What they do for a request.
+    pub role: Role,
     /// Replicas in a row that step together, as data-parallel ranks with shared experts do; 1 for
     /// replicas that know nothing of each other.
     pub lockstep: u32,
@@ -80,6 +89,8 @@ pub struct PoolSetup<'a> {
     /// Answers end where prompt and answer are so long: for pools with a shorter context than
     /// the requests were made for.
     pub answers_end_at: Option<u32>,
+    /// What policies that look at deadlines are told; needed for those.
+    pub outlook: Option<&'a Arc<Outlook>>,
     /// Makes the policy of each.
     pub make: &'a MakeScheduler<'a>,
 }

@@ -20,16 +20,23 @@ fn members() -> Vec<Member> {
 }
 
 fn decision(replica: u32, why: RouteReason) -> RouteDecision {
-    RouteDecision { replica: ReplicaId(replica), why, within_pool: false }
+    RouteDecision { replica: ReplicaId(replica), why, within_pool: false, held: None }
 }
 
 fn fleet(router: RouterKind) -> Fleet {
-    Fleet::new(&Routing { router, seed: 3 }, members(), &[String::new()], Vec::new())
+    Fleet::new(
+        &Routing { router, seed: 3, notes_held: false },
+        members(),
+        &[String::new()],
+        Vec::new(),
+    )
 }
 
 fn routes(fleet: &mut Fleet, tokens: &[u32]) -> Vec<u32> {
     let ids = (fleet.placed.len()..).map(RequestId::at);
-    ids.zip(tokens).map(|(id, &tokens)| fleet.route(id, &request(tokens), None).replica.0).collect()
+    ids.zip(tokens)
+        .map(|(id, &tokens)| fleet.route(id, &request(tokens), None, None, &mut NoCaches).replica.0)
+        .collect()
 }
 
 #[test]
@@ -44,7 +51,7 @@ fn names_lead_to_routers_and_all_are_there() {
 fn round_robin_is_the_index_modulo_the_replicas() {
     let mut fleet = fleet(RouterKind::RoundRobin);
     for id in 0..11 {
-        let went = fleet.route(RequestId(id), &request(1), None);
+        let went = fleet.route(RequestId(id), &request(1), None, None, &mut NoCaches);
         assert_eq!(went, decision(id % 4, RouteReason::Turn));
     }
 }
@@ -55,13 +62,13 @@ fn the_least_is_chosen_and_leaving_counts() {
     assert_eq!(routes(&mut fleet, &[9, 1, 1, 1, 1]), [0, 1, 2, 3, 0]);
     fleet.leave(RequestId(2));
     assert_eq!(
-        fleet.route(RequestId(5), &request(1), None),
+        fleet.route(RequestId(5), &request(1), None, None, &mut NoCaches),
         decision(2, RouteReason::FewestRequests(0))
     );
     let mut fleet = self::fleet(RouterKind::LeastTokens);
     assert_eq!(routes(&mut fleet, &[99, 1, 1, 1, 1, 1, 1]), [0, 1, 2, 3, 1, 2, 3]);
     fleet.leave(RequestId(0));
-    assert_eq!(fleet.route(RequestId(7), &request(1), None).replica.0, 0);
+    assert_eq!(fleet.route(RequestId(7), &request(1), None, None, &mut NoCaches).replica.0, 0);
 }
 
 #[test]
@@ -69,12 +76,15 @@ fn random_choices_are_even_and_two_differ() {
     let mut random = fleet(RouterKind::Random);
     let mut counts = [0; 4];
     for id in 0..4000 {
-        counts[random.route(RequestId(id), &request(1), None).replica.index()] += 1;
+        counts[random
+            .route(RequestId(id), &request(1), None, None, &mut NoCaches)
+            .replica
+            .index()] += 1;
     }
     assert!(counts.iter().all(|&n| (900..1100).contains(&n)), "{counts:?}");
     let mut two = fleet(RouterKind::PowerOfTwo);
     for id in 0..4000 {
-        let decision = two.route(RequestId(id), &request(1), None);
+        let decision = two.route(RequestId(id), &request(1), None, None, &mut NoCaches);
         let RouteReason::FewerOfTwo { requests, other, other_requests } = decision.why else {
             panic!("{decision:?}")
         };
@@ -93,7 +103,7 @@ fn a_session_stays_and_a_new_one_goes_where_there_is_least() {
     let mut id = 0;
     let mut send = |session: Option<u32>| {
         id += 1;
-        let decision = fleet.route(RequestId(id - 1), &request(1), session);
+        let decision = fleet.route(RequestId(id - 1), &request(1), session, None, &mut NoCaches);
         (decision.replica.0, decision.why)
     };
     assert_eq!(send(Some(7)), (0, RouteReason::NewSession(0)));
@@ -120,9 +130,14 @@ fn classes_keep_to_their_pools_and_the_rest_goes_anywhere() {
         [(RouterKind::RoundRobin, [0, 2, 0, 2]), (RouterKind::LeastRequests, [0, 2, 0, 2])]
     {
         let router = RouterKind::ClassToPool(Arc::new(ClassPools { pools: pools.clone(), within }));
-        let mut fleet = Fleet::new(&Routing { router, seed: 3 }, members(), &classes, Vec::new());
+        let mut fleet = Fleet::new(
+            &Routing { router, seed: 3, notes_held: false },
+            members(),
+            &classes,
+            Vec::new(),
+        );
         let mut send = |id: u32, class: ClassId| {
-            fleet.route(RequestId(id), &Request { class, ..request(1) }, None)
+            fleet.route(RequestId(id), &Request { class, ..request(1) }, None, None, &mut NoCaches)
         };
         let got: Vec<u32> = (0..4).map(|id| send(id, ClassId(2)).replica.0).collect();
         assert_eq!(got, chats);
@@ -158,7 +173,7 @@ fn report(at_ms: u64, replica: u32, (waiting, running): (u32, u32)) -> Report {
 fn send_at(fleet: &mut Fleet, ms: u64) -> RouteDecision {
     let arrival = Time::ZERO + Span::from_millis(ms);
     let id = RequestId::at(fleet.placed.len());
-    fleet.route(id, &Request { arrival, ..request(1) }, None)
+    fleet.route(id, &Request { arrival, ..request(1) }, None, None, &mut NoCaches)
 }
 
 #[test]

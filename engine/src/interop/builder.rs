@@ -356,6 +356,7 @@ impl Builder {
                 more_runs: Vec::new(),
                 end: Time::from_nanos(end),
                 to_come: self.to_come,
+                hand_overs: Vec::new(),
             },
             spooled,
             knows: Knowledge {

@@ -133,40 +133,64 @@ pub fn import_with(
     from: Option<Format>,
     skip_bad: bool,
 ) -> Result<Imported, Box<InteropError>> {
-    let error = |format: Option<Format>, fault: Fault, progress: &Progress| {
-        Box::new(InteropError {
-            path: path.to_owned(),
-            format: format.map(Format::name),
-            read_so_far: progress.words(&fault),
-            fault,
-            help: None,
-        })
-    };
-    let mut progress = Progress { skip_bad, ..Progress::default() };
+    let progress = Progress { skip_bad, ..Progress::default() };
     if path.is_dir() {
-        let whole = |what: String| error(from, Fault::whole(what), &progress);
+        let whole = |what: String| broken(path, from, Fault::whole(what), &progress);
         return import_folder(path, from, skip_bad, &whole);
     }
-    let file = File::open(path)
-        .map_err(|io| error(from, Fault::whole(format!("cannot be opened: {io}")), &progress))?;
+    let file = File::open(path).map_err(|io| {
+        broken(path, from, Fault::whole(format!("cannot be opened: {io}")), &progress)
+    })?;
+    imported(file, path, from, progress)
+}
+
+/// Reads a measured file that is here already, as a page has it; `name` is what errors call it.
+///
+/// # Errors
+/// As for [`import`].
+pub fn import_bytes(name: &Path, bytes: Vec<u8>) -> Result<Imported, Box<InteropError>> {
+    imported(std::io::Cursor::new(bytes), name, None, Progress::default())
+}
+
+fn imported(
+    file: impl Read + 'static,
+    path: &Path,
+    from: Option<Format>,
+    mut progress: Progress,
+) -> Result<Imported, Box<InteropError>> {
     let (format, input) = match from {
         Some(format) => (format, Box::new(file) as Box<dyn Read>),
         None => sniff::sniff(file).map_err(|unknown| {
-            let mut error = error(None, unknown.fault, &progress);
+            let mut error = broken(path, None, unknown.fault, &progress);
             error.help = unknown.help;
             error
         })?,
     };
     let mut runs = read(format, input, path, &mut progress)
-        .map_err(|fault| error(Some(format), fault, &progress))?;
+        .map_err(|fault| broken(path, Some(format), fault, &progress))?;
     // Two policies of a simulation may well do the same.
     if !matches!(format, Format::Tokens | Format::Requests) {
         twice::same_runs(&mut runs);
     }
     if runs.is_empty() {
-        return Err(error(Some(format), Fault::whole("there is no run in it"), &progress));
+        return Err(broken(path, Some(format), Fault::whole("there is no run in it"), &progress));
     }
     Ok(Imported { format, runs })
+}
+
+fn broken(
+    path: &Path,
+    format: Option<Format>,
+    fault: Fault,
+    progress: &Progress,
+) -> Box<InteropError> {
+    Box::new(InteropError {
+        path: path.to_owned(),
+        format: format.map(Format::name),
+        read_so_far: progress.words(&fault),
+        fault,
+        help: None,
+    })
 }
 
 /// Reads the results in a client's folder: a run each, named after the folder that it stands in.

@@ -139,6 +139,10 @@ struct Temporary {
 
 impl Temporary {
     fn new() -> io::Result<Temporary> {
+        // A page in a browser has neither folders nor processes.
+        if cfg!(target_arch = "wasm32") {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(true);

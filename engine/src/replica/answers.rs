@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 use super::Replica;
 use super::slot::Phase;
 use crate::ids::SlotId;
+use crate::kv::Chain;
 use crate::kv::chain::Names;
 use crate::request::RequestId;
 
@@ -59,9 +60,17 @@ impl Replica {
             return;
         }
         let Some(chain) = self.slots[index.index()].chain.clone() else { return };
+        self.meet_chain(&chain, Some(index));
+    }
+
+    /// The same of somebody who is about to look for these blocks.
+    pub(super) fn meet_chain(&mut self, chain: &Chain, index: Option<SlotId>) {
+        if self.talks.here.is_empty() || !self.registers_late() {
+            return;
+        }
         for run in chain.runs() {
             if let Some(before) = self.talks_with(&run.names)
-                && before != index
+                && Some(before) != index
             {
                 self.catch_up(before);
             }

@@ -4,7 +4,7 @@ use super::Replica;
 use super::members::Members;
 use super::slot::Phase;
 use crate::ids::SlotId;
-use crate::kv::{BlockKey, Hit, Leaves, Stored, Whole};
+use crate::kv::{BlockKey, Chain, Hit, Leaves, Stored, Whole};
 
 /// How a request leaves its blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,14 +142,34 @@ impl Replica {
 
     /// Full blocks of its tokens that can be found.
     pub(super) fn findable(&self, index: SlotId) -> u32 {
-        let slot = &self.slots[index.index()];
+        self.findable_of(self.slots[index.index()].target)
+    }
+
+    /// Full blocks of so many tokens that can be found.
+    fn findable_of(&self, target: u32) -> u32 {
         let ahead = self.options.drafts.hash_lookahead;
         // The last known token is always computed anew, so that there is something to sample from.
         let last = match self.options.reuse.whole {
             Whole::LastBlock => ahead.max(1),
             _ => ahead,
         };
-        slot.target.saturating_sub(last) / self.options.block_tokens
+        target.saturating_sub(last) / self.options.block_tokens
+    }
+
+    /// Tokens at the head of a prompt, `tokens` long, that a request would find here if it were looked for
+    /// now. `chain` says what blocks of so many tokens contain, where so many behind a block belong to
+    /// what it is.
+    pub(crate) fn found_of(&mut self, tokens: u32, chain: impl FnOnce(u32, u32) -> Chain) -> u32 {
+        if !self.pool.caching() {
+            return 0;
+        }
+        let (block_tokens, ahead) = (self.options.block_tokens, self.options.drafts.hash_lookahead);
+        let chain = chain(block_tokens, ahead);
+        self.meet_chain(&chain, None);
+        let drops_last = self.options.drafts.drops_last_block;
+        let blocks = self.findable_of(tokens);
+        let found = self.pool.find(&chain, blocks, drops_last).tokens(block_tokens);
+        found.min(tokens.saturating_sub(1))
     }
 
     pub(super) fn block_keys(&self, index: SlotId) -> impl Iterator<Item = BlockKey> + '_ {

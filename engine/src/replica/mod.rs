@@ -13,6 +13,7 @@ mod members;
 mod memory;
 mod one_by_one;
 mod options;
+mod outlook;
 mod plain;
 mod plan;
 mod reads;
@@ -29,6 +30,8 @@ mod waiting;
 pub use drafts::{Accepts, DraftSlots};
 pub use one_by_one::{Became, Brought, Leading};
 pub use options::{BatchesOut, EngineInfo, Needs, ReplicaOptions};
+pub(crate) use outlook::Begun;
+pub use outlook::{FirstDeadline, Outlook, Past, Predictor, Promise, Standing};
 pub(crate) use plan::decodes;
 pub use plan::{Emission, Plan, Scheduled};
 pub use reads::Reads;
@@ -90,6 +93,8 @@ pub struct Replica {
     luck: Option<Arc<dyn Accepts>>,
     /// KV that comes from elsewhere and goes there, where any does.
     transfers: Option<Box<transfers::Transfers>>,
+    /// What its policy is told of deadlines, where it looks at them.
+    outlook: Option<Box<outlook::Kept>>,
 }
 
 impl Replica {
@@ -125,6 +130,7 @@ impl Replica {
             scratch: Vec::new(),
             luck: None,
             transfers: None,
+            outlook: None,
         }
     }
 
@@ -151,7 +157,7 @@ impl Replica {
         id: RequestId,
         number: RequestId,
         request: &Request,
-        content: Content,
+        (content, session): (Content, Option<u32>),
     ) -> Handle {
         // An answer cut short by max_tokens or the context's length is known to end; only EOS comes
         // as a surprise.
@@ -186,6 +192,10 @@ impl Replica {
             self.note_talk(owner, index, names_answer);
         }
         self.waiting.arrive(index, rank);
+        if let Some(kept) = &mut self.outlook {
+            let length = (request.arrival, request.prompt_tokens);
+            kept.arrive(index, (id, request.class), length, session);
+        }
         if self.options.own_memory {
             self.newcomers.push(index);
         }
@@ -429,6 +439,9 @@ impl Replica {
         let in_flight = ahead && slot.stamp == self.members.batch.stamp;
         slot.known_at_join = if in_flight { slot.chunk_from } else { slot.done };
         slot.phase = Phase::Decode;
+        if let Some(kept) = &mut self.outlook {
+            kept.join(index);
+        }
         let most = u64::from(slot.prompt) + u64::from(slot.max_tokens);
         self.members.decodes.join(Joining {
             slot: index,
@@ -446,9 +459,20 @@ impl Replica {
 
     /// Takes a request out of the decode set and settles its own counts. Its phase is the caller's.
     fn leave_decodes(&mut self, index: SlotId) {
+        self.leave_set(index, false);
+    }
+
+    /// The same; where it comes to its `end` it gets one token more, of the batch being committed.
+    fn leave_set(&mut self, index: SlotId, end: bool) {
         let (length, trimmed_at) = (self.length(index), self.trimmed_at(&self.members, index));
         let decode_step = self.members.decodes.decode_step();
         let leaving = self.members.decodes.leave(index);
+        if let Some(kept) = &mut self.outlook {
+            match end {
+                true => kept.leave_after(index),
+                false => kept.leave(self.selected.index(), index),
+            }
+        }
         if let Some(trims) = &mut self.members.trims {
             trims.leave(index, decode_step, leaving.done);
         }

@@ -42,6 +42,8 @@ pub struct Needs {
     /// for a token of its own. It then has one running list for all batches of a pipeline, can plan
     /// drafts, and its slow path counts every request by itself.
     pub by_request: bool,
+    /// Whether it lets requests wait whose KV comes from elsewhere, and keeps blocks that are fetched.
+    pub transfers: bool,
     /// Whether it schedules drafted tokens ([`EngineInfo::speculative`]).
     pub drafts: bool,
     /// Tokens in a page of the memory that the policy keeps itself, in a form of its own; it tells
@@ -50,6 +52,13 @@ pub struct Needs {
     pub own_pages: Option<u32>,
     /// Whether it orders the queue by priority itself.
     pub priorities: bool,
+    /// Whether it looks at deadlines: what is promised and how requests stand with it
+    /// ([`Step::standing`](super::Step::standing) and what is beside it), and wants to be told of
+    /// arrivals, tokens and ends. Such a policy counts who decodes together
+    /// (never [by request](Needs::by_request)), and has one lane.
+    pub deadlines: bool,
+    /// Whether it predicts how long an iteration takes ([`Step::predict`](super::Step::predict)).
+    pub predicts: bool,
     /// Whether it does not foresee that an answer reaches `max_tokens`: planned ahead, every request
     /// occupies one decode step more.
     pub ends_unforeseen: bool,

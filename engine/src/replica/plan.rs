@@ -64,6 +64,10 @@ pub struct Plan {
     pub held: Option<Held>,
     /// The request at the queue's head, where it was left waiting for a reason.
     pub head: Option<RequestId>,
+    /// Whose chunks bring tokens, where its policy looks at deadlines.
+    pub(crate) emitting: Vec<Handle>,
+    /// Reasons for which requests are left out of batches: those that have changed.
+    pub reasons: Vec<(RequestId, Option<Held>)>,
     /// First admissions, with their prefix hits in tokens.
     pub admitted: Vec<(RequestId, u32)>,
     /// Blocks in use.
@@ -168,6 +172,8 @@ impl Plan {
         self.decoding.clear();
         self.told = false;
         self.admitted.clear();
+        self.emitting.clear();
+        self.reasons.clear();
     }
 }
 
@@ -221,6 +227,7 @@ impl Replica {
         if !self.admitted.is_empty() {
             plan.admitted.append(&mut self.admitted);
         }
+        self.take_reasons(&mut plan.reasons);
         self.pool.settle();
         plan.kv_used = self.pool.total() - self.pool.free();
         plan.waiting = self.waiting.len() as u32;
@@ -384,7 +391,7 @@ impl Replica {
                 plan.ending.push(Handle(index));
                 if !self.slots[index.index()].lingers {
                     self.catch_up(index);
-                    self.leave_decodes(index);
+                    self.leave_set(index, true);
                     self.slots[index.index()].phase = Phase::Ending;
                 }
             }
@@ -412,6 +419,10 @@ impl Replica {
             self.join_decodes(index);
         } else if done == slot.target {
             plan.sampled += 1;
+            if let Some(kept) = &mut self.outlook {
+                kept.emit(index);
+                plan.emitting.push(Handle(index));
+            }
             plan.emissions
                 .push(Emission { request: slot.request, first: slot.target == slot.prompt });
             slot.left -= 1;

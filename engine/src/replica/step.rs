@@ -23,11 +23,64 @@ pub enum Held {
     Preempting,
     /// The policy's own rule: it prefers other work now.
     Deferred,
+    /// Its deadline cannot be kept without making others late, or has passed: behind those that can.
+    Relegated,
+    /// What is left of the iteration is too little to begin it with.
+    Sliver,
+    /// Slack is saved up for an iteration of prompts alone.
+    SlackSaved,
     /// Pipeline parallelism: it is left to another lane. Said by the engine, not by policies.
     OtherLane,
 }
 
 impl Held {
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Held::NoSeat => "no_seat",
+            Held::NoKvBlocks => "no_kv_blocks",
+            Held::NoTokenBudget => "no_token_budget",
+            Held::Preempting => "preempting",
+            Held::Deferred => "deferred",
+            Held::Relegated => "relegated",
+            Held::Sliver => "sliver",
+            Held::SlackSaved => "slack_saved",
+            Held::OtherLane => "other_lane",
+        }
+    }
+
+    /// What it means for a request that is left out.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Held::NoSeat => "all seats were taken",
+            Held::NoKvBlocks => "too few KV blocks were free",
+            Held::NoTokenBudget => "the token budget was used up",
+            Held::Preempting => "others were preempted",
+            Held::Deferred => "others were preferred",
+            Held::Relegated => "it was behind those whose deadlines could still be kept",
+            Held::Sliver => "too little of the iteration's time was left",
+            Held::SlackSaved => "slack was saved up for prompts alone",
+            Held::OtherLane => "another micro-batch was to take it",
+        }
+    }
+
+    /// The reason of this name.
+    pub fn by_name(name: &str) -> Option<Held> {
+        use Held::*;
+        let all = [
+            NoSeat,
+            NoKvBlocks,
+            NoTokenBudget,
+            Preempting,
+            Deferred,
+            Relegated,
+            Sliver,
+            SlackSaved,
+            OtherLane,
+        ];
+        all.into_iter().find(|held| held.name() == name)
+    }
+
     /// What to do where this reason never goes away.
     pub(crate) fn advice(self) -> &'static str {
         match self {
@@ -41,6 +94,11 @@ impl Held {
             }
             Held::Preempting => "it preempts what it runs: give it more KV memory",
             Held::Deferred => "it last held back by a rule of its own",
+            Held::Relegated => "it last put requests behind others whose deadlines it could keep",
+            Held::Sliver => {
+                "it last held back because too little of the iteration was left: lower `sliver`"
+            }
+            Held::SlackSaved => "it last held back to save slack for prompts alone",
             Held::OtherLane => "it last left the queue to another micro-batch",
         }
     }
@@ -258,7 +316,7 @@ impl<'a> Step<'a> {
         if hit_tokens + tokens < slot.target {
             replica.reserves(index);
         }
-        replica.allocated(index, hit_tokens, 0);
+        replica.allocated(index, (hit_tokens, 0), (0, 0));
         self.enter(index, tokens, false, drafts > 0);
         true
     }
@@ -277,7 +335,7 @@ impl<'a> Step<'a> {
         if wanted < replica.slots[index.index()].target {
             replica.reserves(index);
         }
-        replica.allocated(index, 0, 0);
+        replica.allocated(index, (0, 0), (0, 0));
         self.enter(index, tokens, false, padded);
         true
     }
@@ -463,6 +521,9 @@ impl<'a> Step<'a> {
         slot.stamp = stamp;
         slot.scheduled = tokens;
         slot.chunk_from = context;
+        if !decode {
+            self.replica.not_held(index);
+        }
         let entry = Entry { slot: index, tokens, context, decode, padded };
         self.replica.members.batch.entries.push(entry);
         if self.replica.options.by_request {

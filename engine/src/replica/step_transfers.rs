@@ -97,7 +97,8 @@ impl Step<'_> {
         slot.junction = hit.junction;
         replica.hold_back(index);
         replica.reserves(index);
-        replica.allocated(index, hit_tokens, external);
+        let whole = replica.blocks_from(0, there, there, u64::MAX / 2);
+        replica.allocated(index, (hit_tokens, external), (needed - hit.idle, whole));
         true
     }
 }

@@ -54,6 +54,10 @@ pub struct LoadBegun {
     pub tokens: u32,
     /// KV blocks of the request's table, or where a host tier brings them the blocks copied.
     pub blocks: u32,
+    /// Blocks of all its tables that were taken for them.
+    pub taken: u32,
+    /// Blocks that its whole prompt lies in.
+    pub whole: u32,
     /// The host tier's job.
     pub job: Option<JobId>,
 }
@@ -139,6 +143,13 @@ impl Replica {
     /// Requests that have ended and whose KV is being fetched.
     pub(crate) fn sending(&self) -> usize {
         self.transfers.as_ref().map_or(0, |transfers| transfers.sending.len())
+    }
+
+    /// Blocks that a request holds which has ended and whose KV is being fetched.
+    pub(crate) fn held_for_fetch(&self, request: RequestId) -> u32 {
+        let sending = self.transfers.iter().flat_map(|transfers| &transfers.sending);
+        let mut own = sending.filter(|s| self.slots[s.index()].request == request);
+        own.next().map_or(0, |&s| self.held(s))
     }
 
     /// Whether a request has ended and its KV is being fetched.
@@ -446,14 +457,20 @@ impl Replica {
     }
 
     /// Tells the host tier of blocks that were taken, and begins the load of `external` tokens.
-    pub(super) fn allocated(&mut self, index: SlotId, local: u32, external: u32) {
+    pub(super) fn allocated(
+        &mut self,
+        index: SlotId,
+        (local, external): (u32, u32),
+        (taken, whole): (u32, u32),
+    ) {
         let Some(transfers) = &mut self.transfers else { return };
         let request = self.slots[index.index()].request;
         let blocks = self.slots[index.index()].length;
         self.slots[index.index()].own.pulled |= self.slots[index.index()].remote.pulls;
         let Some(mut host) = transfers.host.take() else {
             if external > 0 {
-                let begun = LoadBegun { request, tokens: external, blocks, job: None };
+                let tokens = external;
+                let begun = LoadBegun { request, tokens, blocks, taken, whole, job: None };
                 transfers.begun.push(begun);
             }
             return;
@@ -464,9 +481,8 @@ impl Replica {
         let transfers = self.transfers.as_mut().expect("it was there");
         transfers.host = Some(host);
         if let Some(load) = load {
-            let begun =
-                LoadBegun { request, tokens: external, blocks: load.blocks, job: Some(load.job) };
-            transfers.begun.push(begun);
+            let (tokens, blocks, job) = (external, load.blocks, Some(load.job));
+            transfers.begun.push(LoadBegun { request, tokens, blocks, taken, whole, job });
         }
     }
 

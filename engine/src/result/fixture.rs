@@ -61,6 +61,8 @@ pub fn outcome() -> Outcome {
     };
     Outcome {
         entered: Vec::new(),
+        turns: Vec::new(),
+        links: Vec::new(),
         trace: TokenTrace {
             columns: vec![Column::own(vec![ms(20), ms(30), ms(40)])],
             requests: vec![row, second],
@@ -68,6 +70,7 @@ pub fn outcome() -> Outcome {
             more_runs: Vec::new(),
             end: ms(40),
             to_come: Vec::new(),
+            hand_overs: Vec::new(),
         },
         iterations: IterationCounts { prefill_only: 1, mixed: 1, decode_only: 2, sequences: 7 },
         kv: KvUse { blocks: 100, peak_used: 14, ..KvUse::default() },
@@ -209,13 +212,16 @@ pub fn run(scheduler: &str) -> RunResult {
             decode_only: 37_000,
             mean_batch: Some(6.4),
         }),
+        routing: None,
         pools: None,
+        disaggregation: None,
         kv: Some(KvResult {
             blocks: 27_000,
             peak_used: 2_100,
             preemptions: 0,
             prefix_hit_tokens: 0,
         }),
+        sessions: None,
         classes: None,
         fairness: None,
         energy: Some(energy),

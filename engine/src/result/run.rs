@@ -12,8 +12,11 @@ use crate::explain::ByCause;
 use crate::ids::ReplicaId;
 use crate::metrics::{Summary, class_fairness};
 use crate::promise::{JudgedBy, Verdict, all_met};
+use crate::result::DisaggregationResult;
 use crate::result::features::{Features, why_not_comparable};
 use crate::result::measured::MeasuredResult;
+use crate::result::routing::RoutingResult;
+use crate::result::sessions::SessionsResult;
 
 /// Version of the result's layout; raised when a member is renamed, dropped or changes meaning.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -96,9 +99,18 @@ pub struct RunResult {
     /// KV memory; null for a measured system. Where pools have different amounts, `blocks` and
     /// `peak_used` are those of the pool with the fullest replica.
     pub kv: Option<KvResult>,
+    /// How requests were spread over replicas; absent where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing: Option<RoutingResult>,
     /// What each pool of replicas did, by its name; absent where all replicas are alike.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pools: Option<BTreeMap<String, PoolResult>>,
+    /// What sessions of several turns got; absent where requests belong to none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<Box<SessionsResult>>,
+    /// What went from replicas that prefill to those that decode; absent where each does both.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disaggregation: Option<DisaggregationResult>,
     /// The same figures for each class of requests; null when there is one class.
     pub classes: Option<BTreeMap<String, ClassResult>>,
     /// How evenly the classes were served; null when there is one class.

@@ -13,7 +13,7 @@ use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::proofs::Proof;
 use super::{EngineInfo, Scheduler};
 
-pub(super) static BUILT_IN: [Policy; 13] = [
+pub(super) static BUILT_IN: [Policy; 20] = [
     Policy::of::<super::VllmV1Params>("vllm-v1"),
     Policy::of::<super::VllmV0Params>("vllm-v0"),
     Policy::of::<super::VllmV0ChunkedParams>("vllm-v0-chunked"),
@@ -27,6 +27,13 @@ pub(super) static BUILT_IN: [Policy; 13] = [
     Policy::of::<super::LlamaCppParams>("llama-cpp"),
     Policy::of::<super::TgiParams>("tgi"),
     Policy::of::<super::SplitFuseParams>("splitfuse"),
+    Policy::of::<super::FluidParams>("fluid"),
+    Policy::of::<super::QoServeParams>("qoserve"),
+    Policy::of::<super::EdfParams>("edf"),
+    Policy::of::<super::SrptParams>("srpt"),
+    Policy::of::<super::MedhaParams>("medha"),
+    Policy::of::<super::SlaiParams>("slai"),
+    Policy::of::<super::VtcParams>("vtc"),
 ];
 
 /// A name under which a policy cannot be known.

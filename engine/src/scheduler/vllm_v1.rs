@@ -324,6 +324,7 @@ impl Scheduler for VllmV1 {
             step_tokens_max: Some(self.budget),
             plans_ahead: true,
             by_request: true,
+            transfers: true,
             drafts: true,
             ..Needs::default()
         }

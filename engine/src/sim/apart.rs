@@ -7,7 +7,7 @@ use super::engine::{SimError, SimOptions, part};
 use super::part::Part;
 use super::progress::Done;
 use crate::content::Content;
-use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision, Routing};
+use crate::fleet::{Fleet, FleetSetup, NoCaches, PoolSetup, RouteDecision, Routing};
 use crate::ids::ReplicaId;
 use crate::request::{Request, RequestId};
 use crate::threads;
@@ -20,7 +20,8 @@ pub(super) fn can_be(
     arriving: &dyn Arriving,
     options: &SimOptions<'_>,
 ) -> bool {
-    independent(setup, arriving, options) && !setup.routing.router.sees_load()
+    let routing = &setup.routing;
+    independent(setup, arriving, options) && !routing.router.sees_load() && !routing.notes_held
 }
 
 /// Whether replicas touch each other through their router alone. The slow path keeps them together, to
@@ -36,6 +37,7 @@ pub(super) fn independent(
         && !arriving.answers_bring_arrivals()
         && setup.pools.iter().all(|pool| pool.lockstep <= 1)
         && (setup.controllers)().is_empty()
+        && setup.disaggregation.is_none()
 }
 
 /// Plays them.
@@ -113,7 +115,8 @@ impl Routed {
         let mut routes = Vec::with_capacity(count);
         let mut places = Vec::with_capacity(count);
         for (request, id) in requests[..count].iter().zip((0..).map(RequestId)) {
-            let route = fleet.route(id, request, all.session(id));
+            let content = fleet.reads_prompts().then(|| all.content(id));
+            let route = fleet.route(id, request, all.session(id), content, &mut NoCaches);
             let ids: &mut Vec<RequestId> = &mut ids_of[route.replica.index()];
             places.push(ids.len() as u32);
             ids.push(id);

@@ -1,7 +1,7 @@
 //! What is to happen, and in which order: the one place that says it.
 //!
 //! At one instant the order is that of [`What`]: all steps end that end then (tokens, finishes,
-//! blocks freed), stages become free, arrivals enter, controllers are asked; then those that were woken by any of it
+//! blocks freed), stages become free, transfers begin and end, arrivals enter, controllers are asked; then those that were woken by any of it
 //! decide, in the order of their numbers. Events of one kind at one instant go by number too.
 
 use std::cmp::Reverse;
@@ -17,6 +17,8 @@ pub(super) enum What {
     StepEnds(ReplicaId),
     /// Stage 0 of this server's pipeline is free, before the step that left it is over.
     StageFree(ReplicaId),
+    /// A transfer sets out or is over, or blocks were held for one long enough.
+    Transfers,
     /// The next request arrives.
     Arrives,
     /// A controller of the fleet is asked.
@@ -53,6 +55,8 @@ pub(super) struct Calendar {
     /// When a controller is to be asked next, and the times of all of them.
     tick: Time,
     ticks: BinaryHeap<Reverse<(Time, ControllerId)>>,
+    /// When something is due of transfers.
+    transfers: Time,
     now: Time,
     /// Servers that are to decide now; while they do, the next one last.
     awake: Vec<ReplicaId>,
@@ -66,6 +70,7 @@ impl Calendar {
             rest: BinaryHeap::new(),
             tick: Time::NEVER,
             ticks: BinaryHeap::new(),
+            transfers: Time::NEVER,
             now: Time::ZERO,
             awake: Vec::new(),
             touch,
@@ -87,7 +92,7 @@ impl Calendar {
     #[inline]
     pub(super) fn next(&self, arrival: Option<Time>) -> Option<Time> {
         let arrival = arrival.map_or(Time::NEVER, |at| at.max(self.now));
-        let next = self.first.at.min(arrival);
+        let next = self.first.at.min(arrival).min(self.transfers);
         (next != Time::NEVER).then(|| next.min(self.tick))
     }
 
@@ -114,6 +119,11 @@ impl Calendar {
         self.first = Event { at, what };
     }
 
+    /// Something is due of transfers then, and not before; [`Time::NEVER`] where nothing is.
+    pub(super) fn transfers_due(&mut self, at: Time) {
+        self.transfers = at;
+    }
+
     /// A controller is to be asked then. That alone is nothing to come: a run ends when nothing else
     /// is.
     pub(super) fn ask(&mut self, controller: ControllerId, at: Time) {
@@ -127,6 +137,10 @@ impl Calendar {
         if self.first.at <= self.now {
             let next = self.rest.pop().map_or(NONE, |Reverse(event)| event);
             return Some(std::mem::replace(&mut self.first, next).what);
+        }
+        if self.transfers <= self.now {
+            self.transfers = Time::NEVER;
+            return Some(What::Transfers);
         }
         if arrival.is_some_and(|at| at <= self.now) {
             return Some(What::Arrives);
@@ -172,7 +186,7 @@ impl Calendar {
     /// event of another server, and what those that decide after it will begin.
     #[inline]
     pub(super) fn lookahead(&self, arrival: Option<Time>) -> Time {
-        let arrival = arrival.unwrap_or(Time::NEVER).min(self.tick);
+        let arrival = arrival.unwrap_or(Time::NEVER).min(self.tick).min(self.transfers);
         match self.touch {
             Touch::Anything => Time::ZERO,
             Touch::Arrivals => arrival,
@@ -241,6 +255,23 @@ mod tests {
         let last = due(&mut calendar, 7);
         assert_eq!(last, [What::StepEnds(ReplicaId(3)), What::Arrives, What::Arrives]);
         assert_eq!(calendar.lookahead(None), at(7));
+    }
+
+    #[test]
+    fn transfers_come_between_steps_and_arrivals_and_keep_a_run_alive() {
+        let mut calendar = Calendar::new(Touch::Answers);
+        calendar.transfers_due(at(7));
+        assert_eq!((calendar.next(None), calendar.lookahead(None)), (Some(at(7)), at(7)));
+        calendar.add(at(7), What::StepEnds(ReplicaId(0)));
+        calendar.turn_to(at(7));
+        let mut arrivals = 1;
+        let mut due = Vec::new();
+        while let Some(what) = calendar.due((arrivals > 0).then_some(at(7))) {
+            arrivals -= i32::from(what == What::Arrives);
+            due.push(what);
+        }
+        assert_eq!(due, [What::StepEnds(ReplicaId(0)), What::Transfers, What::Arrives]);
+        assert_eq!(calendar.next(None), None);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use thiserror::Error;
 
+use super::caches::CachesOf;
 use super::calendar::{Calendar, Touch, What};
 use super::capacity::Capacity;
+use super::hand_over::{self, HandOvers};
 use super::lane::{Lane, Limit};
 use super::lockstep::Group;
 use super::part::{Part, ReplicaUse};
@@ -14,9 +16,9 @@ use super::tally::Tally;
 use super::turns::{Next, Turns};
 use super::{KvUse, Outcome, Rejection, apart, watched};
 use crate::content::Content;
-use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision};
+use crate::fleet::{Fleet, FleetSetup, PoolSetup, Role, RouteDecision};
 use crate::ids::{ControllerId, LaneId, PoolId, ReplicaId};
-use crate::replica::{BatchesOut, Replica, ReplicaOptions};
+use crate::replica::{BatchesOut, Remote, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
 use crate::time::{Span, Time};
 use crate::trace::TokenTrace;
@@ -174,6 +176,8 @@ pub(super) struct Engine<'a> {
     pub(super) calendar: Calendar,
     pub(super) tally: Tally,
     pub(super) fleet: Fleet,
+    /// What goes from replica to replica, where requests do.
+    pub(super) handing: Option<Box<HandOvers<'a>>>,
     /// Where each request went, when there is a choice or the log is kept.
     pub(super) routes: Option<Vec<RouteDecision>>,
     pools: Vec<PoolLimits>,
@@ -211,22 +215,29 @@ impl<'a> Engine<'a> {
         let touch = match arriving.answers_bring_arrivals() {
             _ if options.reference => Touch::Anything,
             true => Touch::Answers,
+            // A prompt that is computed elsewhere comes as an arrival does.
+            false if setup.disaggregation.is_some() => Touch::Answers,
             false => Touch::Arrivals,
         };
         let controllers = (setup.controllers)();
-        let fleet = Fleet::new(&setup.routing, setup.members(), arriving.classes(), controllers);
+        let classes = arriving.classes();
+        let fleet = Fleet::new(&setup.routing, setup.members(), classes, controllers);
+        let fleet = fleet.handing_over(&setup.routing, setup.disaggregation, classes);
         let mut calendar = Calendar::new(touch);
         fleet.ticks().for_each(|(controller, at)| calendar.ask(controller, at));
-        Engine {
+        let mut tally = Tally::new(setup.lanes(), setup.horizon.is_some(), |pool: PoolId| {
+            setup.pools[pool.index()].engine.speculative.is_some()
+        });
+        tally.first_tokens = fleet.hears_of_first_tokens().then(Vec::new);
+        let mut engine = Engine {
             stands_since: vec![Time::NEVER; servers.len()],
             steps_together: vec![0; servers.len()],
             servers,
             groups,
             calendar,
-            tally: Tally::new(setup.lanes(), setup.horizon.is_some(), |pool: PoolId| {
-                setup.pools[pool.index()].engine.speculative.is_some()
-            }),
+            tally,
             fleet,
+            handing: setup.disaggregation.map(|one| Box::new(HandOvers::new(one, setup))),
             routes: (options.keep_log || replicas > 1).then(Vec::new),
             pools,
             horizon: setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span),
@@ -234,7 +245,11 @@ impl<'a> Engine<'a> {
             options,
             reported: (0, 0),
             ended: Vec::new(),
+        };
+        if engine.handing.is_some() {
+            hand_over::prepare(&mut engine);
         }
+        engine
     }
 
     fn run(&mut self, arriving: &mut dyn Arriving) -> Result<(), SimError> {
@@ -261,6 +276,7 @@ impl<'a> Engine<'a> {
             match what {
                 What::StepEnds(server) => self.end_step(server, arriving),
                 What::StageFree(server) => self.calendar.wake(server),
+                What::Transfers => self.turn_transfers(arriving),
                 What::Arrives => self.let_in(arriving),
                 What::Tick(controller) => self.ask(controller),
             }
@@ -306,7 +322,9 @@ impl<'a> Engine<'a> {
                 match what {
                     What::StepEnds(server) => self.end_step(server, arriving),
                     What::StageFree(server) => self.calendar.wake(server),
-                    What::Arrives | What::Tick(_) => unreachable!("neither is in the calendar"),
+                    What::Arrives | What::Tick(_) | What::Transfers => {
+                        unreachable!("none of them is in the calendar")
+                    }
                 }
             }
         }
@@ -361,7 +379,12 @@ impl<'a> Engine<'a> {
         let server = &mut self.servers[index.index()];
         let fleet = &mut self.fleet;
         let (told, ended) = (self.options.ended.is_some(), &mut self.ended);
+        let role = fleet.member(index).role;
+        let mut handing = self.handing.as_mut().filter(|_| role == Role::Prefill);
         server.end_step(self.calendar.now(), &mut self.tally, |request, at| {
+            if let Some(handing) = &mut handing {
+                return handing.computed(request);
+            }
             if told {
                 ended.push(request);
             }
@@ -373,6 +396,7 @@ impl<'a> Engine<'a> {
         }
         self.after_step(index);
         self.calendar.wake(index);
+        self.hand_over(index, arriving);
     }
 
     fn ask(&mut self, controller: ControllerId) {
@@ -386,45 +410,85 @@ impl<'a> Engine<'a> {
     fn let_in(&mut self, arriving: &mut dyn Arriving) {
         let mut request = arriving.take();
         let id = RequestId::at(self.tally.trace.requests.len());
-        let route = self.fleet.route(id, &request, arriving.session(id));
+        let content = self.fleet.reads_prompts().then(|| arriving.content(id));
+        self.hand_over_first_tokens();
+        let mut caches = CachesOf(&mut self.servers);
+        let route =
+            self.fleet.route(id, &request, arriving.session(id), content.clone(), &mut caches);
         let index = route.replica;
-        if let Some(longest) = self.limits(index).answers_end_at {
-            let room = longest.saturating_sub(request.prompt_tokens).max(1);
-            request.output_tokens = request.output_tokens.min(room);
-        }
-        let policy = self.servers[index.index()].policy();
-        let longest = policy.longest_answer(request.prompt_tokens, request.max_tokens).max(1);
-        request.max_tokens = request.max_tokens.min(longest);
-        request.output_tokens = request.output_tokens.min(longest);
+        let decodes_at = self.decodes_at(index);
+        self.limit_answer(&mut request, decodes_at);
         let id = self.tally.arrive(&request, self.servers[index.index()].first_lane());
         if let Some(routes) = &mut self.routes {
             routes.push(route);
         }
-        if let Some(why) = self.rejects(id, &request, index) {
+        let asked = request;
+        if let Some(handing) = &mut self.handing {
+            request = handing.prompt_of(&request);
+        }
+        let decoding = (decodes_at != index).then(|| self.rejects(id, &asked, decodes_at));
+        if let Some(why) = self.rejects(id, &request, index).or(decoding.flatten()) {
             self.tally.reject(id, request.arrival, why);
             if self.options.ended.is_some() {
                 self.ended.push(id);
             }
             self.fleet.leave(id);
-            arriving.finished(id, request.arrival);
+            arriving.turned_away(id, request.arrival);
             return;
         }
         let server = &mut self.servers[index.index()];
-        let content = if server.replica().knows_contents() {
-            arriving.content(id)
-        } else {
-            Content::default()
+        let content = match server.replica().knows_contents() {
+            true => content.unwrap_or_else(|| arriving.content(id)),
+            false => Content::default(),
         };
-        server.replica_mut().arrive(id, arriving.number(id), &request, content);
+        let with = (content, arriving.session(id));
+        let handle = server.replica_mut().arrive(id, arriving.number(id), &request, with);
+        if self.handing.is_some() {
+            let remote = Remote { pulls: false, is_fetched: true };
+            server.replica_mut().is_remote(handle, remote);
+        }
+        server.arrived(handle);
         if server.can_decide() {
             self.calendar.wake(index);
+        }
+    }
+
+    /// Tells the fleet of first tokens that were written down since.
+    fn hand_over_first_tokens(&mut self) {
+        if let Some(first_tokens) = &mut self.tally.first_tokens {
+            self.fleet.first_tokens(first_tokens.drain(..));
+        }
+    }
+
+    /// Cuts an answer where the replica that decodes it would end it.
+    pub(super) fn limit_answer(&self, request: &mut Request, replica: ReplicaId) {
+        if let Some(longest) = self.limits(replica).answers_end_at {
+            let room = longest.saturating_sub(request.prompt_tokens).max(1);
+            request.output_tokens = request.output_tokens.min(room);
+        }
+        let policy = self.servers[replica.index()].policy();
+        let longest = policy.longest_answer(request.prompt_tokens, request.max_tokens).max(1);
+        request.max_tokens = request.max_tokens.min(longest);
+        request.output_tokens = request.output_tokens.min(longest);
+    }
+
+    /// A replica by whose limits an answer goes that is sent to this one first.
+    fn decodes_at(&self, replica: ReplicaId) -> ReplicaId {
+        self.handing.as_ref().map_or(replica, |handing| handing.decodes_at)
+    }
+
+    /// A request has come to its end, for whoever wants to know.
+    pub(super) fn ends(&mut self, request: RequestId) {
+        if self.options.ended.is_some() {
+            self.ended.push(request);
         }
     }
 
     fn decide(&mut self, index: ReplicaId, arriving: &mut dyn Arriving) {
         let group = self.groups[index.index()];
         if group.is_several() {
-            return self.decide_together(group, arriving);
+            self.decide_together(group, arriving);
+            return group.members().for_each(|rank| self.begin_loads(rank));
         }
         let said = self.before_step(index);
         let now = self.calendar.now();
@@ -434,7 +498,7 @@ impl<'a> Engine<'a> {
         let server = &mut self.servers[index.index()];
         let begun = server.decide(now, limit, &mut self.tally, |request, at| {
             fleet.leave(request);
-            arriving.finished(request, at);
+            arriving.turned_away(request, at);
         });
         let since = &mut self.stands_since[index.index()];
         if begun != Next::default() {
@@ -448,6 +512,7 @@ impl<'a> Engine<'a> {
         } else if server.runs_nothing() {
             *since = if server.replica().is_empty() { Time::NEVER } else { now.min(*since) };
         }
+        self.begin_loads(index);
         // A replica that is in the middle of a step does not look.
         if let Some(report) = said
             && (begun != Next::default() || self.servers[index.index()].runs_nothing())
@@ -541,7 +606,10 @@ impl<'a> Engine<'a> {
         if let Some(progress) = self.options.progress {
             progress(self.tally.done, self.tally.counts.total());
         }
-        Part { tally: self.tally, replicas, log }
+        let handed = self.handing.map(|handing| handing.close());
+        let (hand_overs, links) = handed.unwrap_or_default();
+        self.tally.trace.hand_overs = hand_overs;
+        Part { tally: self.tally, replicas, links, log }
     }
 }
 
@@ -556,6 +624,10 @@ fn add_pool<'a>(
     let stages = pool.cost.stages();
     assert!(stages > 0, "at least one pipeline stage");
     assert!(stages == 1 || pool.lockstep <= 1, "ranks that step together have no stages");
+    assert!(
+        !(needs.deadlines && needs.by_request),
+        "who looks at deadlines counts decodes together"
+    );
     assert!(stages == 1 || !needs.one_lane, "the policy cannot share its queue between lanes");
     let asynchronous = pool.async_scheduling && needs.plans_ahead;
     let turns = stages > 1 && needs.by_request;
@@ -575,6 +647,10 @@ fn add_pool<'a>(
         let mut replica = Replica::new(replica);
         if let Some(luck) = pool.luck {
             replica.draft_with(luck.clone());
+        }
+        if needs.deadlines {
+            let outlook = pool.outlook.expect("promises for a policy that looks at them");
+            replica.keep_deadlines(outlook.clone());
         }
         servers.push(if stages == 1 {
             let lane = Lane::new(replica, planner(0), out.ahead, pool.cost);

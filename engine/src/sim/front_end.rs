@@ -8,7 +8,7 @@ use super::Outcome;
 use crate::content::Content;
 use crate::request::{Request, RequestId};
 use crate::time::{Span, Time};
-use crate::workload::{Arriving, WorkloadError};
+use crate::workload::{Arriving, SessionTurn, WorkloadError};
 
 /// Times of a front end. All zero: clients speak to the engine itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -123,6 +123,18 @@ impl Arriving for BehindFrontEnd<'_> {
 
     fn finished(&mut self, request: RequestId, at: Time) {
         self.inner.finished(request, at);
+    }
+
+    fn turned_away(&mut self, request: RequestId, at: Time) {
+        self.inner.turned_away(request, at);
+    }
+
+    fn number(&self, request: RequestId) -> RequestId {
+        self.inner.number(request)
+    }
+
+    fn session_turns(&self) -> Vec<SessionTurn> {
+        self.inner.session_turns()
     }
 
     fn check_complete(&self) -> Result<(), WorkloadError> {

@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::planner::{Instants, Planner};
 use super::tally::Tally;
 use crate::cost::{BatchShape, CostModel, IterationTime};
-use crate::replica::{Plan, Reads, Replica, decodes};
+use crate::replica::{Begun, Plan, Reads, Replica, decodes};
 use crate::request::RequestId;
 use crate::time::{Span, Time};
 use crate::trace::Log;
@@ -130,13 +130,14 @@ impl<'a> Lane<'a> {
     /// were not told yet.
     pub(super) fn early_tokens_at(&self) -> Option<Time> {
         let step = self.running.as_ref()?;
-        (step.tokens_at < step.end && !step.plan.told).then_some(step.tokens_at)
+        (step.tokens_at < step.end && !step.plan.told && !self.planner.hands_over())
+            .then_some(step.tokens_at)
     }
 
     /// Tells these tokens.
     pub(super) fn tell_early(&mut self, tally: &mut Tally) {
         if let Some(step) = &mut self.running {
-            tally.tell(&mut step.plan, step.tokens_at, &self.replica);
+            self.planner.tell(&mut step.plan, step.tokens_at, &self.replica, tally);
         }
     }
 
@@ -250,6 +251,9 @@ impl<'a> Lane<'a> {
         let (tokens_at, end) = self.ends(now, time);
         let at = Instants { decided, start: now, end: tokens_at, free: end };
         self.planner.begin(&mut plan, at, tally);
+        if self.replica.keeps_deadlines() {
+            self.replica.begun(at.begun(), &plan.shape());
+        }
         self.running = Some(InFlight { plan, began: now, tokens_at, end });
         end
     }
@@ -350,7 +354,7 @@ impl<'a> Lane<'a> {
         let logs = self.planner.logs();
         let mut steps = tally.steps(self.planner.lane);
         let mut used = self.replica.used_after(0);
-        let mut decode_steps = 0;
+        let (mut decode_steps, mut last) = (0, step.began);
         for &time in &times[self.priced.clone()] {
             if step.end >= limit.before || step.end > limit.horizon {
                 break;
@@ -364,6 +368,7 @@ impl<'a> Lane<'a> {
             if self.planned_ahead {
                 std::mem::swap(&mut decided, &mut self.planned_at);
             }
+            last = decided;
             if logs {
                 if decode_steps > behind {
                     let more = self.replica.growing_after(decode_steps - behind - 1);
@@ -378,6 +383,11 @@ impl<'a> Lane<'a> {
                     at,
                 );
             }
+        }
+        if self.replica.keeps_deadlines() {
+            let (start, free) = (step.began, step.end);
+            let begun = Begun { decided: last, start, tokens_at: step.tokens_at, free };
+            self.replica.repeated(steps.last_ones(decode_steps), begun);
         }
         step.plan.decode_kv_tokens = kv + more(decode_steps - 1);
         step.plan.reads = reads.of(decode_steps);

@@ -43,6 +43,7 @@ impl<'a> Live<'a> {
             pools: setup.pools.to_vec(),
             routing: setup.routing.clone(),
             controllers: setup.controllers,
+            disaggregation: setup.disaggregation,
             horizon: None,
         };
         let mut engine = Engine::new(&setup, &inbox, SimOptions::default());

@@ -46,7 +46,7 @@ impl Group {
         self.ranks > 1
     }
 
-    fn members(self) -> impl Iterator<Item = ReplicaId> {
+    pub(super) fn members(self) -> impl Iterator<Item = ReplicaId> {
         let Range { start, end } = self.first..self.first + self.ranks;
         (start..end).map(ReplicaId)
     }

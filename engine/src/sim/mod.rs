@@ -1,10 +1,12 @@
 //! The simulator: clock, replicas, and what a run leaves behind.
 
 mod apart;
+mod caches;
 mod calendar;
 mod capacity;
 mod engine;
 mod front_end;
+mod hand_over;
 mod lane;
 mod live;
 mod lockstep;
@@ -25,6 +27,7 @@ mod watched;
 pub use crate::replica::Scheduled;
 pub use engine::{SimError, SimOptions, ToldOfTheEnded, play_fleet};
 pub use front_end::{BehindFrontEnd, FrontEnd};
+pub use hand_over::LinkUse;
 pub use live::{Coming, Live};
 pub use outcome::*;
 pub use replay::{Replay, ReplayRequest, ReplayTransfer, ReplayTransfers, StepRecord, Transferred};

@@ -1,10 +1,12 @@
 //! What a simulation leaves behind.
 
+use super::LinkUse;
 use crate::fleet::RouteDecision;
 use crate::request::RequestId;
 use crate::time::{Span, Time};
 use crate::trace::TokenTrace;
 pub use crate::trace::{ChunkRecord, Iteration, Log};
+use crate::workload::SessionTurn;
 
 /// The result of playing one scheduler on one workload.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,8 +26,12 @@ pub struct Outcome {
     pub log: Option<Vec<Log>>,
     /// Where each request went and why: with several replicas, and when the log was asked for.
     pub routes: Option<Vec<RouteDecision>>,
+    /// What links between replicas carried, where requests go from one to another.
+    pub links: Vec<LinkUse>,
     /// When the engine got each request, where a front end stands before it: none where none does.
     pub entered: Vec<Time>,
+    /// What each request is to its session, where requests are turns of sessions: none where they are not.
+    pub turns: Vec<SessionTurn>,
     /// Requests that were rejected, with the reason: in order of rejection, with several replicas
     /// in order of arrival.
     pub rejections: Vec<(RequestId, Rejection)>,
@@ -116,6 +122,8 @@ pub enum Rejection {
     NeverFits,
     /// The replica's memory would do, and this, which the policy was given, does not.
     OverLimit(&'static str),
+    /// Its KV was gone before the replica that decodes could fetch it.
+    KvLost,
     /// The policy dropped it, as the system it models does.
     DroppedByPolicy,
 }

@@ -1,7 +1,7 @@
 //! What some replicas of a fleet leave behind, and how the parts of a fleet are put together.
 
 use super::tally::Tally;
-use super::{IterationCounts, KvUse, Outcome, PoolUse};
+use super::{IterationCounts, KvUse, LinkUse, Outcome, PoolUse};
 use crate::fleet::{FleetSetup, RouteDecision};
 use crate::ids::{ColumnId, ReplicaId};
 use crate::request::RequestId;
@@ -14,6 +14,8 @@ pub(super) struct Part {
     pub tally: Tally,
     /// What each replica used, in order.
     pub replicas: Vec<ReplicaUse>,
+    /// What links between replicas carried.
+    pub links: Vec<LinkUse>,
     /// Lane by lane, when it was kept.
     pub log: Option<Vec<Log>>,
 }
@@ -53,6 +55,8 @@ impl Part {
         trace.lanes = setup.lanes();
         Outcome {
             entered: Vec::new(),
+            turns: Vec::new(),
+            links: self.links,
             trace,
             iterations: counts,
             kv: PoolUse::kv_of_all(&pools),
@@ -92,6 +96,7 @@ impl Part {
         let mut whole = Part {
             tally: Tally::new(Vec::new(), false, |_| false),
             replicas: Vec::new(),
+            links: Vec::new(),
             log: None,
         };
         whole.tally.trace.requests = threads::up_to(requests, |id| {
@@ -112,7 +117,7 @@ impl Part {
 
     /// Adds a part but for its rows.
     fn add(&mut self, part: Part, offset: Offset) {
-        let Part { tally, replicas, log } = part;
+        let Part { tally, replicas, links: _, log } = part;
         let whole = &mut self.tally;
         let columns = tally.trace.columns.into_iter();
         whole.trace.columns.extend(columns.map(|column| column.after(offset.lanes)));

@@ -164,6 +164,9 @@ impl<'a> Pipeline<'a> {
         let end = self.pass(now, &plan);
         let at = Instants { decided: now, start: now, end, free: end };
         self.planners[lane.index()].begin(&mut plan, at, tally);
+        if self.replica.keeps_deadlines() {
+            self.replica.begun(at.begun(), &plan.shape());
+        }
         self.in_flight.push_back(InFlight { lane, plan, end });
         Begun { free: self.free[0], end }
     }

@@ -4,9 +4,9 @@
 use super::tally::Tally;
 use super::{ChunkRecord, Iteration, SimOptions};
 use crate::ids::LaneId;
-use crate::replica::{Brought, Handle, Plan, Reads, Replica};
+use crate::replica::{Begun, Brought, Handle, Held, Plan, Reads, Replica};
 use crate::request::RequestId;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Brings, News, Scheduler};
 use crate::time::{Span, Time};
 use crate::trace::{Drafts, Log};
 
@@ -19,10 +19,15 @@ pub(super) struct Planner {
     pub scheduler: Box<dyn Scheduler>,
     /// The lane's place among those of all replicas.
     pub lane: LaneId,
+    /// Whether its requests go on elsewhere when their prompts are computed: the token that comes of
+    /// that is thrown away.
+    hands_over: bool,
     /// Preemptions since a batch last brought a token.
     without_token: u32,
     /// Preempted since the last batch began, by decisions that came to nothing too.
     preempted: Vec<RequestId>,
+    /// Reasons that have changed since then.
+    reasons: Vec<(RequestId, Option<Held>)>,
     /// Boxed, since plans move between here and the steps in flight at every decision.
     #[expect(clippy::vec_box)]
     spare: Vec<Box<Plan>>,
@@ -42,6 +47,14 @@ pub(super) struct Instants {
     pub free: Time,
 }
 
+impl Instants {
+    /// The same, as a replica is told.
+    pub(super) fn begun(self) -> Begun {
+        let Instants { decided, start, end, free } = self;
+        Begun { decided, start, tokens_at: end, free }
+    }
+}
+
 impl Planner {
     pub(super) fn new(
         lane: LaneId,
@@ -51,12 +64,31 @@ impl Planner {
         Planner {
             scheduler,
             lane,
+            hands_over: false,
             without_token: 0,
             preempted: Vec::new(),
+            reasons: Vec::new(),
             spare: Vec::new(),
             log: options.keep_log.then(Log::default),
             chunks: Vec::new(),
             ended: Vec::new(),
+        }
+    }
+
+    /// From now on its requests go on elsewhere when their prompts are computed.
+    pub(super) fn hand_over(&mut self) {
+        self.hands_over = true;
+    }
+
+    /// Whether its requests go on elsewhere when their prompts are computed.
+    pub(super) fn hands_over(&self) -> bool {
+        self.hands_over
+    }
+
+    /// Tells what a batch brings whom `at` that instant, once, where anybody listens.
+    pub(super) fn tell(&self, plan: &mut Plan, at: Time, replica: &Replica, tally: &mut Tally) {
+        if !self.hands_over {
+            tally.tell(plan, at, replica);
         }
     }
 
@@ -144,6 +176,7 @@ impl Planner {
         }
         if self.log.is_some() {
             self.preempted.extend_from_slice(&plan.preempted);
+            self.reasons.extend_from_slice(&plan.reasons);
         }
     }
 
@@ -188,7 +221,7 @@ impl Planner {
         tally: &mut Tally,
         mut finished: impl FnMut(RequestId, Time),
     ) {
-        tally.tell(&mut plan, tokens_at, replica);
+        self.tell(&mut plan, tokens_at, replica, tally);
         if !plan.brought.is_empty() {
             self.settle(&mut plan, tokens_at, replica, tally, finished);
             self.spare.push(plan);
@@ -196,6 +229,9 @@ impl Planner {
         }
         plan.ending.retain(|&handle| replica.has_ended(handle));
         self.scheduler.processed(&plan.ending, replica.decode_steps());
+        if replica.keeps_deadlines() {
+            self.tell_policy(&plan, tokens_at, replica);
+        }
         if !plan.ending.is_empty() || !plan.chunks.is_empty() {
             for &handle in &plan.ending {
                 let request = replica.request_of(handle);
@@ -208,6 +244,22 @@ impl Planner {
         self.spare.push(plan);
     }
 
+    /// Tells a policy that looks at deadlines what a batch has brought.
+    fn tell_policy(&mut self, plan: &Plan, at: Time, replica: &mut Replica) {
+        replica.over();
+        let brought = Brings { at, prefills: &plan.emitting, decode_steps: replica.decode_steps() };
+        self.scheduler.brought(&brought);
+        for &handle in &plan.ending {
+            // Whoever prefills for others sees no answer.
+            if !self.hands_over {
+                replica.answered(handle);
+            }
+            if let Some(news) = News::of(replica, handle) {
+                self.scheduler.ended(&news);
+            }
+        }
+    }
+
     fn settle(
         &mut self,
         plan: &mut Plan,
@@ -218,9 +270,13 @@ impl Planner {
     ) {
         self.ended.clear();
         replica.settle(plan, |request| self.ended.push(request));
-        tally.bring(self.lane, &plan.brought, plan.step, tokens_at);
+        if !self.hands_over {
+            tally.bring(self.lane, &plan.brought, plan.step, tokens_at);
+        }
         for &request in &self.ended {
-            tally.complete(request);
+            if !self.hands_over {
+                tally.complete(request);
+            }
             finished(request, tokens_at);
         }
     }
@@ -253,8 +309,10 @@ impl Planner {
             self.chunks.extend(plan.chunks.iter().zip(&plan.chunk_requests).map(chunk));
         }
         let iteration = row(plan, (plan.decode_kv_tokens, plan.reads), plan.kv_used, at);
-        log.push(&Iteration { chunks: &self.chunks, preempted: &self.preempted, ..iteration });
+        let (preempted, reasons) = (&self.preempted, &self.reasons);
+        log.push(&Iteration { chunks: &self.chunks, preempted, reasons, ..iteration });
         self.preempted.clear();
+        self.reasons.clear();
     }
 
     /// Logs the `nth` decode step (from 1) in a row that repeats a decision, with the KV entries it
@@ -272,8 +330,10 @@ impl Planner {
             log.repeat(at.end, at.free, kv_used);
         } else {
             let iteration = row(plan, read, kv_used, at);
-            log.push(&Iteration { preempted: &self.preempted, ..iteration });
+            let (preempted, reasons) = (&self.preempted, &self.reasons);
+            log.push(&Iteration { preempted, reasons, ..iteration });
             self.preempted.clear();
+            self.reasons.clear();
         }
     }
 
@@ -307,6 +367,7 @@ fn row(
         running: plan.running,
         held: plan.held,
         head: plan.head,
+        reasons: &[],
     }
 }
 

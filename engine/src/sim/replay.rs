@@ -10,15 +10,16 @@ use std::sync::Arc;
 
 use super::capacity::Capacity;
 use crate::content::{Content, Ids, Origin, Parent, Turn};
+use crate::cost::FixedCost;
 use crate::ids::ClassId;
 use crate::kv::host_tier::{HostTier, HostTierRules, JobId, Lookup, Orders};
 use crate::replica::{
-    Accepts, BatchesOut, Failure, Held, LoadBegun, Plan, Remote, Replica, ReplicaOptions,
-    Scheduled, TransferRules,
+    Accepts, BatchesOut, Begun, Failure, Held, LoadBegun, Outlook, Plan, Predictor, Promise,
+    Remote, Replica, ReplicaOptions, Scheduled, TransferRules,
 };
 use crate::request::{Request, RequestId};
-use crate::scheduler::{EngineInfo, Scheduler};
-use crate::time::Time;
+use crate::scheduler::{Brings, EngineInfo, News, Scheduler};
+use crate::time::{Span, Time};
 
 /// A request of a replay.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -184,6 +185,29 @@ pub struct Replay {
     promised: bool,
     spare: Vec<Plan>,
     transfers: Option<UnderWay>,
+    /// What a policy that looks at deadlines is told.
+    outlook: Option<Arc<Outlook>>,
+}
+
+/// What a policy that looks at deadlines is told where nobody says: each step takes one unit of the
+/// clock, a first token is due after 64 steps, and each later one after two more.
+fn in_steps() -> Arc<Outlook> {
+    let step = Span::from_nanos(1);
+    let common = Promise {
+        first: Arc::new(|_| Span::from_nanos(64)),
+        tbt: Span::from_nanos(2),
+        fluid_index: 0.9,
+    };
+    let cost = Arc::new(FixedCost { iteration: step });
+    Arc::new(Outlook { common, of_classes: Vec::new(), cost, predictor: Predictor::default() })
+}
+
+fn fresh(options: ReplicaOptions, outlook: Option<&Arc<Outlook>>) -> Replica {
+    let mut replica = Replica::new(options);
+    if let Some(outlook) = outlook {
+        replica.keep_deadlines(outlook.clone());
+    }
+    replica
 }
 
 /// Transfers that are under way, with the step whose output tells of their end.
@@ -213,8 +237,10 @@ impl Replay {
     ) -> Replay {
         let options = ReplicaOptions::of(engine, &scheduler.needs(), BatchesOut::ONE, reference);
         let origins = origins(&requests, engine.kv_block_tokens);
+        let outlook = scheduler.needs().deadlines.then(in_steps);
         Replay {
-            replica: Replica::new(options),
+            replica: fresh(options, outlook.as_ref()),
+            outlook,
             scheduler,
             options,
             requests,
@@ -259,7 +285,7 @@ impl Replay {
         let by_request = self.options.by_request || stages > 1;
         let out = BatchesOut { stages, ahead };
         self.options = ReplicaOptions { out, by_request, ..self.options };
-        self.replica = Replica::new(self.options);
+        self.replica = fresh(self.options, self.outlook.as_ref());
         self
     }
 
@@ -335,7 +361,10 @@ impl Replay {
             }
             let origin = |id: RequestId| self.origins[id.index()].clone();
             let content = Content::of(id, self.block_tokens, origin);
-            let handle = self.replica.arrive(id, id, &request, content);
+            let handle = self.replica.arrive(id, id, &request, (content, None));
+            if let Some(news) = News::of(&self.replica, handle) {
+                self.scheduler.arrived(&news);
+            }
             let transfer = next.transfer;
             self.replica.is_remote(
                 handle,
@@ -478,6 +507,10 @@ impl Replay {
     /// One more step of a decision that repeats.
     fn repeated(&mut self) -> Batch {
         self.replica.repeat(1);
+        if self.outlook.is_some() {
+            let begun = self.begun();
+            self.replica.repeated(&[begun.tokens_at], begun);
+        }
         let mut plan = self.spare.pop().unwrap_or_default();
         match self.out.back() {
             Some(last) => plan.clone_decision(&last.plan),
@@ -490,12 +523,22 @@ impl Replay {
         Batch { turn: self.turns, step: self.step, plan, scheduled: Vec::new() }
     }
 
+    /// Where time is counted in steps.
+    fn begun(&self) -> Begun {
+        let (now, then) = (Time::from_nanos(self.step), Time::from_nanos(self.step + 1));
+        Begun { decided: now, start: now, tokens_at: then, free: then }
+    }
+
     /// One step decided by the policy.
     fn decided(&mut self, record: &mut StepRecord) -> Batch {
         self.scheduler.schedule(&mut self.replica.step(Time::from_nanos(self.step)));
         record.free_blocks = self.replica.pool().free();
         let mut plan = self.spare.pop().unwrap_or_default();
         self.replica.commit(&mut plan);
+        if self.outlook.is_some() && !plan.is_empty() {
+            let begun = self.begun();
+            self.replica.begun(begun, &plan.shape());
+        }
         // Planned ahead, the step in flight must be of the kind too, as in a simulation.
         let before = std::mem::replace(&mut self.promised, plan.repeats.is_some());
         let alone = self.options.out.most() == 1;
@@ -521,6 +564,9 @@ impl Replay {
             batch.plan.ending.retain(|&handle| self.replica.has_ended(handle));
             if !batch.plan.is_empty() && !repeats {
                 self.scheduler.processed(&batch.plan.ending, self.replica.decode_steps());
+                if self.outlook.is_some() {
+                    self.tell(&batch.plan, batch.step + 1);
+                }
             }
             let ending = batch.plan.ending.iter();
             finished.extend(ending.map(|&handle| self.replica.request_of(handle)));
@@ -542,6 +588,20 @@ impl Replay {
             None => {}
         }
         self.spare.push(batch.plan);
+    }
+
+    /// Tells a policy that looks at deadlines what a batch has brought.
+    fn tell(&mut self, plan: &Plan, at: u64) {
+        self.replica.over();
+        let decode_steps = self.replica.decode_steps();
+        let at = Time::from_nanos(at);
+        self.scheduler.brought(&Brings { at, prefills: &plan.emitting, decode_steps });
+        for &handle in &plan.ending {
+            self.replica.answered(handle);
+            if let Some(news) = News::of(&self.replica, handle) {
+                self.scheduler.ended(&news);
+            }
+        }
     }
 
     fn blank(&mut self) -> StepRecord {

@@ -6,9 +6,9 @@ use super::planner::Planner;
 use super::tally::Tally;
 use super::turns::{Next, Turns};
 use crate::ids::LaneId;
-use crate::replica::Replica;
+use crate::replica::{Handle, Replica};
 use crate::request::RequestId;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{News, Scheduler};
 use crate::time::{Span, Time};
 use crate::trace::Log;
 
@@ -63,6 +63,26 @@ impl Server<'_> {
             Server::Whole(lane) => &*lane.planner.scheduler,
             Server::Staged(pipeline) => &*pipeline.planners[0].scheduler,
             Server::Turns(turns) => &*turns.planners[0].scheduler,
+        }
+    }
+
+    /// A request has come to its replica.
+    pub(super) fn arrived(&mut self, request: Handle) {
+        let (replica, planners) = match self {
+            Server::Whole(lane) => (&lane.replica, std::slice::from_mut(&mut lane.planner)),
+            Server::Staged(pipeline) => (&pipeline.replica, &mut pipeline.planners[..]),
+            Server::Turns(turns) => (&turns.replica, &mut turns.planners[..]),
+        };
+        let Some(news) = News::of(replica, request) else { return };
+        planners.iter_mut().for_each(|planner| planner.scheduler.arrived(&news));
+    }
+
+    /// From now on its requests go on elsewhere when their prompts are computed.
+    pub(super) fn hand_over(&mut self) {
+        match self {
+            Server::Whole(lane) => lane.planner.hand_over(),
+            Server::Staged(pipeline) => pipeline.planners.iter_mut().for_each(Planner::hand_over),
+            Server::Turns(turns) => turns.planners.iter_mut().for_each(Planner::hand_over),
         }
     }
 

@@ -26,6 +26,8 @@ pub(super) struct Tally {
     wanted: Option<Vec<u32>>,
     /// What is told as it comes, where anybody listens.
     pub telling: Option<Telling>,
+    /// When requests get their first tokens, where a router wants to know.
+    pub first_tokens: Option<Vec<(Time, RequestId)>>,
 }
 
 /// The times of a lane's decode steps.
@@ -36,6 +38,11 @@ impl Steps<'_> {
     pub(super) fn push(&mut self, at: Time) {
         debug_assert!(self.0.last().is_none_or(|&last| last < at), "steps move forward");
         self.0.push(at);
+    }
+
+    /// The last so many.
+    pub(super) fn last_ones(&self, count: u32) -> &[Time] {
+        &self.0[self.0.len() - count as usize..]
     }
 
     /// The number of the last.
@@ -103,6 +110,7 @@ impl Tally {
             done: 0,
             wanted: ends.then(Vec::new),
             telling: None,
+            first_tokens: None,
         }
     }
 
@@ -122,6 +130,15 @@ impl Tally {
             telling.arrive(request.output_tokens);
         }
         id
+    }
+
+    /// A request goes on at the replica whose first lane is `lane`.
+    pub(super) fn hand_over(&mut self, request: RequestId, lane: LaneId) {
+        self.row(request).lane = lane;
+        let drafts = self.columns_of[lane.index()].own.is_some();
+        if drafts && self.own.len() <= request.index() {
+            self.own.resize(request.index() + 1, OwnTokens::NONE);
+        }
     }
 
     pub(super) fn reject(&mut self, request: RequestId, at: Time, why: Rejection) {
@@ -146,8 +163,11 @@ impl Tally {
     pub(super) fn schedule(&mut self, lane: LaneId, request: RequestId, at: Time, hit_tokens: u32) {
         let row = self.row(request);
         row.lane = lane;
-        row.scheduled = at;
-        row.hit_tokens = hit_tokens;
+        // One that was handed over has been in a batch before.
+        if row.scheduled == Time::NEVER {
+            row.scheduled = at;
+            row.hit_tokens = hit_tokens;
+        }
     }
 
     /// The decode steps of a lane, to which more may be added.
@@ -162,6 +182,7 @@ impl Tally {
             assert_eq!(row.first_token, Time::NEVER, "a first token comes once");
             row.first_token = at;
             row.tokens = 1;
+            self.note_first_token(emission.request, at);
             return;
         }
         let column = self.columns_of[lane.index()].between;
@@ -169,6 +190,12 @@ impl Tally {
         times.push(at);
         let first = (times.len() - 1) as u32;
         self.append(emission.request, Run { column, first, len: 1, next: NO_RUN });
+    }
+
+    fn note_first_token(&mut self, request: RequestId, at: Time) {
+        if let Some(first_tokens) = &mut self.first_tokens {
+            first_tokens.push((at, request));
+        }
     }
 
     /// A request's last token, which was written down when its step began, is thrown away.
@@ -247,6 +274,7 @@ impl Tally {
             assert_eq!(brought.emits, 1, "a prompt ends with one token");
             row.first_token = at;
             row.tokens = 1;
+            self.note_first_token(request, at);
         } else if self.columns_of[lane.index()].own.is_some() {
             assert_eq!(brought.emits, 1, "a prompt ends with one token");
             self.own[request.index()].instant(at);

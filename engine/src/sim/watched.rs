@@ -1,7 +1,8 @@
-//! Replicas whose router counts what is outstanding at each, every one on a clock of its own.
+//! Replicas whose router counts what is outstanding at each, or knows what they cache, every one on a
+//! clock of its own.
 //!
-//! What the router sees of a replica changes only when a request is sent there or comes to its end
-//! there. So a replica need not be played along with the others: it is brought up to date when a
+//! What the router counts of a replica changes only when a request is sent there or comes to its end
+//! there, and what it holds is looked at when it is asked. So a replica need not be played along with the others: it is brought up to date when a
 //! request is sent to it, and before the router chooses at an instant at which a request may have left
 //! it. Until when none can is known where its policy's decision repeats, step after step, and nobody
 //! ends; else it is the end of the step in flight.
@@ -14,7 +15,7 @@ use super::apart::{all_or_error, independent, whole};
 use super::engine::{Engine, SimError, SimOptions};
 use super::progress::Done;
 use crate::content::Content;
-use crate::fleet::{Fleet, FleetSetup, PoolSetup, RouteDecision, Routing};
+use crate::fleet::{Caches, Fleet, FleetSetup, PoolSetup, Prompt, RouteDecision, Routing};
 use crate::ids::ReplicaId;
 use crate::request::{Request, RequestId};
 use crate::threads;
@@ -28,7 +29,8 @@ pub(super) fn can_be(
     options: &SimOptions<'_>,
 ) -> bool {
     let router = &setup.routing.router;
-    independent(setup, arriving, options) && router.sees_load() && !router.hears_engines()
+    let looks = router.sees_load() || setup.routing.notes_held;
+    independent(setup, arriving, options) && looks && !router.hears_engines()
 }
 
 /// Plays them.
@@ -43,6 +45,7 @@ pub(super) fn play(
     let all = &*arriving;
     let requests = all.known().unwrap_or_default();
     let done = Done::default();
+    let first_tokens = setup.routing.router.hears_of_first_tokens();
     let reports: Vec<_> = (0..setup.replicas()).map(|_| done.reporter(&options)).collect();
     let pools = setup.pools.iter().flat_map(|pool| (0..pool.replicas).map(move |_| pool));
     let replicas = pools
@@ -58,8 +61,9 @@ pub(super) fn play(
                 until: Time::ZERO,
                 left: Vec::new(),
             };
-            let engine =
+            let mut engine =
                 Engine::new(&alone, &sent, SimOptions { progress: Some(report), ..options });
+            engine.tally.first_tokens = first_tokens.then(Vec::new);
             Watched { engine, sent, as_decided: false }
         })
         .collect();
@@ -74,7 +78,12 @@ pub(super) fn play(
             break;
         }
         watch.bring_to(now, &mut fleet)?;
-        let route = fleet.route(id, request, all.session(id));
+        let content = fleet.reads_prompts().then(|| all.content(id));
+        let mut caches = Looks { replicas: &mut watch.replicas, now, failed: None };
+        let route = fleet.route(id, request, all.session(id), content, &mut caches);
+        if let Some((replica, error)) = caches.failed {
+            return Err(watch.first_of_all(replica, error));
+        }
         routes.push(route);
         places.push(watch.send(id, route.replica, now, &mut fleet)?);
     }
@@ -123,6 +132,7 @@ impl Watch<'_> {
         if let Err(error) = replica.bring_to(now) {
             return Err(self.first_of_all(id, error));
         }
+        replica.hand_over_first_tokens(fleet);
         replica.sent.left.drain(..).for_each(|request| fleet.leave(request));
         Ok(())
     }
@@ -164,6 +174,28 @@ impl Watch<'_> {
     }
 }
 
+/// The caches of replicas, each of which is brought up to date when it is asked. Nobody leaves by then who
+/// is not known to have left.
+struct Looks<'w, 'a> {
+    replicas: &'w mut [Watched<'a>],
+    now: Time,
+    failed: Option<(ReplicaId, SimError)>,
+}
+
+impl Caches for Looks<'_, '_> {
+    fn held(&mut self, id: ReplicaId, prompt: &Prompt) -> u32 {
+        let replica = &mut self.replicas[id.index()];
+        if self.failed.is_none()
+            && let Err(error) = replica.bring_to(self.now)
+        {
+            self.failed = Some((id, error));
+        }
+        debug_assert!(replica.sent.left.is_empty(), "it would have been looked at before");
+        let [server] = &mut replica.engine.servers[..] else { unreachable!("it is alone") };
+        if self.failed.is_some() { 0 } else { server.held(prompt) }
+    }
+}
+
 /// A replica that is played alone.
 struct Watched<'a> {
     engine: Engine<'a>,
@@ -180,6 +212,14 @@ impl Watched<'_> {
         self.sent.until = until;
         self.as_decided |= self.engine.bring_to(until, &mut self.sent)?;
         Ok(())
+    }
+
+    /// Tells the fleet of first tokens that were written down since, by the numbers there.
+    fn hand_over_first_tokens(&mut self, fleet: &mut Fleet) {
+        if let Some(first_tokens) = &mut self.engine.tally.first_tokens {
+            let ids = &self.sent.ids;
+            fleet.first_tokens(first_tokens.drain(..).map(|(at, id)| (at, ids[id.index()])));
+        }
     }
 
     /// Until when surely no request leaves, if nobody arrives.

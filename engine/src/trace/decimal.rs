@@ -20,6 +20,13 @@ impl From<Span> for ExactSeconds {
     }
 }
 
+impl ExactSeconds {
+    /// As a number: the nearest to the nanoseconds.
+    pub(crate) fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1e9
+    }
+}
+
 impl fmt::Display for ExactSeconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{:09}", self.0 / 1_000_000_000, self.0 % 1_000_000_000)

@@ -42,6 +42,9 @@ pub struct Iteration<'l> {
     pub held: Option<Held>,
     /// Who that head was.
     pub head: Option<RequestId>,
+    /// For which reasons single requests were left out from here on, where that has changed since the
+    /// batch before; `None` where the head's is theirs again.
+    pub reasons: &'l [(RequestId, Option<Held>)],
 }
 
 impl Iteration<'_> {

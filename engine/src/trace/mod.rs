@@ -8,20 +8,24 @@
 //! engine sees no difference.
 
 mod column;
+pub mod columns;
 pub mod decimal;
 pub mod formula;
+mod hand_over;
 mod iteration;
 mod lanes;
 mod log;
 pub(crate) mod numbers;
 mod parts;
 pub mod row_file;
+pub mod table;
 pub mod token_file;
 
 use crate::ids::{ClassId, ColumnId, LaneId, RequestId};
 use crate::time::Time;
 
 pub use column::{Column, ColumnKind};
+pub use hand_over::HandOver;
 pub use iteration::{ChunkAt, ChunkRecord, Drafts, Iteration};
 pub use lanes::{Lane, Stay};
 pub use log::{Iterations, Log};
@@ -47,6 +51,8 @@ pub struct TokenTrace {
     /// How much of their answers unfinished requests were still to get, where that is known: by
     /// row, rising. In a part of a trace rows count among all requests.
     pub to_come: Vec<ToCome>,
+    /// Requests that went from one replica to another, by request.
+    pub hand_overs: Vec<HandOver>,
 }
 
 /// What an unfinished request was still to get when observation ended.

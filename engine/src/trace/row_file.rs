@@ -57,6 +57,31 @@ impl Cell<'_> {
     }
 }
 
+/// Takes the rows of a table.
+pub trait Rows {
+    /// Takes one row, a cell for each column.
+    ///
+    /// # Errors
+    /// When it cannot be written or held.
+    fn row(&mut self, cells: &[Cell<'_>]) -> io::Result<()>;
+
+    /// Takes a row of its first and its last cell alone: of a run that has no other.
+    ///
+    /// # Errors
+    /// When it cannot be written or held.
+    fn only(&mut self, first: Cell<'_>, last: Cell<'_>) -> io::Result<()>;
+}
+
+impl<W: Write> Rows for RowWriter<W> {
+    fn row(&mut self, cells: &[Cell<'_>]) -> io::Result<()> {
+        RowWriter::row(self, cells)
+    }
+
+    fn only(&mut self, first: Cell<'_>, last: Cell<'_>) -> io::Result<()> {
+        RowWriter::only(self, first, last)
+    }
+}
+
 /// Writes rows of named columns.
 pub struct RowWriter<W: Write> {
     columns: &'static [&'static str],

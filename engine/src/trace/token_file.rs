@@ -172,6 +172,7 @@ mod tests {
             more_runs: Vec::new(),
             end: at(3_000_000_000),
             to_come: vec![ToCome { row: RequestId(1), tokens: 9 }],
+            hand_overs: Vec::new(),
         }
     }
 

@@ -105,6 +105,9 @@ impl ClosedLoop {
                 let classes = recipe.classes.names.as_slice().into();
                 (Rows::Drawn(Box::new(recipe)), ids, Vec::new(), limits.kv_block_tokens, classes)
             }
+            Source::Sessions(_) => {
+                return Err(WorkloadError::spec("sessions", "they are more than a closed loop"));
+            }
             Source::Trace(trace) => {
                 let mut workload = Workload::default();
                 trace_files::read(trace, spec, seed, limits, &mut workload, &mut warnings)?;

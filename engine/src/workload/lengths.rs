@@ -100,13 +100,13 @@ fn table_value(column: &tables::Column, u: f64) -> u32 {
 }
 
 /// Nearest whole number of tokens (the even one when two are as near), within 1 and `u32::MAX`.
-fn whole_tokens(value: f64) -> u32 {
+pub(super) fn whole_tokens(value: f64) -> u32 {
     libm::rint(value).clamp(1.0, f64::from(u32::MAX)) as u32
 }
 
 /// One distribution, made ready.
 #[derive(Clone, Debug)]
-struct DistSampler {
+pub(super) struct DistSampler {
     shape: ShapeSampler,
     min: u32,
     max: u32,
@@ -136,7 +136,7 @@ enum ShapeSampler {
 }
 
 impl DistSampler {
-    fn new(dist: &Dist, field: &str) -> Result<DistSampler, WorkloadError> {
+    pub(super) fn new(dist: &Dist, field: &str) -> Result<DistSampler, WorkloadError> {
         let min = dist.min.unwrap_or(1).max(1);
         let max = dist.max.unwrap_or(u32::MAX);
         if min > max {
@@ -149,7 +149,7 @@ impl DistSampler {
     }
 
     #[inline]
-    fn draw(&self, stream: Stream, key: u64) -> u32 {
+    pub(super) fn draw(&self, stream: Stream, key: u64) -> u32 {
         let tokens = match &self.shape {
             ShapeSampler::Fixed(tokens) => *tokens,
             shape => shape.draw(&mut stream.at(key)),

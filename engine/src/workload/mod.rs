@@ -26,6 +26,7 @@
 //! # Ok::<(), WorkloadError>(())
 //! ```
 
+mod answered;
 mod arrivals;
 mod classes;
 mod closed_loop;
@@ -35,6 +36,7 @@ mod piecewise;
 mod prefixes;
 mod recipe;
 mod scale;
+mod sessions;
 mod source;
 mod spec;
 pub(crate) mod streams;
@@ -43,10 +45,16 @@ mod trace_files;
 mod variates;
 mod zipf;
 
+pub use answered::Answered;
 pub use closed_loop::ClosedLoop;
 pub use error::{ErrorKind, Warning, WorkloadError};
+pub use sessions::{
+    Gap, GapKind, GapShape, MaxContext, RecordedSessions, SessionTurn, Sessions, SessionsSpec,
+    SharedPrefix,
+};
 pub use source::{Arriving, OpenArrivals};
 pub use spec::*;
+pub use trace_files::has_gaps as trace_has_gaps;
 pub(crate) use trace_files::timestamp_nanos;
 
 use std::sync::Arc;
@@ -152,6 +160,12 @@ pub fn draw(spec: &WorkloadSpec, seed: u64, limits: Limits) -> Result<Drawn, Wor
             }
             trace_files::read(trace, spec, seed, limits, &mut workload, &mut warnings)?;
         }
+        Source::Sessions(_) => {
+            return Err(WorkloadError::spec(
+                "sessions",
+                "the turns of sessions depend on the answers and cannot be drawn before a run",
+            ));
+        }
     }
     let got = workload.requests.len();
     match spec.amount.requests {
@@ -171,15 +185,35 @@ pub fn draw(spec: &WorkloadSpec, seed: u64, limits: Limits) -> Result<Drawn, Wor
 }
 
 impl Source {
-    /// The arrival process asked for; `None` for a trace with arrivals of its own.
+    /// The arrival process asked for, of sessions where there are some; `None` for a trace with arrivals of
+    /// its own.
     pub fn arrivals(&self) -> Option<&Arrivals> {
         match self {
             Source::Synthetic { arrivals, .. } => Some(arrivals),
             Source::Trace(trace) => trace.arrivals.as_ref(),
+            Source::Sessions(sessions) => Some(&sessions.arrivals),
         }
     }
 
-    /// Whether arrivals depend on answers: a [`ClosedLoop`], not a [`draw`].
+    /// Whether requests are turns of sessions, each of which waits for answers.
+    pub fn has_turns(&self) -> bool {
+        self.sessions().is_some() || matches!(self, Source::Trace(trace) if trace.by_answers)
+    }
+
+    /// Whether arrivals depend on answers: [`Answered`], not a [`draw`].
+    pub fn waits_for_answers(&self) -> bool {
+        self.is_closed_loop() || self.has_turns()
+    }
+
+    /// The sessions asked for.
+    pub fn sessions(&self) -> Option<&SessionsSpec> {
+        match self {
+            Source::Sessions(sessions) => Some(sessions),
+            _ => None,
+        }
+    }
+
+    /// Whether users wait for their answers before they ask, or begin a session, again.
     pub fn is_closed_loop(&self) -> bool {
         matches!(self.arrivals(), Some(Arrivals::ClosedLoop { .. }))
     }

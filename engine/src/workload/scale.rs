@@ -16,6 +16,7 @@ impl WorkloadSpec {
         let mut spec = self.clone();
         match &mut spec.source {
             Source::Synthetic { arrivals, .. } => scale(arrivals, factor)?,
+            Source::Sessions(sessions) => scale(&mut sessions.arrivals, factor)?,
             Source::Trace(trace) => match &mut trace.arrivals {
                 Some(arrivals) => scale(arrivals, factor)?,
                 None => trace.time_scale *= factor,
@@ -41,6 +42,7 @@ impl WorkloadSpec {
         let arrivals = match &mut spec.source {
             Source::Synthetic { arrivals, .. } => Some(arrivals),
             Source::Trace(trace) => trace.arrivals.as_mut(),
+            Source::Sessions(sessions) => Some(&mut sessions.arrivals),
         };
         if let Some(Arrivals::ClosedLoop { users: of, .. }) = arrivals {
             *of = users;

@@ -4,7 +4,7 @@ use crate::content::{Content, Ids, Origin};
 use crate::request::{BlockIds, Request, RequestId};
 use crate::time::Time;
 
-use super::{Workload, WorkloadError};
+use super::{SessionTurn, Workload, WorkloadError};
 
 /// Requests as the simulator takes them, one by one. The k-th request taken has id k.
 ///
@@ -32,6 +32,12 @@ pub trait Arriving: Sync {
     /// rejection. Call it once for each request, before asking for arrivals after `at`.
     fn finished(&mut self, request: RequestId, at: Time);
 
+    /// Tells that `request` was turned away at `at`, in place of [`finished`](Self::finished): it has no
+    /// answer.
+    fn turned_away(&mut self, request: RequestId, at: Time) {
+        self.finished(request, at);
+    }
+
     /// The error to end a run with when arrivals stopped only because there were too many.
     ///
     /// # Errors
@@ -52,6 +58,12 @@ pub trait Arriving: Sync {
 
     /// What the tokens of a taken request are, as far as others can have the same ones.
     fn content(&self, request: RequestId) -> Content;
+
+    /// What each request that was taken is to its session, by request; empty where none are turns of
+    /// sessions.
+    fn session_turns(&self) -> Vec<SessionTurn> {
+        Vec::new()
+    }
 
     /// The number of a taken request in the whole run, by which its luck is drawn.
     fn number(&self, request: RequestId) -> RequestId {

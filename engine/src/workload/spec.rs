@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::SessionsSpec;
 use crate::time::Span;
 
 /// A validated workload description.
@@ -31,6 +32,8 @@ pub enum Source {
     },
     /// Read from a trace file.
     Trace(TraceSpec),
+    /// Sessions of several turns, drawn from distributions.
+    Sessions(Box<SessionsSpec>),
 }
 
 /// A trace file to replay.
@@ -42,8 +45,12 @@ pub struct TraceSpec {
     pub format: Option<TraceFormat>,
     /// Arrival times are divided by this: 2.0 is twice the rate.
     pub time_scale: f64,
-    /// Arrivals for a trace that has lengths only.
+    /// Arrivals for a trace that has lengths only; of sessions, where it is played by its answers.
     pub arrivals: Option<Arrivals>,
+    /// Whether a request goes out some time after the answers that it waited for, not at its own time.
+    pub by_answers: bool,
+    /// Longer gaps between an answer and the next request become this.
+    pub gap_cap: Option<Span>,
 }
 
 /// Trace formats that can be read.
@@ -55,6 +62,8 @@ pub enum TraceFormat {
     Vidur,
     /// Mooncake JSONL: `timestamp` in ms, `input_length`, `output_length`, `hash_ids`.
     Mooncake,
+    /// Sessions of coding agents as Weka records them.
+    Weka,
     /// BurstGPT CSV: `Timestamp` in seconds, `Request tokens`, `Response tokens`.
     BurstGpt,
     /// Our own JSONL.
@@ -66,7 +75,7 @@ pub enum TraceFormat {
 /// When the arrivals end; whichever comes first when both are given.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Amount {
-    /// After this many requests.
+    /// After this many requests; of sessions, after so many sessions.
     pub requests: Option<u32>,
     /// After this much time.
     pub duration: Option<Span>,

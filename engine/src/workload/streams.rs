@@ -16,6 +16,11 @@ pub(crate) enum Purpose {
     Class = 4,
     Prefix = 5,
     Routing = 6,
+    Turns = 7,
+    Gap = 8,
+    FirstPrompt = 9,
+    Luck = 10,
+    DecodeRouting = 20,
 }
 
 /// The random values of one purpose. Each request has a generator of its own, made from

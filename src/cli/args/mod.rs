@@ -224,6 +224,9 @@ pub enum Listed {
     Profiles,
     /// Published acceptance of drafts
     Acceptance,
+    /// Links that KV goes over between replicas
+    #[value(alias = "link")]
+    Links,
 }
 
 /// What has a schema.

@@ -18,9 +18,17 @@ pub(crate) struct CapacityArgs {
     /// How to search.
     #[command(flatten)]
     pub search: SearchFlags,
+    /// Search with a part of the seeds alone, for batch systems: a search of all seeds with the same --cache
+    /// goes on from it
+    #[arg(long, value_name = "I/N", requires = "cache", conflicts_with = "host_range")]
+    pub shard: Option<String>,
     /// Search too on machines on which the engine's own time is shorter or longer
     #[arg(long)]
     pub host_range: bool,
+    /// With pools that prefill and decode: search each division of so many GPUs between the two, too, and
+    /// the same GPUs colocated
+    #[arg(long, value_name = "N")]
+    pub gpus: Option<NonZeroU32>,
     /// Write a page with plots, all in one file (.html)
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,

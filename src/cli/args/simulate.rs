@@ -123,4 +123,7 @@ pub(crate) struct ServeArgs {
     /// The engine as WebAssembly, for --export
     #[arg(long, value_name = "FILE", requires = "export")]
     pub wasm: Option<PathBuf>,
+    /// The address that the page will have, for --export: links that are shared begin with it
+    #[arg(long, value_name = "URL", requires = "export")]
+    pub address: Option<String>,
 }

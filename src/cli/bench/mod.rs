@@ -206,7 +206,7 @@ fn measure(
     let mut watch = |watch: &Watch| {
         done.store(watch.done + watch.failed, Ordering::Relaxed);
         of.store(watch.of.unwrap_or(watch.sent).max(watch.sent), Ordering::Relaxed);
-        !interrupt::came()
+        !interrupt::came() && !console.is_stopped()
     };
     shown_of("requests", &totals, console.shows(false), || {
         let voice = (&server.dialect, &server.speaker);

@@ -20,7 +20,6 @@ use crate::cli::joined::{Joined, JoinedStall, Likely};
 use crate::cli::{progress, validate};
 use crate::explain::{LooksLike, Question, StallGroup, StallReport, explain, measured_stalls};
 use crate::interop::{self, Granularity, Measured};
-use crate::progress::Progress;
 use crate::request::RequestId;
 use crate::result::{SCHEMA_VERSION, Tool};
 use crate::runner::{Indexed, RunInput, RunOptions, indexed, run_experiment};
@@ -51,8 +50,8 @@ pub(super) fn run(
     let options =
         RunOptions { jobs, keep_log: true, reference: flags.reference, ..RunOptions::default() };
     let input = RunInput { experiment: &loaded.experiment, requests: &replay.requests };
-    let progress = Progress::new(loaded.experiment.schedulers.len());
-    let outputs = progress::shown(&progress, console.shows_progress(), || {
+    let progress = console.progress(loaded.experiment.schedulers.len());
+    let outputs = progress::shown(&progress, console.shows_run(), || {
         run_experiment(input, options, backend, &progress)
     })?;
     if let [first, _, ..] = outputs.as_slice() {
@@ -90,6 +89,7 @@ pub(super) fn run(
         Format::Json => file.to_json(),
         _ => file.observed.as_ref().map_or(String::new(), to_text),
     };
+    console.for_people(|| file.observed.as_ref().map_or(String::new(), to_text));
     sink.finish(bytes.as_bytes())?;
     Ok(Exit::Fine)
 }

@@ -6,10 +6,11 @@ use super::cured::cured;
 use super::paragraph::paragraph;
 use crate::cli::explanation::ExplanationFile;
 use crate::explain::{
-    ByCause, Cause, CulpritReport, CulpritTotal, MissReport, RunExplanation, StallReport,
+    ByCause, Cause, CulpritReport, CulpritTotal, MissReport, Routed, RunExplanation, StallReport,
 };
 use crate::inert::sentence;
 use crate::order;
+use crate::replica::Held;
 use crate::report::table::{Align, Cell, lay_out};
 use crate::shown;
 
@@ -138,6 +139,9 @@ fn story(text: &mut String, number: usize, stall: &StallReport) {
             stall.main_cause.meaning(),
         ),
     );
+    if let Some(routed) = &stall.routed {
+        paragraph(text, &format!("     {}", sent(routed)));
+    }
     let line = &stall.timeline;
     let at = |ns: u64| format!("{:.3} s", ns as f64 / 1e9);
     let _ = writeln!(text, "     GPU  |{}|", line.gpu);
@@ -155,6 +159,10 @@ fn story(text: &mut String, number: usize, stall: &StallReport) {
         })
         .collect();
     text.push_str(&lay_out(&rows, &[Align::Left, Align::Right, Align::Left, Align::Left]));
+    for (reason, left_out) in &stall.left_out_ns {
+        let meaning = Held::by_name(reason).map_or("a reason of its own", Held::meaning);
+        let _ = writeln!(text, "     left out of batches for {}: {meaning}", ms(*left_out));
+    }
     for culprit in stall.culprits.iter().take(NAMED) {
         let sentence =
             format!("     by request {}: {} ({})", culprit.request, ms(culprit.ns), part(culprit));
@@ -170,6 +178,30 @@ fn story(text: &mut String, number: usize, stall: &StallReport) {
 }
 
 /// What a culprit did.
+/// Where a request was sent, and who had more of its prompt.
+fn sent(routed: &Routed) -> String {
+    let mut text = format!("Sent to replica {}: {}", routed.replica, routed.reason);
+    if let (Some(held), Some(most), Some(by)) =
+        (routed.held_tokens, routed.most_held_tokens, routed.held_by)
+    {
+        let tokens = |tokens: u32| shown::count(tokens.into());
+        let _ = match (held, most > held) {
+            (held, true) => write!(
+                text,
+                "; replica {by} held the first {} tokens of its prompt, this one {}",
+                tokens(most),
+                tokens(held)
+            ),
+            (0, false) => write!(text, "; no replica held any of its prompt"),
+            (held, false) => {
+                write!(text, "; it held the first {} tokens of its prompt", tokens(held))
+            }
+        };
+    }
+    text.push('.');
+    text
+}
+
 fn part(culprit: &CulpritReport) -> String {
     let tokens = format!(
         "{} tokens of its {}-token prompt",
@@ -179,10 +211,15 @@ fn part(culprit: &CulpritReport) -> String {
     match culprit.cause {
         Cause::PrefillInterference | Cause::PrefillOnly => tokens,
         Cause::PipelineBubble => format!("{tokens}, in another lane"),
+        Cause::LockstepWait => format!("{tokens}, on another rank"),
         Cause::NoSeat => "held a seat".to_owned(),
         Cause::NoKvBlocks => "held KV blocks".to_owned(),
         Cause::PreemptedWaiting => "held KV blocks after the preemption".to_owned(),
         Cause::Recompute => "held KV blocks at the preemption".to_owned(),
+        Cause::CacheEvicted => {
+            let count = shown::count(culprit.prefill_tokens);
+            format!("took the place of the prefix: computed {count} tokens there meanwhile")
+        }
         Cause::HeadOfLine => "stood ahead in the queue, short of KV blocks".to_owned(),
         cause if culprit.prefill_tokens == 0 => format!("decoded meanwhile, {}", cause.name()),
         cause => format!("{tokens}, {}", cause.name()),

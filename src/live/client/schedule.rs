@@ -22,7 +22,7 @@ use crate::live::Lateness;
 use crate::request::Request;
 use crate::runner::Requests;
 use crate::time::{Span, Time};
-use crate::workload::{Arriving, ClosedLoop, OpenArrivals, Workload};
+use crate::workload::{Answered, Arriving, OpenArrivals, Workload};
 
 /// Time before the first request, so that it is not late itself.
 const HEAD_START: Duration = Duration::from_millis(100);
@@ -106,7 +106,7 @@ impl Ran {
 /// The scenario's requests as they become due.
 enum Source<'a> {
     Open(&'a Workload, OpenArrivals<'a>),
-    Closed(Box<ClosedLoop>),
+    Closed(Box<Answered>),
 }
 
 impl<'a> Source<'a> {
@@ -417,13 +417,17 @@ impl Driver<'_> {
 
     fn finish(&mut self, exchange: Exchange, exchanges: &mut Vec<Exchange>, state: &mut Watch) {
         let (id, at) = (RequestId(exchange.index), Time::from_nanos(exchange.end_ns));
-        match exchange.ended {
-            Ended::Completed => state.done += 1,
-            _ => state.failed += 1,
+        let completed = matches!(exchange.ended, Ended::Completed);
+        match completed {
+            true => state.done += 1,
+            false => state.failed += 1,
         }
         exchanges.push(exchange);
         self.ended.insert(id, at);
-        self.source.arriving().finished(id, at);
+        match completed {
+            true => self.source.arriving().finished(id, at),
+            false => self.source.arriving().turned_away(id, at),
+        }
         for ready in self.waiting.remove(&id).unwrap_or_default() {
             self.release(ready, at);
         }

@@ -88,7 +88,7 @@ impl Mock {
         let classes = requests.classes().to_vec();
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
             let id_tokens = experiment.engine.kv_block_tokens;
-            with_fleet(&experiment, &scheduler, |setup| {
+            with_fleet(&experiment, &scheduler, None, |setup| {
                 clockwork::play(setup, classes, id_tokens, clock, &orders, metrics)
             })
         })?;
@@ -151,6 +151,9 @@ fn refusal(why: Rejection) -> Refusal {
             Refusal::new(400, "prompt and answer need more KV blocks than a replica has")
         }
         Rejection::OverLimit(limit) => Refusal::new(400, format!("the request is over {limit}")),
+        Rejection::KvLost => {
+            Refusal::new(500, "the KV of its prompt was gone before it could be fetched")
+        }
         Rejection::DroppedByPolicy => Refusal::new(503, "the engine dropped the request"),
     }
 }

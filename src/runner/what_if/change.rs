@@ -76,6 +76,10 @@ impl Change {
 /// Tokens of a step that keep most GPUs busy: Sarathi-Serve's default.
 const BUSY_STEP: u32 = 512;
 
+/// What a policy that looks at deadlines gives up.
+const LONG_PROMPTS: &str =
+    "long prompts: those that would make others late wait, past capacity for minutes";
+
 impl Patient<'_> {
     /// The changes that admit what was rejected, then those that fit these causes, those of the
     /// first cause first.
@@ -203,7 +207,14 @@ impl<'m> Maker<'m> {
             Kind::ChunkedPolicy => self.swap(Wanted::Chunked),
             Kind::PrefillFirstPolicy => self.swap(Wanted::PrefillFirst),
             Kind::PagedPolicy => self.swap(Wanted::Paged),
+            Kind::DeadlinePolicy => {
+                let changes = self.swap(Wanted::Deadlines);
+                changes.into_iter().map(|change| change.gives_up(LONG_PROMPTS)).collect()
+            }
             Kind::Router => self.router(),
+            Kind::SessionRouter => self.session_router(),
+            Kind::CacheAwareRouter => self.cache_aware_router(),
+            Kind::BalanceSooner => self.balance_sooner(),
             Kind::PlanAhead => self.plan_ahead(),
             Kind::PlanInTime => self.plan_in_time(),
             Kind::DraftsOffAbove => self.drafts_off_above(),

@@ -66,10 +66,18 @@ pub(super) enum Kind {
     ChunkedPolicy,
     /// A policy that computes prompts first.
     PrefillFirstPolicy,
+    /// A policy that looks at deadlines.
+    DeadlinePolicy,
     /// A policy that takes memory as tokens need it.
     PagedPolicy,
     /// A router that looks at load.
     Router,
+    /// A router that sends a session back to where it was.
+    SessionRouter,
+    /// A router that goes by what replicas have cached.
+    CacheAwareRouter,
+    /// A router that goes by what is cached looks at load sooner.
+    BalanceSooner,
     /// Plan the next step while one runs.
     PlanAhead,
     /// Plan each step when the one before it is over.
@@ -112,7 +120,10 @@ const SHARED_PREFIX: &str = "what prompts share is computed once";
 const KEPT_PREFIX: &str = "prefixes that had to go stay in memory";
 const URGENT: &str = "urgent requests no longer wait behind others";
 const SPREAD: &str = "requests go where there is room, not where it is full";
+const CACHED: &str = "prompts go where their beginning is cached";
+const PILE: &str = "what piles up at one replica goes elsewhere sooner";
 const SEVERAL: &str = "a step brings a request several tokens";
+const BY_SLACK: &str = "a step takes as much of prompts as the slack of its decodes allows";
 const HALF_READ: &str = "each iteration reads half the bytes of weights";
 
 /// The changes that could bear on a cause, and why; the ones to think of first stand first.
@@ -123,9 +134,12 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (ShorterChunks, "one long prompt takes less of a step"),
             (CutPrompts, "a step no longer waits for a whole prompt"),
             (ChunkedPolicy, "a step no longer waits for a whole prompt"),
+            (DeadlinePolicy, BY_SLACK),
             (PrefixCaching, SHARED_PREFIX),
             (KeepPrefixes, KEPT_PREFIX),
+            (CacheAwareRouter, CACHED),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
             (WeightsFp8, HALF_READ),
@@ -139,7 +153,9 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (DecodeLonger, "decodes come between prefill steps"),
             (PrefixCaching, SHARED_PREFIX),
             (KeepPrefixes, KEPT_PREFIX),
+            (CacheAwareRouter, CACHED),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
             (LessLoad, LESS),
@@ -150,9 +166,12 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (ShorterChunks, "short prompts pass a long one"),
             (ShareSteps, "short prompts pass a long one"),
             (PrefillFirstPolicy, "prompts do not share steps with decodes"),
+            (DeadlinePolicy, BY_SLACK),
             (PrefixCaching, SHARED_PREFIX),
             (KeepPrefixes, KEPT_PREFIX),
+            (CacheAwareRouter, CACHED),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
             (SmallerSteps, "shorter steps end sooner"),
@@ -173,6 +192,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (ShorterModelLen, "admissions reserve no more than the longest request needs"),
             (ChunkedPolicy, "a seat is filled again as soon as it is free"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, "there are more seats in all"),
             (TensorDoubled, "answers end sooner and free their seats"),
             (LargerSteps, "prompts that hold a seat are computed in fewer steps"),
@@ -191,7 +211,9 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (HigherWatermark, "those who run are not preempted, and end sooner"),
             (MoreBlocks, "more requests fit"),
             (PrefixCaching, "what prompts share is held once"),
+            (CacheAwareRouter, "each prefix is held by fewer replicas"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, "there is more memory in all"),
             (TensorDoubled, "the weights leave more of each GPU to KV"),
             (KvFp8, "each token takes half the memory"),
@@ -206,12 +228,25 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (HigherUtilization, "more memory is left for KV"),
             (MoreBlocks, "more requests fit"),
             (PrefixCaching, "what prompts share is held once"),
+            (CacheAwareRouter, "each prefix is held by fewer replicas"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, "there is more memory in all"),
             (TensorDoubled, "the weights leave more of each GPU to KV"),
             (KvFp8, "each token takes half the memory"),
             (WeightsFp8, "the weights leave more memory to KV"),
             (LessLoad, LESS),
+        ],
+        Cause::CacheEvicted => &[
+            (SessionRouter, "a session comes back to the replica that has its prefix"),
+            (HigherUtilization, "more memory is left for KV"),
+            (MoreBlocks, KEPT_PREFIX),
+            (KvFp8, "each token takes half the memory"),
+            (WeightsFp8, "the weights leave more memory to KV"),
+            (TensorDoubled, "the weights leave more of each GPU to KV"),
+            (OneReplicaMore, "there is more memory in all"),
+            (FewerSeats, "fewer sessions grow into the same memory at once"),
+            (LessLoad, "fewer sessions are under way"),
         ],
         Cause::PolicyDeferred => &[
             (ByPriority, URGENT),
@@ -223,6 +258,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (CutPrompts, "a long prompt needs no step to itself"),
             (PrefillFirstPolicy, "prompts come before decodes"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
             (LessLoad, LESS),
@@ -230,6 +266,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
         Cause::BatchGrowth => &[
             (FewerSeats, "fewer requests share an iteration"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
             (KvFp8, "each iteration reads half the bytes of KV"),
@@ -241,7 +278,9 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (LargerSteps, "a prompt takes fewer steps"),
             (PrefixCaching, SHARED_PREFIX),
             (KeepPrefixes, KEPT_PREFIX),
+            (CacheAwareRouter, CACHED),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (TensorDoubled, FASTER),
             (WeightsFp8, HALF_READ),
             (Draft, SEVERAL),
@@ -252,6 +291,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (FewerDrafts, "the last drafts of a step are rejected most often"),
             (NoDrafts, "a step computes one token for each request"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (LessLoad, LESS),
         ],
@@ -264,6 +304,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
         Cause::LockstepWait => &[
             (SmallerSteps, "the slowest rank's step is shorter"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (LessLoad, LESS),
         ],
@@ -273,6 +314,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (LargerSteps, "a prompt takes fewer steps"),
             (OneReplicaMore, FEWER_A_REPLICA),
         ],
+        Cause::KvTransfer => &[(Router, SPREAD), (LessLoad, LESS)],
         Cause::FrontEnd => &[(OneReplicaMore, "there is one front end more"), (LessLoad, LESS)],
         Cause::Host => &[
             (PlanAhead, "the host works while the GPU does"),
@@ -284,6 +326,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (PlanInTime, "a prompt joins the step after its arrival, not the one after that"),
             (ChunkedPolicy, "steps are short"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
             (LessLoad, LESS),
@@ -292,6 +335,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (ByPriority, URGENT),
             (MoreSeats, "more requests run at once"),
             (Router, SPREAD),
+            (BalanceSooner, PILE),
             (OneReplicaMore, FEWER_A_REPLICA),
             (TensorDoubled, FASTER),
             (LessLoad, LESS),
@@ -331,6 +375,7 @@ pub(super) fn admitting(rejection: Rejection) -> Fits {
             (KvFp8, "each token takes half the memory"),
             (WeightsFp8, "the weights leave more memory to KV"),
         ],
+        Rejection::KvLost => &[(LessLoad, "what is held to be fetched is fetched sooner")],
         Rejection::DroppedByPolicy => &[
             (HigherUtilization, "more memory is left for KV"),
             (FewerSeats, "fewer requests grow into the same memory"),

@@ -17,6 +17,8 @@ pub(super) enum Wanted {
     Paged,
     /// Prefixes that are kept and found again.
     Prefixes,
+    /// Iterations by the deadlines of those who decode.
+    Deadlines,
 }
 
 impl Wanted {
@@ -27,6 +29,10 @@ impl Wanted {
             Wanted::Chunked => chunked,
             Wanted::PrefillFirst => facts.prefills == Prefills::First,
             Wanted::Paged => facts.takes == Takes::AsNeeded && chunked,
+            Wanted::Deadlines => {
+                let needs = policy.build(engine).needs();
+                needs.deadlines && needs.predicts
+            }
             Wanted::Prefixes => {
                 let engine = EngineInfo { prefix_caching: true, ..*engine };
                 policy.build(&engine).needs().cache.is_some()
@@ -38,7 +44,7 @@ impl Wanted {
     fn tries(self) -> usize {
         match self {
             Wanted::Chunked | Wanted::Paged => 3,
-            Wanted::PrefillFirst | Wanted::Prefixes => 1,
+            Wanted::PrefillFirst | Wanted::Prefixes | Wanted::Deadlines => 1,
         }
     }
 }
@@ -78,7 +84,8 @@ impl Switches {
     }
 }
 
-/// Policies whose every step is proven and that have what `old` lacks.
+/// Policies whose every step is proven and that have what `old` lacks. Those that look at deadlines stand
+/// for no system whose steps were recorded.
 pub(super) fn swaps(
     old: &SchedulerConfig,
     engine: &EngineInfo,
@@ -91,7 +98,10 @@ pub(super) fn swaps(
     }
     SchedulerConfig::all()
         .filter(|new| new.name() != old.name())
-        .filter(|new| new.evidence() == Evidence::Proven && wanted.has(new, engine))
+        .filter(|new| {
+            let proven = new.evidence() == Evidence::Proven || wanted == Wanted::Deadlines;
+            proven && wanted.has(new, engine)
+        })
         .take(wanted.tries())
         .map(|new| swap(old, &facts, &new, engine, switches))
         .collect()

@@ -181,24 +181,35 @@ impl Maker<'_> {
             Requests::Open(workload) => {
                 !workload.block_ids.is_empty() || !workload.turns.is_empty()
             }
-            Requests::Closed(_) => {
-                self.workload().is_some_and(|workload| workload.prefix_groups.is_some())
-            }
+            Requests::Closed(_) => self.workload().is_some_and(|workload| {
+                workload.prefix_groups.is_some() || workload.sessions.is_some()
+            }),
         }
     }
 
     pub(super) fn router(&self) -> Vec<Change> {
+        self.routers(&[RouterKind::LeastRequests, RouterKind::LeastTokens])
+    }
+
+    /// A router that sends each session back to the replica that had its turn before.
+    pub(super) fn session_router(&self) -> Vec<Change> {
+        match self.patient.requests.has_sessions() {
+            true => self.routers(&[RouterKind::SessionAffinity]),
+            false => Vec::new(),
+        }
+    }
+
+    fn routers(&self, others: &[RouterKind]) -> Vec<Change> {
         if self.patient.experiment.replicas < 2 {
             return Vec::new();
         }
-        let by_load = [RouterKind::LeastRequests, RouterKind::LeastTokens];
         let named = |router: &RouterKind| {
             RouterKind::NAMES
                 .into_iter()
                 .find(|name| RouterKind::by_name(name).as_ref() == Some(router))
         };
         let to = |path: &str, old: &str| -> Vec<Change> {
-            let new = by_load.iter().filter_map(named).filter(|name| *name != old);
+            let new = others.iter().filter_map(named).filter(|name| *name != old);
             let change = |name| {
                 Change::new(format!("{path} {old} -> {name}"), vec![format!("{path}={name}")])
             };
@@ -208,16 +219,71 @@ impl Maker<'_> {
             None => to("router", "round-robin"),
             Some(RouterRef::Text(name)) => to("router", name),
             // Within the replicas of each class, and over all of them.
-            Some(RouterRef::Map(RouterMap { vllm_dp: Some(_), .. })) => to("router", "vllm-dp"),
+            Some(RouterRef::Map(map)) if map.class_to_pool.is_none() => {
+                to("router", map.names().first().map_or("round-robin", String::as_str))
+            }
             Some(RouterRef::Map(RouterMap { within, .. })) => {
                 let within = match within {
-                    None => "round-robin",
-                    Some(WithinRef::Text(name)) => name,
-                    Some(WithinRef::Map(_)) => "vllm-dp",
+                    None => "round-robin".to_owned(),
+                    Some(WithinRef::Text(name)) => name.clone(),
+                    Some(WithinRef::Map(map)) => map.clone().over_all().names().concat(),
                 };
+                let within = within.as_str();
                 to("router", "by class").into_iter().chain(to("router.within", within)).collect()
             }
         }
+    }
+
+    /// Routers that go by what replicas have cached, where there is something to go by.
+    pub(super) fn cache_aware_router(&self) -> Vec<Change> {
+        let experiment = self.patient.experiment;
+        let caches = self.config.build(&self.info).needs().caches_on(&self.info);
+        let in_turn = !matches!(experiment.router, RouterKind::ClassToPool(_));
+        let blind = in_turn && !experiment.router.reads_prompts();
+        if experiment.replicas < 2 || !blind || !caches || !self.prompts_share() {
+            return Vec::new();
+        }
+        let old = match &self.patient.resolved.filled.router {
+            None => "round-robin".to_owned(),
+            Some(RouterRef::Text(name)) => name.clone(),
+            Some(RouterRef::Map(map)) => map.names().concat(),
+        };
+        let change = |name: &str| {
+            Change::new(format!("router {old} -> {name}"), vec![format!("router={name}")])
+        };
+        ["sglang-cache-aware", "dynamo-kv"].map(change).into()
+    }
+
+    /// Lower thresholds of a router that goes by what is cached unless requests pile up.
+    pub(super) fn balance_sooner(&self) -> Vec<Change> {
+        let experiment = self.patient.experiment;
+        if experiment.replicas < 2 {
+            return Vec::new();
+        }
+        let given = matches!(&self.patient.resolved.filled.router, Some(RouterRef::Map(_)));
+        let (name, key, old, lower) = match &experiment.router {
+            RouterKind::SglangCacheAware(set) => {
+                let now = set.balance_abs_threshold;
+                let lower = [now / 4, now / 16];
+                ("sglang-cache-aware", "balance_abs_threshold", now.to_string(), lower)
+            }
+            RouterKind::RayPrefix(set) => {
+                let now = set.imbalanced_threshold;
+                let lower = now.map_or([16, 4], |now| [now as u32 / 4, now as u32 / 16]);
+                let old = now.map_or("none".to_owned(), |now| now.to_string());
+                ("ray-prefix", "imbalanced_threshold", old, lower)
+            }
+            _ => return Vec::new(),
+        };
+        let change = |new: u32| {
+            let set = match given {
+                true => format!("router.{name}.{key}={new}"),
+                false => format!("router={{{name}: {{{key}: {new}}}}}"),
+            };
+            Change::new(format!("{key} {old} -> {new}"), vec![set])
+        };
+        let [one, two] = lower;
+        [one, two][..if one == two { 1 } else { 2 }].iter().map(|&new| change(new)).collect()
     }
 
     pub(super) fn plan_ahead(&self) -> Vec<Change> {
@@ -318,8 +384,14 @@ impl Maker<'_> {
     }
 
     pub(super) fn less_load(&self) -> Vec<Change> {
-        let Some(Workload { trace, arrivals, .. }) = self.workload() else { return Vec::new() };
+        let Some(Workload { trace, arrivals, sessions, .. }) = self.workload() else {
+            return Vec::new();
+        };
         let (at, arrivals) = match trace {
+            _ if sessions.is_some() => (
+                "workload.sessions.arrivals",
+                sessions.as_ref().and_then(|sessions| sessions.arrivals.as_ref()),
+            ),
             None => ("workload.arrivals", arrivals.as_ref()),
             Some(trace) => ("workload.trace.arrivals", trace.arrivals.as_ref()),
         };

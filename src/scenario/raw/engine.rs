@@ -60,9 +60,27 @@ pub struct Engine {
     /// given, and no time where that has none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub front_end: Option<FrontEnd>,
+    /// How a policy that looks at deadlines (fluid, qoserve, medha, slai) is wrong about the time that an
+    /// iteration will take; not at all unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub predictor: Option<PredictorError>,
     /// Speculative decoding, for policies that can (vllm-v1); none unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speculative: Option<Speculative>,
+}
+
+/// What a prediction of an iteration's time differs by from the time that it takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a map such as `{bias: -0.2, spread: 0.2}`")]
+pub struct PredictorError {
+    /// The same share every time, above -1: -0.2 where iterations are expected a fifth too short; 0 unless
+    /// given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bias: Option<f64>,
+    /// Up to such a share more or less, from 0 to below 1, evenly at random for each decision, by the
+    /// scenario's seed; 0 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<f64>,
 }
 
 /// Times of a front end.

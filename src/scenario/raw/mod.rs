@@ -2,6 +2,8 @@
 //! descriptions, which editors show.
 
 mod arrivals;
+mod cache_routers;
+mod disaggregation;
 mod engine;
 mod experts;
 mod hardware;
@@ -10,6 +12,7 @@ mod links;
 mod pools;
 mod router;
 mod schedulers;
+mod sessions;
 mod slo;
 mod speculative;
 mod text_or_map;
@@ -21,6 +24,8 @@ use serde::{Deserialize, Serialize};
 use crate::units::Duration;
 
 pub use arrivals::*;
+pub use cache_routers::*;
+pub use disaggregation::*;
 pub use engine::*;
 pub use experts::*;
 pub use hardware::*;
@@ -29,6 +34,7 @@ pub use links::*;
 pub use pools::*;
 pub use router::*;
 pub use schedulers::*;
+pub use sessions::*;
 pub use slo::*;
 pub use speculative::*;
 pub use text_or_map::*;
@@ -77,10 +83,14 @@ pub struct Scenario {
     /// How requests are spread over replicas: `round-robin` unless given, `random`,
     /// `least-requests` or `least-tokens` outstanding, `power-of-two` choices, `session-affinity`
     /// (a session stays with its replica), `vllm-dp` (as vLLM balances within one data-parallel
-    /// deployment), or `{class-to-pool: {chat: [0, 1], batch: [2]}}`, with the name of a pool in
+    /// deployment), the routers that know or guess what is cached (`sglang-cache-aware`, `dynamo-kv`,
+    /// `llm-d`, `ray-prefix`, `production-stack`), or `{class-to-pool: {chat: [0, 1], batch: [2]}}`, with the name of a pool in
     /// place of a list, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub router: Option<RouterRef>,
+    /// How requests go from the pools that prefill to those that decode, where `pools` have such roles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disaggregation: Option<Disaggregation>,
     /// The engine: version, memory, limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,

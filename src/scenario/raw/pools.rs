@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, GpuRef, Links, ModelRef, Parallelism, Promise};
+use super::{Engine, GpuRef, Links, ModelRef, Parallelism, PoolRole, Promise};
 
 /// Replicas of a kind. What it does not give is the scenario's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -15,6 +15,10 @@ pub struct Pool {
     /// Its name for the router, `--set` and results; the GPU's name unless given, or `pool-1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What its replicas do for a request: `both` unless given. Pools that prefill and pools that
+    /// decode go together, with `disaggregation`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<PoolRole>,
     /// Identical replicas; replicas are numbered pool after pool.
     pub replicas: u32,
     /// The model that it serves; classes are sent to pools by `router: {class-to-pool: ...}` where models
@@ -67,6 +71,7 @@ impl Engine {
             async_scheduling,
             enforce_eager,
             front_end,
+            predictor,
             speculative,
         } = self;
         Engine {
@@ -82,6 +87,7 @@ impl Engine {
             async_scheduling: async_scheduling.or(otherwise.async_scheduling),
             enforce_eager: enforce_eager.or(otherwise.enforce_eager),
             front_end: front_end.or(otherwise.front_end),
+            predictor: predictor.or(otherwise.predictor),
             speculative: speculative.or(otherwise.speculative),
         }
     }

@@ -9,12 +9,15 @@ use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, Deserializer, SeqAccess};
 use serde::{Deserialize, Serialize};
 
+use super::cache_routers::{
+    DynamoKvRouter, LlmDRouter, ProductionStackRouter, RayPrefixRouter, SglangCacheAwareRouter,
+};
 use super::text_or_map::{InPlaceOfText, TextOr};
 
 /// A router's name, or a map: one with parameters, or replicas for each class.
 pub type RouterRef = TextOr<RouterMap>;
 
-/// A router with what it needs beyond its name: one of `class-to-pool` and `vllm-dp`.
+/// A router with what it needs beyond its name: one of these.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RouterMap {
@@ -29,6 +32,22 @@ pub struct RouterMap {
     /// The replicas are the engines of one vLLM deployment with internal load balancing.
     #[serde(rename = "vllm-dp", skip_serializing_if = "Option::is_none")]
     pub vllm_dp: Option<VllmDpRouter>,
+    /// SGLang's cache-aware router: where the longest beginning of a prompt went, unless requests
+    /// pile up there.
+    #[serde(rename = "sglang-cache-aware", skip_serializing_if = "Option::is_none")]
+    pub sglang_cache_aware: Option<SglangCacheAwareRouter>,
+    /// Dynamo's KV router: where a request costs the fewest blocks.
+    #[serde(rename = "dynamo-kv", skip_serializing_if = "Option::is_none")]
+    pub dynamo_kv: Option<DynamoKvRouter>,
+    /// llm-d's router: where the weighted sum of scores is highest.
+    #[serde(rename = "llm-d", skip_serializing_if = "Option::is_none")]
+    pub llm_d: Option<LlmDRouter>,
+    /// Ray Serve's prefix router: where the longest beginning of a prompt went.
+    #[serde(rename = "ray-prefix", skip_serializing_if = "Option::is_none")]
+    pub ray_prefix: Option<RayPrefixRouter>,
+    /// The router of vLLM's production stack.
+    #[serde(rename = "production-stack", skip_serializing_if = "Option::is_none")]
+    pub production_stack: Option<ProductionStackRouter>,
 }
 
 impl InPlaceOfText for RouterMap {
@@ -38,13 +57,73 @@ impl InPlaceOfText for RouterMap {
 /// The name of the router over the replicas of a class, or a map with its parameters.
 pub type WithinRef = TextOr<WithinMap>;
 
-/// A router over the replicas of a class, with parameters.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// A router over the replicas of a class, with parameters: one of these.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WithinMap {
     /// The replicas of each class are the engines of a vLLM deployment.
-    #[serde(rename = "vllm-dp")]
-    pub vllm_dp: VllmDpRouter,
+    #[serde(rename = "vllm-dp", skip_serializing_if = "Option::is_none")]
+    pub vllm_dp: Option<VllmDpRouter>,
+    /// SGLang's cache-aware router: where the longest beginning of a prompt went, unless requests
+    /// pile up there.
+    #[serde(rename = "sglang-cache-aware", skip_serializing_if = "Option::is_none")]
+    pub sglang_cache_aware: Option<SglangCacheAwareRouter>,
+    /// Dynamo's KV router: where a request costs the fewest blocks.
+    #[serde(rename = "dynamo-kv", skip_serializing_if = "Option::is_none")]
+    pub dynamo_kv: Option<DynamoKvRouter>,
+    /// llm-d's router: where the weighted sum of scores is highest.
+    #[serde(rename = "llm-d", skip_serializing_if = "Option::is_none")]
+    pub llm_d: Option<LlmDRouter>,
+    /// Ray Serve's prefix router: where the longest beginning of a prompt went.
+    #[serde(rename = "ray-prefix", skip_serializing_if = "Option::is_none")]
+    pub ray_prefix: Option<RayPrefixRouter>,
+    /// The router of vLLM's production stack.
+    #[serde(rename = "production-stack", skip_serializing_if = "Option::is_none")]
+    pub production_stack: Option<ProductionStackRouter>,
+}
+
+impl WithinMap {
+    /// The same as a router over all replicas.
+    pub fn over_all(self) -> RouterMap {
+        RouterMap {
+            class_to_pool: None,
+            within: None,
+            vllm_dp: self.vllm_dp,
+            sglang_cache_aware: self.sglang_cache_aware,
+            dynamo_kv: self.dynamo_kv,
+            llm_d: self.llm_d,
+            ray_prefix: self.ray_prefix,
+            production_stack: self.production_stack,
+        }
+    }
+}
+
+impl RouterMap {
+    /// The names of the routers that it gives.
+    pub fn names(&self) -> Vec<String> {
+        let given = [
+            ("class-to-pool", self.class_to_pool.is_some()),
+            ("vllm-dp", self.vllm_dp.is_some()),
+            ("sglang-cache-aware", self.sglang_cache_aware.is_some()),
+            ("dynamo-kv", self.dynamo_kv.is_some()),
+            ("llm-d", self.llm_d.is_some()),
+            ("ray-prefix", self.ray_prefix.is_some()),
+            ("production-stack", self.production_stack.is_some()),
+        ];
+        given.iter().filter(|(_, given)| *given).map(|(name, _)| (*name).to_owned()).collect()
+    }
+
+    /// The same over the replicas of a class.
+    pub fn within_class(self) -> WithinMap {
+        WithinMap {
+            vllm_dp: self.vllm_dp,
+            sglang_cache_aware: self.sglang_cache_aware,
+            dynamo_kv: self.dynamo_kv,
+            llm_d: self.llm_d,
+            ray_prefix: self.ray_prefix,
+            production_stack: self.production_stack,
+        }
+    }
 }
 
 impl InPlaceOfText for WithinMap {

@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Arrivals, Lengths, Measure, Promise, Slo};
+use super::{Arrivals, Lengths, Measure, Promise, Sessions, Slo};
 use crate::units::Duration;
 
-/// The requests: `arrivals` and `lengths`, or a `trace`.
+/// The requests: `arrivals` and `lengths`, or `sessions`, or a `trace`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     deny_unknown_fields,
-    expecting = "a map with `requests` or `duration`, `arrivals` and `lengths`, or `trace`"
+    expecting = "a map with `requests` or `duration`, `arrivals` and `lengths`, or `sessions`, or `trace`"
 )]
 pub struct Workload {
     /// Arrivals end after this many requests.
@@ -28,6 +28,9 @@ pub struct Workload {
     /// A file of requests, in place of `arrivals` and `lengths`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace: Option<Trace>,
+    /// Sessions of several turns, in place of `requests`, `arrivals` and `lengths`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sessions: Option<Sessions>,
     /// What clients declare as the longest answer, the only length that a policy may see;
     /// `exact` unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,7 +75,16 @@ pub struct Trace {
     /// Arrival times are divided by this: 2.0 is twice the rate. 1.0 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_scale: Option<f64>,
-    /// Arrivals for a file that has lengths only.
+    /// When requests after the first of a session come: `trace` is the gap that the file has after the answer
+    /// before, however long that takes here; `arrivals` is at their own times. `trace` unless given where the
+    /// file has gaps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gaps: Option<TraceGaps>,
+    /// Longer gaps become this, for `gaps: trace`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gap_cap: Option<Duration>,
+    /// Arrivals for a file that has lengths only; with `gaps: trace` those of sessions, in place of the file's
+    /// own times.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arrivals: Option<Arrivals>,
     /// Where to get the file, said when it is not there.
@@ -97,6 +109,16 @@ pub struct StandIn {
     pub lengths: Lengths,
 }
 
+/// When the later requests of a recorded session come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TraceGaps {
+    /// Some time after the answer before them, as long as when they were recorded.
+    Trace,
+    /// At the times at which they were recorded.
+    Arrivals,
+}
+
 /// Formats of trace files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -111,6 +133,8 @@ pub enum Format {
     Splitwise,
     /// Mooncake JSONL.
     Mooncake,
+    /// Sessions of coding agents as Weka records them, with their subagents.
+    Weka,
     /// BurstGPT CSV.
     BurstGpt,
     /// Our own JSONL.

@@ -15,7 +15,7 @@ use crate::cost::{
     Pricing, StepLawCost, format_notes,
 };
 use crate::kv::KvGroups;
-use crate::scenario::experiment::{EngineLimits, Hardware};
+use crate::scenario::experiment::{EngineLimits, Hardware, PredictorError};
 use crate::scenario::raw::{self, TextOr};
 use crate::scenario::resolved::{DerivedBlocks, DerivedGpu, DerivedProfile, DerivedReplicas};
 use crate::scheduler::{EngineInfo, SchedulerConfig};
@@ -139,6 +139,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         switch(given.async_scheduling, engine_profile.and_then(|p| p.async_scheduling));
 
     let front_end = front_end(check, owner, given, engine_profile);
+    let predictor = predictor(check, owner, given);
     let fixed = match &profile {
         Some(profile) => profile.asks_no_gpu(),
         // What is wrong with such a profile is told: no GPU is missed besides.
@@ -259,6 +260,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             async_scheduling,
             speculative: drafting.as_ref().map(|drafting| drafting.speculative.clone()),
             front_end,
+            predictor,
         },
         cost,
         hardware: Hardware { pricing, ..hardware_of(model.as_ref(), gpu.as_ref(), parallelism) },
@@ -280,6 +282,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             async_scheduling,
             enforce_eager: given.enforce_eager,
             front_end: given.front_end,
+            predictor: given.predictor,
             speculative: drafting.map(|drafting| drafting.filled),
         },
         derived: DerivedReplicas {
@@ -300,6 +303,20 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         },
         model,
     })
+}
+
+/// How predictions of an iteration's time are wrong.
+fn predictor(check: &mut Check<'_>, owner: &Owner, given: &raw::Engine) -> PredictorError {
+    let given = given.predictor.unwrap_or_default();
+    let (bias, spread) = (given.bias.unwrap_or(0.0), given.spread.unwrap_or(0.0));
+    let path = owner.path(check, &["engine", "predictor"]);
+    if !(bias > -1.0 && bias <= 100.0) {
+        check.expected(&path.key("bias"), "a number above -1, up to 100", bias.to_string());
+    }
+    if !(0.0..1.0).contains(&spread) {
+        check.expected(&path.key("spread"), "a number from 0 to below 1", spread.to_string());
+    }
+    PredictorError::new(bias, spread)
 }
 
 /// What the engine adds to a step, such as `0.85 ms a step (0 to 1.3 ms on other machines)`.

@@ -4,7 +4,7 @@ use super::check::Check;
 use super::fleet::Built;
 use super::lengths::at_least;
 use crate::scenario::experiment::SchedulerRun;
-use crate::workload::{Lengths, Source, WorkloadSpec};
+use crate::workload::{Lengths, MaxContext, SessionsSpec, Source, WorkloadSpec};
 use crate::yaml::Path;
 
 /// Reports when every request must be rejected: the shortest prompt and output that the lengths
@@ -28,7 +28,15 @@ pub(super) fn check(
 
 fn on_pool(check: &mut Check<'_>, workload: &WorkloadSpec, pool: &Built, runs: &[SchedulerRun]) {
     let engine = &pool.engine.limits;
-    let Source::Synthetic { lengths, .. } = &workload.source else { return };
+    let lengths = match &workload.source {
+        Source::Synthetic { lengths, .. } => lengths,
+        Source::Sessions(sessions) => {
+            let path = Path::root().key("workload").key("sessions");
+            first_turns(check, &path, sessions, engine.max_model_len);
+            return;
+        }
+        Source::Trace(_) => return,
+    };
     let path = Path::root().key("workload");
     let mut used: Vec<(Path, &Lengths)> = Vec::new();
     for (i, class) in workload.classes.iter().enumerate().filter(|(_, c)| c.share > 0.0) {
@@ -93,5 +101,27 @@ fn on_pool(check: &mut Check<'_>, workload: &WorkloadSpec, pool: &Built, runs: &
             );
             return;
         }
+    }
+}
+
+/// Reports sessions none of whose first turns fits into the context, and summaries that do not.
+fn first_turns(check: &mut Check<'_>, path: &Path, sessions: &SessionsSpec, longest: u32) {
+    let shared = sessions.shared_prefix.map_or(0, |prefix| prefix.tokens);
+    let prompt = at_least(&sessions.first_prompt).saturating_add(shared);
+    if prompt >= longest {
+        let message = format!(
+            "no session can begin: first prompts have at least {prompt} tokens with the shared prefix, and \
+             max_model_len is {longest}"
+        );
+        let help =
+            "a prompt must leave room for an output: shorten it, or raise `engine.max_model_len`";
+        check.report(&path.key("first_prompt"), message, help);
+    }
+    if let MaxContext::Compact { to } = sessions.max_context
+        && to >= longest
+    {
+        let message = format!("a summary of {to} tokens fills max_model_len, which is {longest}");
+        let help = "leave room for the next turn and its answer";
+        check.report(&path.key("max_context").key("compact").key("to"), message, help);
     }
 }

@@ -33,6 +33,11 @@ pub(super) struct Built {
 }
 
 impl Built {
+    /// What its replicas do for a request.
+    pub(super) fn role(&self) -> raw::PoolRole {
+        self.filled.role.unwrap_or_default()
+    }
+
     /// As an experiment has it, where there are pools.
     pub(super) fn pool(&self) -> Option<Pool> {
         Some(Pool {
@@ -42,6 +47,7 @@ impl Built {
             engine: self.engine.limits.clone(),
             hardware: self.engine.hardware.clone(),
             promise: self.promise.clone(),
+            role: self.role().into(),
         })
     }
 }
@@ -56,6 +62,7 @@ pub(super) fn fleet(check: &mut Check<'_>, scenario: &Scenario) -> Option<Vec<Bu
             check.whole(&Path::root().key("replicas"), replicas, 1, REPLICAS_MAX);
             let given = raw::Pool {
                 name: None,
+                role: None,
                 replicas,
                 model: None,
                 gpu: scenario.gpu.clone(),
@@ -161,6 +168,7 @@ fn pools(check: &mut Check<'_>, scenario: &Scenario, given: &[raw::Pool]) -> Opt
         let (promise, in_one_line) = promise.unzip();
         let given = raw::Pool {
             name: Some(name),
+            role: pool.role,
             replicas: pool.replicas,
             model: pool.model.clone().or_else(|| scenario.model.clone().filter(|_| of_pools)),
             gpu: pool.gpu.clone().or_else(|| scenario.gpu.clone()),

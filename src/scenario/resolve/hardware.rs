@@ -349,6 +349,7 @@ pub(super) fn found<T>(
                 catalog::Kind::Model => "metron-sim list models",
                 catalog::Kind::Profile => "metron-sim list profiles",
                 catalog::Kind::Acceptance => "metron-sim list acceptance",
+                catalog::Kind::Link => "metron-sim list links",
             };
             // The nearest name, and not a long list with it.
             // Of `Qwen/Qwen3-32B` the part behind the owner is the name.
@@ -379,6 +380,9 @@ fn own_figures(kind: catalog::Kind) -> &'static str {
         }
         catalog::Kind::Profile => "any other engine goes by a file, such as `{file: profile.yaml}`",
         catalog::Kind::Acceptance => "any other goes by a figure, such as `{length: 2.4}`",
+        catalog::Kind::Link => {
+            "any other goes by its figures, such as `link: {bandwidth: 50GB/s, latency: 20us}`"
+        }
     }
 }
 

@@ -55,7 +55,7 @@ pub(super) fn lengths(check: &mut Check<'_>, path: &Path, given: &raw::Lengths) 
 }
 
 /// One distribution.
-fn dist(check: &mut Check<'_>, path: &Path, given: &raw::Dist) -> Option<Dist> {
+pub(super) fn dist(check: &mut Check<'_>, path: &Path, given: &raw::Dist) -> Option<Dist> {
     let shapes: [(&str, bool); 6] = [
         ("fixed", given.fixed.is_some()),
         ("uniform", given.uniform.is_some()),

@@ -1,8 +1,10 @@
 //! From a document to an [`Experiment`]: names looked up, defaults filled in, and everything that
 //! is wrong found at once.
 
+mod cache_routers;
 mod check;
 mod day;
+mod disaggregation;
 mod engine;
 mod experts;
 mod feasible;
@@ -17,6 +19,8 @@ mod models;
 mod owner;
 mod router;
 mod schedulers;
+mod session_presets;
+mod sessions;
 mod slo;
 mod speculative;
 mod workload;
@@ -165,8 +169,15 @@ fn checked(
         schedulers::simplified_pipelines(check, &runs, fleet);
         schedulers::uncached_states(check, &runs, fleet);
         schedulers::limits_at_first(check, &runs, fleet);
+        router::cached_for_nothing(check, &router, &runs, fleet);
+    }
+    if let (Some(fleet), Some((workload, _))) = (&fleet, &workload) {
+        schedulers::look_at_deadlines(check, &runs, fleet, (&promises, workload));
     }
     let (fleet, (workload, filled_workload)) = (fleet?, workload?);
+    let apart = given.disaggregation.as_ref();
+    let apart = disaggregation::disaggregation(check, apart, &fleet, (&router, &runs));
+    let (apart, filled_apart) = apart.unzip();
     if check.problems.is_empty() {
         feasible::check(check, &workload, &fleet, &runs);
     }
@@ -175,6 +186,7 @@ fn checked(
         name: Some(name.clone()),
         seed: Some(seed),
         router: Some(filled_router),
+        disaggregation: filled_apart,
         schedulers: Some(runs.iter().map(entry).collect()),
         workload: Some(with_promises(filled_workload, class_promises)),
         slo,
@@ -201,6 +213,7 @@ fn checked(
         replicas,
         pools,
         router,
+        disaggregation: apart,
         cost: engine.cost,
         engine: EngineLimits { max_model_len: longest, ..engine.limits },
         schedulers: runs,

@@ -6,7 +6,7 @@ use super::fleet::{Built, models_differ};
 use crate::excerpt::quoted;
 use crate::ids::ReplicaId;
 use crate::scenario::experiment::RouterKind;
-use crate::scenario::raw::Workload;
+use crate::scenario::raw::{PoolRole, Workload};
 use crate::shown::join;
 use crate::yaml::Path;
 
@@ -20,6 +20,11 @@ pub(super) fn each_class_has_one(
 ) {
     if !models_differ(fleet) {
         return;
+    }
+    if fleet.iter().any(|pool| pool.role() != PoolRole::Both) {
+        let message = "pools with roles serve one model: which of several a request goes on with is \
+                       not modelled";
+        return check.report(&Path::root().key("pools"), message, "leave `role` or `model` out");
     }
     let path = Path::root().key("router");
     let example = || {

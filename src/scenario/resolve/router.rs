@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::cache_routers;
 use super::check::Check;
 use super::fleet::Built;
 use crate::excerpt::quoted;
 use crate::fleet::{ClassPools, DpBalancer};
 use crate::ids::ReplicaId;
+use crate::scenario::SchedulerRun;
 use crate::scenario::experiment::RouterKind;
 use crate::scenario::raw::{
-    ReplicasOfClass, RouterMap, RouterRef, VllmDpRouter, WithinMap, WithinRef, Workload,
+    PoolRole, ReplicasOfClass, RouterMap, RouterRef, VllmDpRouter, WithinRef, Workload,
 };
 use crate::shown::join;
 use crate::suggest::advice;
@@ -28,7 +30,8 @@ pub(super) fn router(
     let router = match &given {
         RouterRef::Text(name) => {
             let router = by_name(check, &path, name);
-            let several = fleet.is_some_and(|fleet| fleet.len() > 1);
+            let alike = |pool: &Built| pool.role() == PoolRole::Both;
+            let several = fleet.is_some_and(|fleet| fleet.len() > 1 && fleet.iter().all(alike));
             if several && matches!(router, RouterKind::RoundRobin | RouterKind::Random) {
                 check.warnings.push(format!(
                     "router: {name} sends a replica of each pool as many requests, whatever its \
@@ -37,16 +40,13 @@ pub(super) fn router(
             }
             router
         }
-        RouterRef::Map(map) => of_map(check, &path, map, fleet, workload),
-    };
-    let filled = match given {
-        RouterRef::Map(map) if map.class_to_pool.is_some() => {
-            let within = map.within.unwrap_or_else(|| WithinRef::Text(WITHIN.to_owned()));
-            RouterRef::Map(RouterMap { within: Some(within), ..map })
+        RouterRef::Map(map) => {
+            let mut map = map.clone();
+            let router = of_map(check, &path, &mut map, fleet, workload);
+            return (router, RouterRef::Map(map));
         }
-        given => given,
     };
-    (router, filled)
+    (router, given)
 }
 
 /// How requests are spread over the replicas of a class, unless given.
@@ -83,38 +83,71 @@ fn vllm_dp(check: &mut Check<'_>, path: &Path, given: &VllmDpRouter) -> RouterKi
 fn of_map(
     check: &mut Check<'_>,
     path: &Path,
-    map: &RouterMap,
+    map: &mut RouterMap,
     fleet: Option<&[Built]>,
     workload: Option<&Workload>,
 ) -> RouterKind {
+    if let Some(classes) = &map.class_to_pool
+        && map.names().len() == 1
+    {
+        let within = map.within.get_or_insert_with(|| WithinRef::Text(WITHIN.to_owned()));
+        return class_to_pool(check, path, (classes, within), fleet, workload);
+    }
+    if map.names().len() != 1 || map.within.is_some() {
+        let help = "`within` belongs to `class-to-pool`: `{class-to-pool: {chat: [0], batch: [1, 2]}, \
+                    within: vllm-dp}`";
+        let found = match &map.names()[..] {
+            [] => "none".to_owned(),
+            [_] => "`within` beside it".to_owned(),
+            several => join(several),
+        };
+        check.report(path, format!("expected one router, found {found}"), help);
+        return RouterKind::RoundRobin;
+    }
+    of_one(check, path, map)
+}
+
+/// A router with parameters of its own, whose defaults are filled in.
+fn of_one(check: &mut Check<'_>, path: &Path, map: &mut RouterMap) -> RouterKind {
     match map {
-        RouterMap { class_to_pool: Some(classes), within, vllm_dp: None } => {
-            class_to_pool(check, path, (classes, within.as_ref()), fleet, workload)
+        RouterMap { vllm_dp: Some(given), .. } => vllm_dp(check, path, given),
+        RouterMap { sglang_cache_aware: Some(given), .. } => {
+            cache_routers::sglang_cache_aware(check, path, given)
         }
-        RouterMap { class_to_pool: None, within: None, vllm_dp: Some(given) } => {
-            vllm_dp(check, path, given)
+        RouterMap { dynamo_kv: Some(given), .. } => cache_routers::dynamo_kv(check, path, given),
+        RouterMap { llm_d: Some(given), .. } => cache_routers::llm_d(check, path, given),
+        RouterMap { ray_prefix: Some(given), .. } => cache_routers::ray_prefix(check, path, given),
+        RouterMap { production_stack: Some(given), .. } => {
+            cache_routers::production_stack(check, path, given)
         }
-        _ => {
-            let help = "`within` belongs to `class-to-pool`: `{class-to-pool: {chat: [0], batch: [1, 2]}, \
-                        within: vllm-dp}`";
-            check.report(path, "expected one router: `class-to-pool` or `vllm-dp`", help);
-            RouterKind::RoundRobin
-        }
+        _ => RouterKind::RoundRobin,
     }
 }
 
 fn class_to_pool(
     check: &mut Check<'_>,
     path: &Path,
-    (classes, within): (&BTreeMap<String, ReplicasOfClass>, Option<&WithinRef>),
+    (classes, within): (&BTreeMap<String, ReplicasOfClass>, &mut WithinRef),
     fleet: Option<&[Built]>,
     workload: Option<&Workload>,
 ) -> RouterKind {
     let inner = path.key("within");
     let within = match within {
-        None => by_name(check, &inner, WITHIN),
-        Some(WithinRef::Text(name)) => by_name(check, &inner, name),
-        Some(WithinRef::Map(WithinMap { vllm_dp: given })) => vllm_dp(check, &inner, given),
+        WithinRef::Text(name) => by_name(check, &inner, name),
+        WithinRef::Map(map) => {
+            let mut given = std::mem::take(map).over_all();
+            let names = given.names();
+            let router = match names.len() {
+                1 => of_one(check, &inner, &mut given),
+                _ => {
+                    let found = if names.is_empty() { "none".to_owned() } else { join(&names) };
+                    check.report(&inner, format!("expected one router, found {found}"), "");
+                    RouterKind::RoundRobin
+                }
+            };
+            *map = given.within_class();
+            router
+        }
     };
     let path = path.key("class-to-pool");
     // A trace may bring classes that the scenario does not name.
@@ -155,6 +188,48 @@ fn class_to_pool(
         unused(check, fleet, &pools);
     }
     RouterKind::ClassToPool(Arc::new(ClassPools { pools, within }))
+}
+
+/// Warns of routers that look for what no replica keeps, and of one that never balances.
+pub(super) fn cached_for_nothing(
+    check: &mut Check<'_>,
+    router: &RouterKind,
+    runs: &[SchedulerRun],
+    fleet: &[Built],
+) {
+    let replicas: u32 = fleet.iter().map(|pool| pool.replicas).sum();
+    if replicas < 2 {
+        return;
+    }
+    let caches = |run: &&SchedulerRun| {
+        fleet.iter().any(|pool| {
+            let info = pool.engine.info(&run.config);
+            run.config.build(&info).needs().caches_on(&info)
+        })
+    };
+    let none: Vec<String> =
+        runs.iter().filter(|run| !caches(run)).map(|run| run.label.clone()).collect();
+    if router.reads_prompts() && !none.is_empty() {
+        check.warnings.push(format!(
+            "router: it goes by what replicas have cached, and with {} none keeps anything: set \
+             `engine.prefix_caching: true`",
+            join(&none)
+        ));
+    }
+    let within = match router {
+        RouterKind::ClassToPool(pools) => &pools.within,
+        own => own,
+    };
+    match within {
+        RouterKind::RayPrefix(set) if set.imbalanced_threshold.is_none() => {
+            check.warnings.push(
+                "router: ray-prefix never balances unless `imbalanced_threshold` is given (Ray's default \
+                 is infinity): what is asked for most piles up where it went first"
+                    .to_owned(),
+            );
+        }
+        _ => {}
+    }
 }
 
 /// Warns of replicas that no class is sent to.

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 
 use super::check::Check;
 use super::fleet::Built;
+use crate::promise::{Promises, Slo, TtftDeadline};
 use crate::scenario::experiment::SchedulerRun;
 use crate::scenario::raw::SchedulerEntry;
 use crate::scheduler::{Counted, EngineInfo, SchedulerConfig};
 use crate::suggest::advice;
+use crate::workload::{MaxTokens, WorkloadSpec};
 use crate::yaml::{Node, Path};
 
 /// Names and labels of the schedulers, in order, labels made unique.
@@ -130,6 +132,47 @@ pub(super) fn can_draft(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[B
             let path = pool.owner.path(check, &["engine", "speculative"]);
             check.report(&path, message, "leave it out, or the scheduler");
         }
+    }
+}
+
+/// Refuses promises that are only known after a run beside schedulers that look at deadlines, and says
+/// where those are told what no engine knows.
+pub(super) fn look_at_deadlines(
+    check: &mut Check<'_>,
+    runs: &[SchedulerRun],
+    fleet: &[Built],
+    (promises, workload): (&Promises, &WorkloadSpec),
+) {
+    let looks = |run: &&SchedulerRun| {
+        let needs = |pool: &Built| run.config.build(&pool.engine.info(&run.config)).needs();
+        run.config.problems(&fleet[0].engine.info(&run.config)).is_empty()
+            && fleet.iter().any(|pool| needs(pool).deadlines)
+    };
+    let looking: Vec<&SchedulerRun> = runs.iter().filter(looks).collect();
+    let Some(first) = looking.first() else { return };
+    let own = |slo: &Slo| matches!(&slo.ttft, TtftDeadline::PrefillCurvePlus { of: Some(_), .. });
+    if promises.all().any(own) {
+        let of_common = own(&promises.common);
+        let path = match of_common {
+            true => Path::root().key("slo").key("ttft").key("of"),
+            false => Path::root().key("workload").key("classes"),
+        };
+        let message = format!(
+            "{} looks at deadlines while it runs, and those of a scheduler's own prefill curve are \
+             known after it has run",
+            first.name
+        );
+        check.report(&path, message, "leave `of` out, for the scenario's common curve");
+    }
+    if workload.max_tokens == MaxTokens::Exact {
+        let labels: Vec<&str> = looking.iter().map(|run| run.label.as_str()).collect();
+        check.warnings.push(format!(
+            "workload.max_tokens: `exact`, the default, declares every answer's true length, which no \
+             engine knows, to {}, which {} at what is known of requests: compare with another one, such \
+             as `max_tokens: {{fixed: 2048}}`",
+            labels.join(", "),
+            if labels.len() == 1 { "looks" } else { "look" }
+        ));
     }
 }
 

@@ -3,13 +3,14 @@
 use super::check::Check;
 use super::day;
 use super::lengths::lengths;
+use super::sessions::sessions;
 use crate::excerpt::quoted;
 use crate::scenario::raw;
 use crate::time::Span;
 use crate::units::Duration;
 use crate::workload::{
     Amount, Arrivals, ClassSpec, MAX_REQUESTS as REQUESTS_MAX, MaxTokens, Piece, PrefixGroups,
-    Source, TraceFormat, TraceSpec, WorkloadSpec,
+    Source, TraceFormat, TraceSpec, WorkloadSpec, trace_has_gaps,
 };
 use crate::yaml::Path;
 
@@ -28,6 +29,15 @@ pub(super) fn workload(
     let prefix_groups =
         given.prefix_groups.map(|groups| prefix_groups(check, &path.key("prefix_groups"), groups));
     let classes = classes(check, &path, given.classes.as_deref().unwrap_or_default());
+    if let Some(own) = &given.sessions {
+        let (source, amount, mut filled) = sessions(check, &path, given, own);
+        filled.max_tokens.get_or_insert(raw::MaxTokens::Exact);
+        let spec = WorkloadSpec { source: source?, amount, max_tokens, classes, prefix_groups };
+        if check.problems.len() == before && !check.is_cut(&path) {
+            too_long(check, &path, &spec);
+        }
+        return Some((spec, filled));
+    }
     let (source, mut filled) = match &given.trace {
         Some(trace) => traced(check, &path, given, trace),
         None => (drawn(check, &path, given), given.clone()),
@@ -206,11 +216,24 @@ fn trace_source(check: &mut Check<'_>, path: &Path, trace: &raw::Trace) -> Optio
         Some(raw::Format::Azure) => Some(TraceFormat::Azure),
         Some(raw::Format::Vidur | raw::Format::Splitwise) => Some(TraceFormat::Vidur),
         Some(raw::Format::Mooncake) => Some(TraceFormat::Mooncake),
+        Some(raw::Format::Weka) => Some(TraceFormat::Weka),
         Some(raw::Format::BurstGpt) => Some(TraceFormat::BurstGpt),
         Some(raw::Format::Jsonl) => Some(TraceFormat::Jsonl),
         Some(raw::Format::Csv) => Some(TraceFormat::Csv),
     };
-    Some(Found::Trace(TraceSpec { file, format, time_scale, arrivals: own }))
+    let by_answers = match trace.gaps {
+        Some(raw::TraceGaps::Trace) => true,
+        Some(raw::TraceGaps::Arrivals) => false,
+        None => trace_has_gaps(&file, format),
+    };
+    let gap_cap = trace.gap_cap.map(|cap| check.time(&path.key("gap_cap"), cap));
+    if gap_cap.is_some() && !by_answers {
+        let message = "requests come at their own times, not a gap after an answer";
+        let help = "`gaps: trace` plays a file that has gaps by its answers";
+        check.report(&path.key("gap_cap"), message, help);
+    }
+    let spec = TraceSpec { file, format, time_scale, arrivals: own, by_answers, gap_cap };
+    Some(Found::Trace(spec))
 }
 
 /// The same arrivals at `factor` times the rate, where there is one.
@@ -235,7 +258,7 @@ fn scaled(given: &raw::Arrivals, factor: f64) -> raw::Arrivals {
     arrivals
 }
 
-fn arrivals(check: &mut Check<'_>, path: &Path, given: &raw::Arrivals) -> Arrivals {
+pub(super) fn arrivals(check: &mut Check<'_>, path: &Path, given: &raw::Arrivals) -> Arrivals {
     let rate = |check: &mut Check<'_>, path: &Path, rate: f64| {
         check.positive(&path.key("rate"), rate, RATE_RANGE.0, RATE_RANGE.1)
     };
@@ -342,7 +365,11 @@ fn amount(
 
 /// Rates so low that a run would take centuries, or so high that it would never fit.
 fn too_long(check: &mut Check<'_>, path: &Path, spec: &WorkloadSpec) {
-    let Source::Synthetic { arrivals, .. } = &spec.source else { return };
+    let (arrivals, what, path) = match &spec.source {
+        Source::Synthetic { arrivals, .. } => (arrivals, "requests", path.clone()),
+        Source::Sessions(sessions) => (&sessions.arrivals, "sessions", path.key("sessions")),
+        Source::Trace(_) => return,
+    };
     let rate = match arrivals {
         Arrivals::Poisson { rate }
         | Arrivals::Gamma { rate, .. }
@@ -360,9 +387,9 @@ fn too_long(check: &mut Check<'_>, path: &Path, spec: &WorkloadSpec) {
             let expected_s = f64::from(requests) / rate;
             if rate > 0.0 && expected_s > TEN_YEARS_S {
                 check.report(
-                    &path.key("requests"),
+                    &path.key(if what == "requests" { what } else { "count" }),
                     format!(
-                        "{requests} requests at {rate} a second would take {:.0} years",
+                        "{requests} {what} at {rate} a second would take {:.0} years",
                         expected_s / (365.0 * 86_400.0)
                     ),
                     "a run may last ten years",
@@ -374,8 +401,11 @@ fn too_long(check: &mut Check<'_>, path: &Path, spec: &WorkloadSpec) {
             if expected > f64::from(REQUESTS_MAX) {
                 check.report(
                     &path.key("duration"),
-                    format!("about {expected:.0} requests would arrive"),
-                    &format!("a run may have {REQUESTS_MAX}: lower the rate, or give `requests`"),
+                    format!("about {expected:.0} {what} would arrive"),
+                    &format!(
+                        "a run may have {REQUESTS_MAX}: lower the rate, or give `{}`",
+                        if what == "requests" { what } else { "count" }
+                    ),
                 );
             }
         }

@@ -1,5 +1,6 @@
 //! The published result of a capacity search.
 
+use super::ratios::RatioCapacity;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -17,6 +18,8 @@ use crate::search::interval::{Border, Estimate, whole};
 pub enum Searched {
     /// Arrivals a second.
     RequestsPerS,
+    /// Sessions of several turns that begin a second.
+    SessionsPerS,
     /// Users of a closed loop.
     Users,
 }
@@ -26,6 +29,7 @@ impl Searched {
     pub fn unit(self) -> &'static str {
         match self {
             Searched::RequestsPerS => "requests/s",
+            Searched::SessionsPerS => "sessions/s",
             Searched::Users => "users",
         }
     }
@@ -33,7 +37,7 @@ impl Searched {
     /// How a number of it is called: `rate` or `number of users`.
     pub fn amount(self) -> &'static str {
         match self {
-            Searched::RequestsPerS => "rate",
+            Searched::RequestsPerS | Searched::SessionsPerS => "rate",
             Searched::Users => "number of users",
         }
     }
@@ -53,7 +57,8 @@ pub struct CapacityFile {
     pub build: String,
     /// The scenario as resolved.
     pub scenario: Value,
-    /// What was searched over: the users of a closed loop, the rate of any other workload.
+    /// What was searched over: the users of a closed loop, the rate of any other workload, in sessions a second
+    /// where it has sessions.
     pub searched: Searched,
     /// What had to hold, in words.
     pub promise: String,
@@ -72,6 +77,10 @@ pub struct CapacityFile {
     pub schedulers: Vec<Capacity>,
     /// Which scheduler carries most, or that it is a tie; null where there is nothing to compare.
     pub comparison: Option<String>,
+    /// With prefill and decode apart, where it was asked for: what each division of a number of GPUs can
+    /// carry, and what they can colocated.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ratios: Vec<RatioCapacity>,
     /// What a reader should know of the scenario, its workload and the runs.
     pub warnings: Vec<String>,
     /// What a reader should know of the search.
@@ -98,6 +107,13 @@ pub struct Capacity {
     pub requests_per_s: Option<Border>,
     /// The same for one GPU.
     pub requests_per_s_per_gpu: Option<Border>,
+    /// Most sessions that begin a second and hold; null when none does, or none fails, or requests or users
+    /// were searched.
+    #[serde(default)]
+    pub sessions_per_s: Option<Border>,
+    /// The same for one GPU.
+    #[serde(default)]
+    pub sessions_per_s_per_gpu: Option<Border>,
     /// Most users of a closed loop that hold; null when not even one does, or no number fails, or
     /// the rate was searched.
     #[serde(serialize_with = "whole")]
@@ -134,7 +150,7 @@ pub struct Capacity {
 impl Capacity {
     /// The border that was searched for.
     pub fn border(&self) -> Option<Border> {
-        self.requests_per_s.or(self.users)
+        self.requests_per_s.or(self.sessions_per_s).or(self.users)
     }
 
     /// The fleet that was asked for.
@@ -154,7 +170,8 @@ impl Capacity {
 pub struct SeedCapacity {
     /// The seed.
     pub seed: u64,
-    /// Highest rate that held; null when none did, or users were searched.
+    /// Highest rate that held, of sessions where these were searched; null when none did, or users were
+    /// searched.
     pub holds_requests_per_s: Option<f64>,
     /// Lowest rate above it that was shown not to; null when none was, or users were searched.
     pub fails_requests_per_s: Option<f64>,
@@ -406,6 +423,8 @@ pub(crate) fn full_capacity() -> Capacity {
         gpus: 0,
         requests_per_s: Some(border),
         requests_per_s_per_gpu: Some(border),
+        sessions_per_s: Some(border),
+        sessions_per_s_per_gpu: Some(border),
         users: Some(border),
         users_per_gpu: Some(border),
         limited_by: Vec::new(),

@@ -139,9 +139,9 @@ impl Asked<'_> {
                 sized.pools = size.by_name(experiment);
                 sized.gpus = Some(size.gpus(experiment));
                 let rate = match self.knob {
-                    Knob::Rate { .. } => Some(self.load),
-                    // As many a user as at the capacity of the scenario's own fleet.
-                    Knob::Users { .. } => {
+                    Knob::Rate { sessions: false, .. } => Some(self.load),
+                    // As many a session or user as at the capacity of the scenario's own fleet.
+                    Knob::Rate { .. } | Knob::Users { .. } => {
                         let at = capacity.at_capacity.and_then(|at| at.requests_per_s);
                         at.map(|rate| rate * self.load / own.mean)
                     }
@@ -180,7 +180,7 @@ impl Asked<'_> {
 
     fn offered(&self) -> Offered {
         match self.knob {
-            Knob::Rate { base } => Offered::Times(self.load / base),
+            Knob::Rate { base, .. } => Offered::Times(self.load / base),
             Knob::Users { .. } => Offered::Users(self.load as u32),
         }
     }

@@ -17,6 +17,8 @@ pub(super) enum Knob {
     Rate {
         /// Those.
         base: f64,
+        /// Whether sessions arrive, not requests.
+        sessions: bool,
     },
     /// Users of a closed loop.
     Users {
@@ -33,7 +35,10 @@ impl Knob {
     pub(super) fn of(study: Study<'_>) -> Result<Knob, SearchError> {
         match study.experiment.workload.users() {
             Some(base) => Ok(Knob::Users { base }),
-            None => Ok(Knob::Rate { base: study.base_rate_per_s()? }),
+            None => Ok(Knob::Rate {
+                base: study.base_rate_per_s()?,
+                sessions: study.experiment.workload.source.has_turns(),
+            }),
         }
     }
 
@@ -64,7 +69,7 @@ impl Knob {
     /// What is offered at `value`: users, or requests a second as stated.
     pub(super) fn amount(self, value: f64) -> f64 {
         match self {
-            Knob::Rate { base } => value * base,
+            Knob::Rate { base, .. } => value * base,
             Knob::Users { .. } => value,
         }
     }
@@ -77,7 +82,7 @@ impl Knob {
     /// What the scenario offers.
     pub(super) fn own(self) -> f64 {
         match self {
-            Knob::Rate { base } => base,
+            Knob::Rate { base, .. } => base,
             Knob::Users { base } => f64::from(base),
         }
     }
@@ -85,14 +90,15 @@ impl Knob {
     /// The scenario's own rate, where it has one.
     pub(super) fn own_rate(self) -> Option<f64> {
         match self {
-            Knob::Rate { base } => Some(base),
-            Knob::Users { .. } => None,
+            Knob::Rate { base, sessions: false } => Some(base),
+            Knob::Rate { .. } | Knob::Users { .. } => None,
         }
     }
 
     /// Its name in results.
     pub(super) fn searched(self) -> Searched {
         match self {
+            Knob::Rate { sessions: true, .. } => Searched::SessionsPerS,
             Knob::Rate { .. } => Searched::RequestsPerS,
             Knob::Users { .. } => Searched::Users,
         }

@@ -7,6 +7,7 @@ mod file;
 mod fleet;
 mod knob;
 mod notes;
+mod ratios;
 mod seed;
 mod text;
 
@@ -20,6 +21,7 @@ use super::depends::build;
 use super::interval::Border;
 use super::probe::{Probe, SearchError, Study};
 use super::size::Steps;
+use super::sweep::Shard;
 use super::watch::Task;
 use crate::order;
 use crate::result::Tool;
@@ -32,6 +34,7 @@ pub use file::{
     Alone, AtCapacity, Capacity, CapacityFile, ForLoad, Searched, SeedCapacity, SizingPrice,
     capacity_schema,
 };
+pub use ratios::{RatioCapacity, ratios};
 pub use text::{capacity_answers, capacity_rows, to_text};
 
 /// How to search.
@@ -41,6 +44,8 @@ pub struct CapacityOptions {
     pub precision: f64,
     /// Runs with seeds of their own, each with its own capacity: at least 1.
     pub seeds: u32,
+    /// Only a part of the seeds, which fills a cache for a search with all of them: no fleet is sized.
+    pub shard: Option<Shard>,
     /// Find the fewest replicas for this many requests a second, too.
     pub for_rate: Option<f64>,
     /// Find the fewest replicas for this many users of a closed loop, too.
@@ -58,6 +63,7 @@ impl Default for CapacityOptions {
         CapacityOptions {
             precision: 0.01,
             seeds: 3,
+            shard: None,
             for_rate: None,
             for_users: None,
             pool: None,
@@ -103,6 +109,26 @@ pub(super) fn search(
         notes.push("every seed gives the same requests: one sample, no interval".to_owned());
     }
     notes.extend(notes::users(study));
+    let first = seeds[0];
+    // What is decided by all seeds is decided by them for a part too.
+    let all_seeds = seeds.clone();
+    if let Some(Shard { index, of }) = options.shard {
+        if of > options.seeds.max(1) as usize {
+            let seeds = options.seeds;
+            return Err(SearchError::NoSense(format!(
+                "shard {index}/{of}: there are {seeds} seeds; give no more shards than seeds"
+            )));
+        }
+        seeds = all_seeds.iter().copied().skip(index - 1).step_by(of).collect();
+        if seeds.is_empty() {
+            // All of them give the same requests.
+            seeds.push(first);
+        }
+        let listed: Vec<String> = seeds.iter().map(u64::to_string).collect();
+        let listed = listed.join(", ");
+        notes
+            .push(format!("shard {index}/{of}: seeds {listed} alone, which are kept in the cache"));
+    }
     // The requests are drawn for this alone: not where there is nothing to compare.
     let groups = match experiment.schedulers.len() {
         0 | 1 => Vec::new(),
@@ -110,7 +136,7 @@ pub(super) fn search(
     };
     let lone: Vec<Result<Option<Alone>, SearchError>> =
         threads::spread_map(experiment.schedulers.iter().collect(), |scheduler| {
-            alone(study, scheduler, knob, &seeds)
+            alone(study, scheduler, knob, &all_seeds)
         });
     let lone = lone.into_iter().collect::<Result<Vec<_>, _>>()?;
     let hopeless = |place: usize| lone[place].as_ref().is_some_and(|one| one.decides);
@@ -124,6 +150,7 @@ pub(super) fn search(
         tasks.into_iter().map(|(seed, of)| (seed, of, study.watch.task(guess))).collect();
     // Until more is known, as if each replica carried the scenario's own load.
     let asked = options.for_rate.or(options.for_users.map(f64::from));
+    let asked = asked.filter(|_| options.shard.is_none());
     let fleets: Vec<Task<'_>> = lone
         .iter()
         .map(|_| {
@@ -134,7 +161,7 @@ pub(super) fn search(
     let looked: Vec<Result<Option<f64>, SearchError>> =
         threads::spread_map((0..lone.len()).collect(), |place| match hopeless(place) {
             true => Ok(None),
-            false => glimpse(study, &experiment.schedulers[place], seeds[0], knob),
+            false => glimpse(study, &experiment.schedulers[place], first, knob),
         });
     let glimpses = looked.into_iter().collect::<Result<Vec<Option<f64>>, _>>()?;
     // In order, as threads come free.
@@ -162,8 +189,9 @@ pub(super) fn search(
             let mut capacity = put_together(study, scheduler, searches, alone, knob);
             if let Some(load) = asked {
                 let rate = match knob {
-                    Knob::Rate { .. } => Some(load),
-                    Knob::Users { .. } => None,
+                    Knob::Rate { sessions: false, .. } => Some(load),
+                    // How long a session stays is not how long a request does.
+                    Knob::Rate { .. } | Knob::Users { .. } => None,
                 };
                 let requests_max = fleet::requests_max(rate, stay_s);
                 let sized =
@@ -189,11 +217,12 @@ pub(super) fn search(
         seeds,
         scenario_requests_per_s: knob.own_rate(),
         scenario_users: experiment.workload.users(),
-        complete: schedulers.iter().all(Capacity::complete),
+        complete: options.shard.is_none() && schedulers.iter().all(Capacity::complete),
         comparison: compared::comparison(&schedulers, &groups),
         warnings: notes::warnings(&schedulers),
         schedulers,
         notes,
+        ratios: Vec::new(),
         inert: Vec::new(),
     })
 }
@@ -281,8 +310,8 @@ fn put_together(
     let any = best.or(searches.iter().find_map(|search| search.worst()));
     let at_capacity = best.and_then(|probe| probe.result.as_ref()).map(AtCapacity::of);
     let rate = match knob {
-        Knob::Rate { .. } => border.map(|border| border.mean),
-        Knob::Users { .. } => {
+        Knob::Rate { sessions: false, .. } => border.map(|border| border.mean),
+        Knob::Rate { .. } | Knob::Users { .. } => {
             at_capacity.and_then(|at| at.requests_per_s).filter(|_| border.is_some())
         }
     };
@@ -291,9 +320,12 @@ fn put_together(
         .map(|usd_per_hour| SizingPrice::of(usd_per_hour, rate, at_capacity));
     let warned =
         |probe: &Probe| probe.result.as_ref().map_or(Vec::new(), |run| run.warnings.clone());
-    let (rates, users) = match knob {
-        Knob::Rate { .. } => ((border, per_gpu), (None, None)),
-        Knob::Users { .. } => ((None, None), (border, per_gpu)),
+    let found = (border, per_gpu);
+    let none = (None, None);
+    let (rates, sessions, users) = match knob {
+        Knob::Rate { sessions: false, .. } => (found, none, none),
+        Knob::Rate { .. } => (none, found, none),
+        Knob::Users { .. } => (none, none, found),
     };
     Capacity {
         scheduler: scheduler.name.clone(),
@@ -302,6 +334,8 @@ fn put_together(
         gpus,
         requests_per_s: rates.0,
         requests_per_s_per_gpu: rates.1,
+        sessions_per_s: sessions.0,
+        sessions_per_s_per_gpu: sessions.1,
         users: users.0,
         users_per_gpu: users.1,
         limited_by,

@@ -149,8 +149,9 @@ pub(super) fn search_seed(
     // What is open above a failure is no border.
     let unknown = run(ends.open).filter(|_| open.is_some());
     let rate = |end: Option<f64>| end.filter(|_| !knob.whole()).map(|value| knob.amount(value));
+    let requests = matches!(knob, Knob::Rate { sessions: false, .. });
     let came = |end: Option<f64>, probe: &Option<Probe>| {
-        end.filter(|_| !knob.whole()).and_then(|_| probe.as_ref()?.requests_per_s)
+        end.filter(|_| requests).and_then(|_| probe.as_ref()?.requests_per_s)
     };
     let users = |end: Option<f64>| end.filter(|_| knob.whole()).map(|users| users as u32);
     let (broken, growing) = failing

@@ -1,6 +1,7 @@
 //! The capacity for people: the answer in a sentence, then the table.
 
 use super::file::{Capacity, CapacityFile, ForLoad, Searched, SizingPrice};
+use super::ratios::ratio_lines;
 use crate::metrics::Bounds;
 use crate::promise::KEPT_SHARE;
 use crate::report::header;
@@ -21,6 +22,9 @@ pub fn to_text(file: &CapacityFile) -> String {
         text.push_str(&format!("\n{}\n", wrap(&method(file), width(), "  ")));
     } else {
         text.push('\n');
+    }
+    for line in ratio_lines(&file.ratios, file.searched.unit()) {
+        text.push_str(&format!("{}\n", wrap(&line, width(), "  ")));
     }
     let labelled = file
         .schedulers
@@ -83,7 +87,11 @@ fn answer(file: &CapacityFile, capacity: &Capacity) -> String {
     };
     let subject = format!("{system}{}", capacity.label);
     let users = file.searched == Searched::Users;
-    let per_gpu = if users { capacity.users_per_gpu } else { capacity.requests_per_s_per_gpu };
+    let per_gpu = match file.searched {
+        Searched::Users => capacity.users_per_gpu,
+        Searched::SessionsPerS => capacity.sessions_per_s_per_gpu,
+        Searched::RequestsPerS => capacity.requests_per_s_per_gpu,
+    };
     let Some(border) = capacity.border() else {
         let why = capacity.notes.first().map_or("no number was found", String::as_str);
         return format!("{subject}, {}: {why}", file.promise);
@@ -120,7 +128,7 @@ fn answer(file: &CapacityFile, capacity: &Capacity) -> String {
     }
     match capacity.sized() {
         Some(asked) => {
-            text.push_str(&sized(asked));
+            text.push_str(&sized(asked, unit));
             text.push_str(&money(asked.price));
         }
         None => text.push_str(&money(capacity.price)),
@@ -135,11 +143,11 @@ fn answer(file: &CapacityFile, capacity: &Capacity) -> String {
 const IN_TIME: f64 = 0.99;
 
 /// The fleet for a load.
-fn sized(asked: &ForLoad) -> String {
+fn sized(asked: &ForLoad, unit: &str) -> String {
     let load = match (asked.requests_per_s, asked.users) {
         (Some(rate), _) => {
             let rate = three_digits(rate);
-            format!("{} requests/s", rate.strip_suffix(".0").unwrap_or(&rate))
+            format!("{} {unit}", rate.strip_suffix(".0").unwrap_or(&rate))
         }
         (None, users) => format!("{} users", users.unwrap_or_default()),
     };
@@ -285,7 +293,8 @@ pub fn capacity_rows(file: &CapacityFile) -> Vec<Vec<String>> {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     for capacity in &file.schedulers {
         let at = capacity.at_capacity.filter(|_| capacity.border().is_some());
-        let per_gpu = capacity.requests_per_s_per_gpu.or(capacity.users_per_gpu);
+        let rates = capacity.requests_per_s_per_gpu.or(capacity.sessions_per_s_per_gpu);
+        let per_gpu = rates.or(capacity.users_per_gpu);
         rows.push(shown([
             capacity.label.clone(),
             or_dash(capacity.border().map(cell)),

@@ -4,8 +4,10 @@
 //! Every key of a scenario, of an engine profile and of a scheduler is drawn away from its default
 //! now and then; `tests/swarm.rs` reads from the schemas what there is to draw.
 
+mod apart;
 mod figures;
 mod files;
+mod sessions;
 mod speculative;
 mod system;
 mod workload;
@@ -18,6 +20,8 @@ use crate::scheduler::{Draws, Scale, SchedulerConfig};
 
 /// Longest prompt that is drawn, in tokens, but for those that can never fit and those of tables.
 const PROMPT_MAX: u32 = 300;
+/// Makes a seed one for whether there are sessions.
+const SESSIONS: u64 = 0x5e55_1045;
 /// Longest output, but for those of tables.
 const OUTPUT_MAX: u32 = 60;
 
@@ -93,10 +97,26 @@ impl Draw {
         scenario.insert("name".to_owned(), json!(format!("swarm {seed}")));
         self.perhaps(&mut scenario, "description", 0.1, json!(format!("drawn from {seed}")));
         scenario.insert("seed".to_owned(), json!(self.rng.random_range(0..1_000_000)));
-        self.on("long requests", 0.07);
+        // By luck of its own: cases without sessions are those that they have always been.
+        if Xoshiro256PlusPlus::seed_from_u64(seed ^ SESSIONS).random_bool(0.1) {
+            self.features.push("sessions");
+        } else {
+            self.on("long requests", 0.07);
+        }
         let limits = self.system(&mut scenario);
+        // Stages are not modelled with it.
+        if !self.has("pipeline") {
+            self.on("disaggregation", 0.06);
+        }
         let label = self.schedulers(&mut scenario, &limits);
         scenario.insert("workload".to_owned(), self.workload(&label));
+        if self.has("deadlines") && self.on("wrong predictor", 0.4) {
+            let mut wrong = Map::new();
+            let (bias, spread) = (self.one_of(&[-0.5, -0.1, 0.3]), self.one_of(&[0.05, 0.5]));
+            self.perhaps(&mut wrong, "bias", 0.7, json!(bias));
+            self.perhaps(&mut wrong, "spread", 0.7, json!(spread));
+            scenario["engine"]["predictor"] = Value::Object(wrong);
+        }
         if self.has("drafts") && self.drafts(&limits) {
             // Of the models that are drawn none predicts; those of a fixed time are only named.
             // Budgets and chunks of a few tokens hold no drafts that need some beside them.
@@ -127,11 +147,17 @@ impl Draw {
                 let config = SchedulerConfig::by_name(name).expect("a registered name");
                 let needs = config.build(&limits.info).needs();
                 // Some need every request of a replica at each decision; not all draft.
-                (!self.has("pipeline") || !needs.one_lane) && (!self.has("drafts") || needs.drafts)
+                let apart = !self.has("disaggregation") || needs.transfers;
+                let drafts = !self.has("drafts") || needs.drafts;
+                (!self.has("pipeline") || !needs.one_lane) && drafts && apart
             })
             .collect();
         let name = self.one_of(&names);
         self.features.push(name);
+        let config = SchedulerConfig::by_name(name).expect("a registered name");
+        if config.build(&limits.info).needs().deadlines {
+            self.features.push("deadlines");
+        }
         let mut parameters = json!({});
         if self.on("drawn parameters", 0.8) {
             let whole = limits.whole_prompt.max(limits.info.kv_block_tokens);
@@ -232,7 +258,8 @@ impl Draw {
             0 => {
                 self.features.push("prefill curve");
                 let slack = self.one_of(&["20ms", "300ms"]);
-                match self.rng.random_bool(0.3) {
+                // Who looks at deadlines has to know them before it runs.
+                match self.rng.random_bool(0.3) && !self.has("deadlines") {
                     true => json!({"prefill_curve_plus": slack, "of": label}),
                     false => json!({"prefill_curve_plus": slack}),
                 }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Draw, OUTPUT_MAX, PROMPT_MAX};
 use crate::catalog;
-use crate::fleet::RouterKind;
+use crate::fleet::{RouterKind, RoutingLogic, Scorer};
 use crate::scheduler::{EngineInfo, KvGroups};
 
 /// Longest prompt plus output where requests are long.
@@ -164,7 +164,8 @@ impl Draw {
 
     /// Replicas and a router, or pools. Said after the workload, whose classes a router may name.
     pub(super) fn spread(&mut self, scenario: &mut Map<String, Value>, limits: &Limits) {
-        if self.on("pools", 0.25) {
+        let pools = if self.has("disaggregation") { 1.0 } else { 0.25 };
+        if self.on("pools", pools) {
             self.pools(scenario, limits);
         } else if self.on("replicas", 0.35) {
             let replicas = self.rng.random_range(2..=4);
@@ -181,6 +182,11 @@ impl Draw {
         if name == "vllm-dp" && self.rng.random_bool(0.5) {
             named = json!({"vllm-dp": {"clients": self.rng.random_range(1..=3)}});
         }
+        if self.rng.random_bool(0.5)
+            && let Some(parameters) = self.cache_router(name)
+        {
+            named = json!({name: parameters});
+        }
         let mut router = named.clone();
         if self.has("classes") && self.on("class to pool", 0.5) {
             let mut by_class = json!({"chat": replicas[self.rng.random_range(0..replicas.len())]});
@@ -196,13 +202,79 @@ impl Draw {
         self.perhaps(scenario, "router", if given { 1.0 } else { 0.0 }, router);
     }
 
+    /// Parameters of a router that looks at prompts, small enough to matter.
+    fn cache_router(&mut self, name: &str) -> Option<Value> {
+        let mut given = Map::new();
+        let share = f64::from(self.rng.random_range(0..=10)) / 10.0;
+        let small = f64::from(self.rng.random_range(0..=8)) / 4.0;
+        let tokens = self.rng.random_range(0..=2000);
+        let time = self.one_of(&["20ms", "200ms", "3s"]);
+        match name {
+            "sglang-cache-aware" => {
+                self.perhaps(&mut given, "cache_threshold", 0.6, json!(share));
+                self.perhaps(&mut given, "balance_abs_threshold", 0.6, json!(tokens % 5));
+                self.perhaps(&mut given, "balance_rel_threshold", 0.6, json!(1.0 + small));
+                self.perhaps(&mut given, "max_tree_size", 0.5, json!(tokens));
+                let time = if self.rng.random_bool(0.1) { "0s" } else { time };
+                self.perhaps(&mut given, "eviction_interval", 0.6, json!(time));
+            }
+            "dynamo-kv" => {
+                self.perhaps(&mut given, "overlap_score_credit", 0.4, json!(small));
+                self.perhaps(&mut given, "overlap_score_credit_decay", 0.4, json!(small));
+                self.perhaps(&mut given, "prefill_load_scale", 0.4, json!(small));
+                self.perhaps(&mut given, "decode_active_request_weight", 0.4, json!(small));
+                self.perhaps(&mut given, "router_temperature", 0.3, json!(share));
+                let events = self.rng.random_bool(0.5);
+                self.perhaps(&mut given, "use_kv_events", 0.7, json!(events));
+                self.perhaps(&mut given, "router_ttl", 0.5, json!(time));
+            }
+            "llm-d" => {
+                let mut weights = Map::new();
+                let precise = self.rng.random_bool(0.4);
+                let known = if precise { "precise-prefix-cache" } else { "prefix-cache" };
+                weights.insert(known.to_owned(), json!(1.0 + small));
+                for (name, _) in &Scorer::NAMES[2..] {
+                    self.perhaps(&mut weights, name, 0.3, json!(small));
+                }
+                self.perhaps(&mut given, "weights", 0.8, Value::Object(weights));
+                self.perhaps(&mut given, "metrics_interval", 0.5, json!(time));
+                self.perhaps(&mut given, "block_tokens", 0.3, json!(64 + tokens % 70));
+                self.perhaps(&mut given, "lru_capacity", 0.5, json!(1 + tokens / 60));
+                self.perhaps(&mut given, "affinity_threshold", 0.2, json!(share.max(0.1)));
+            }
+            "ray-prefix" => {
+                self.perhaps(&mut given, "imbalanced_threshold", 0.5, json!(small));
+                self.perhaps(&mut given, "match_rate_threshold", 0.5, json!(share));
+                let evicts = self.rng.random_bool(0.7);
+                self.perhaps(&mut given, "do_eviction", 0.6, json!(evicts));
+                self.perhaps(&mut given, "eviction_threshold_chars", 0.6, json!(tokens * 4));
+                self.perhaps(&mut given, "eviction_target_chars", 0.4, json!(tokens * 2));
+                self.perhaps(&mut given, "eviction_interval", 0.5, json!(time));
+            }
+            "production-stack" => {
+                let names = RoutingLogic::NAMES.map(|(name, _)| name);
+                let logic = self.one_of(&names);
+                self.perhaps(&mut given, "routing_logic", 0.9, json!(logic));
+                self.perhaps(&mut given, "kv_aware_threshold", 0.6, json!(tokens / 4));
+            }
+            _ => return None,
+        }
+        Some(Value::Object(given))
+    }
+
     /// Pools of replicas that differ. Limits only grow, but for `max_model_len`, so that what a
     /// policy's parameters were drawn for still holds.
     fn pools(&mut self, scenario: &mut Map<String, Value>, limits: &Limits) {
         let mut numbers = vec![json!([0])];
         let mut pools = Vec::new();
-        for place in 0..self.rng.random_range(1..=3) {
+        let apart = self.has("disaggregation");
+        for place in 0..self.rng.random_range(if apart { 2..=3 } else { 1..=3 }) {
             let mut pool = Map::new();
+            if apart {
+                pool.insert("role".to_owned(), self.role(place));
+            } else {
+                self.perhaps(&mut pool, "role", 0.1, json!("both"));
+            }
             pool.insert("replicas".to_owned(), json!(self.rng.random_range(1..=2)));
             // Others go by their GPU, or by their place.
             if place == 0 || self.rng.random_bool(0.5) {
@@ -233,7 +305,9 @@ impl Draw {
         // Experts that are spread are those of every pool's model, and the other one is dense.
         let spread = scenario.get("parallelism").is_some_and(|of| of.get("expert").is_some());
         let models = self.has("priced") && self.has("classes") && !self.has("drafts") && !spread;
-        if models && pools.len() > 1 && self.on("models", 0.4) {
+        if apart {
+            self.disaggregation(scenario);
+        } else if models && pools.len() > 1 && self.on("models", 0.4) {
             self.models(scenario, &mut pools);
         } else {
             self.router(scenario, &numbers);

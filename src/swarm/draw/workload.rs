@@ -8,6 +8,9 @@ use super::{Draw, OUTPUT_MAX, PROMPT_MAX};
 impl Draw {
     /// `label` is the scheduler's, which a class's promise may name.
     pub(super) fn workload(&mut self, label: &str) -> Value {
+        if self.has("sessions") {
+            return self.sessions_workload(label);
+        }
         let mut workload = Map::new();
         let traced = self.on("trace", 0.2);
         let requests = if self.has("long requests") { 8 } else { 50 };
@@ -48,7 +51,7 @@ impl Draw {
         Value::Object(workload)
     }
 
-    fn max_tokens(&mut self) -> Value {
+    pub(super) fn max_tokens(&mut self) -> Value {
         match self.rng.random_range(0..5) {
             0 => json!({"fixed": self.rng.random_range(1..=2 * OUTPUT_MAX)}),
             1 => json!({"factor": self.rng.random_range(1.0..3.0)}),
@@ -104,7 +107,7 @@ impl Draw {
         }
     }
 
-    fn classes(&mut self, label: &str) -> Value {
+    pub(super) fn classes(&mut self, label: &str) -> Value {
         let one = |draw: &mut Draw, name: &str| {
             let mut class = Map::new();
             class.insert("name".to_owned(), json!(name));
@@ -150,7 +153,7 @@ impl Draw {
         json!({"prompt": prompt, "output": self.lengths_up_to(output_max)})
     }
 
-    fn lengths_up_to(&mut self, max: u32) -> Value {
+    pub(super) fn lengths_up_to(&mut self, max: u32) -> Value {
         let least = self.rng.random_range(1..=max);
         // Clamps stand beside a shape, or inside it where it has room for them.
         let clamped = |draw: &mut Draw, shape: &str, mut figures: Value| {

@@ -40,6 +40,7 @@ fn a_pool_of_one_is_the_scenario_with_its_fields() {
         ("engine.async_scheduling", "true", "false"),
         ("engine.enforce_eager", "false", "true"),
         ("engine.front_end", "{before: 3ms, request: 1ms}", "{before: 9ms, after: 2ms}"),
+        ("engine.predictor", "{bias: -0.2}", "{bias: 0.3}"),
         (
             "engine.speculative",
             "{method: ngram, tokens: 3, acceptance: {rate: 0.2}}",
@@ -47,7 +48,7 @@ fn a_pool_of_one_is_the_scenario_with_its_fields() {
         ),
     ];
     let text = TWO_GPUS.replace("engine: {profile: vllm-0.19, kv_blocks: 900}\n", "");
-    let of_engine: usize = 13;
+    let of_engine: usize = 14;
     let known = serde_json::to_value(metron_sim::scenario::json_schema()).unwrap();
     let keys = known["$defs"]["Engine"]["properties"].as_object().unwrap();
     assert_eq!(keys.len(), of_engine, "a new field of the engine needs a row here");

@@ -80,7 +80,12 @@ fn every_router_gives_the_same_by_both_paths() {
             let replicas: Vec<bool> = (0..4)
                 .map(|one| trace.requests.iter().any(|row| trace.replica_of(row).0 == one))
                 .collect();
-            assert!(replicas.iter().all(|there| *there), "{set:?}: each replica gets some");
+            // One of three prefixes stays where it was first: a fourth replica may stay empty.
+            let stays = router == "router=production-stack";
+            assert!(
+                stays || replicas.iter().all(|there| *there),
+                "{set:?}: each replica gets some"
+            );
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Keys of a scenario, named by the schema's type and key: `Rate.rate`, `Engine.kv_blocks`.
 
+mod disaggregation;
 mod drafts;
 mod judging;
+mod sessions;
 mod system;
 mod workload;
 
@@ -38,6 +40,11 @@ pub(crate) fn write_files(folder: &Path) {
     write("skewed.json", "[9, 1, 1, 1, 1, 1, 1, 1]");
     write("rounds.jsonl", "{\"accepted\": [2, 0, 3]}\n{\"accepted\": [1]}\n");
     write("other-rounds.jsonl", "{\"accepted\": [0, 1]}\n");
+    write(
+        "talks.jsonl",
+        "{\"arrival_s\": 0, \"prompt_tokens\": 500, \"output_tokens\": 30, \"session\": 1}\n\
+         {\"arrival_s\": 1, \"prompt_tokens\": 600, \"output_tokens\": 30, \"session\": 1, \"gap_s\": 2}\n",
+    );
     write("a.csv", "prompt_tokens,output_tokens\n500,20\n900,30\n");
     write("b.csv", "prompt_tokens,output_tokens\n400,20\n1900,30\n");
     write("day-a.csv", "hour,requests_per_s\n0,4\n12,9\n24,4\n");
@@ -126,13 +133,28 @@ pub(crate) fn known() -> BTreeSet<String> {
 
 #[test]
 fn every_key_has_a_case() {
-    let cases = [system::CASES, drafts::CASES, workload::CASES, judging::CASES].concat();
+    let cases = [
+        system::CASES,
+        disaggregation::CASES,
+        drafts::CASES,
+        workload::CASES,
+        sessions::CASES,
+        judging::CASES,
+    ]
+    .concat();
     assert_none(&covered(&known(), &cases, EXEMPT));
 }
 
 #[test]
 fn every_key_changes_a_result() {
-    for cases in [system::CASES, drafts::CASES, workload::CASES, judging::CASES] {
+    for cases in [
+        system::CASES,
+        disaggregation::CASES,
+        drafts::CASES,
+        workload::CASES,
+        sessions::CASES,
+        judging::CASES,
+    ] {
         assert_none(&dead(cases));
     }
 }

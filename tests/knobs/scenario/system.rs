@@ -8,6 +8,8 @@ const SIXTEEN: &str = "parallelism={tensor: 16}";
 const LINKS: &str = "links={node: {bandwidth: 16GB/s, latency: 20us}}";
 const NETWORK: &str = "links.network={bandwidth: 50GB/s, latency: 10us}";
 const THREE: &str = "replicas=3";
+/// Several replicas that keep what they compute, and requests that begin alike.
+const CACHES: [&str; 4] = [THREE, PREFIXES, CACHING, VLLM_V1];
 const MOE: &str = "model=mixtral-8x7b";
 const SPREAD: &str = "parallelism={tensor: 2, data: 2, expert: true}";
 const EIGHT: &str = "workload.requests=8";
@@ -262,10 +264,218 @@ pub(super) const CASES: &[Case] = &[
         "router={vllm-dp: {clients: 2}}",
     ),
     case(
+        "RouterMap.sglang-cache-aware",
+        &CACHES,
+        "router=round-robin",
+        "router={sglang-cache-aware: {}}",
+    ),
+    case("RouterMap.dynamo-kv", &CACHES, "router=round-robin", "router={dynamo-kv: {}}"),
+    case("RouterMap.llm-d", &CACHES, "router=round-robin", "router={llm-d: {}}"),
+    case("RouterMap.ray-prefix", &CACHES, "router=round-robin", "router={ray-prefix: {}}"),
+    case(
+        "RouterMap.production-stack",
+        &CACHES,
+        "router=round-robin",
+        "router={production-stack: {}}",
+    ),
+    case(
+        "WithinMap.sglang-cache-aware",
+        &[THREE, PREFIXES, CACHING, VLLM_V1, CLASSES],
+        "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}}",
+        "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}, within: {sglang-cache-aware: {}}}",
+    ),
+    case(
+        "WithinMap.dynamo-kv",
+        &[THREE, PREFIXES, CACHING, VLLM_V1, CLASSES],
+        "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}}",
+        "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}, within: {dynamo-kv: {}}}",
+    ),
+    case(
+        "WithinMap.llm-d",
+        &[THREE, PREFIXES, CACHING, VLLM_V1, CLASSES],
+        "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}}",
+        "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}, within: {llm-d: {}}}",
+    ),
+    case(
+        "WithinMap.ray-prefix",
+        &[THREE, PREFIXES, CACHING, VLLM_V1, CLASSES],
+        "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}}",
+        "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}, within: {ray-prefix: {}}}",
+    ),
+    case(
+        "WithinMap.production-stack",
+        &[THREE, PREFIXES, CACHING, VLLM_V1, CLASSES],
+        "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}}",
+        "router={class-to-pool: {chat: [0, 1], batch: [1, 2]}, within: {production-stack: {}}}",
+    ),
+    case(
+        "SglangCacheAwareRouter.cache_threshold",
+        &CACHES,
+        "router={sglang-cache-aware: {cache_threshold: 0.05}}",
+        "router={sglang-cache-aware: {cache_threshold: 0.9}}",
+    ),
+    case(
+        "SglangCacheAwareRouter.balance_abs_threshold",
+        &[THREE, PREFIXES, CACHING, VLLM_V1, BURST],
+        "router={sglang-cache-aware: {balance_abs_threshold: 1}}",
+        "router={sglang-cache-aware: {balance_abs_threshold: 500}}",
+    ),
+    case(
+        "SglangCacheAwareRouter.balance_rel_threshold",
+        &[THREE, PREFIXES, CACHING, VLLM_V1, BURST],
+        "router={sglang-cache-aware: {balance_rel_threshold: 1.0, balance_abs_threshold: 0}}",
+        "router={sglang-cache-aware: {balance_rel_threshold: 100.0, balance_abs_threshold: 0}}",
+    ),
+    case(
+        "SglangCacheAwareRouter.max_tree_size",
+        &CACHES,
+        "router={sglang-cache-aware: {max_tree_size: 400, eviction_interval: 100ms}}",
+        "router={sglang-cache-aware: {max_tree_size: 67108864, eviction_interval: 100ms}}",
+    ),
+    case(
+        "SglangCacheAwareRouter.eviction_interval",
+        &CACHES,
+        "router={sglang-cache-aware: {eviction_interval: 100ms, max_tree_size: 400}}",
+        "router={sglang-cache-aware: {eviction_interval: 1000s, max_tree_size: 400}}",
+    ),
+    case(
+        "DynamoKvRouter.overlap_score_credit",
+        &CACHES,
+        "router={dynamo-kv: {overlap_score_credit: 0.0}}",
+        "router={dynamo-kv: {overlap_score_credit: 9.0}}",
+    ),
+    case(
+        "DynamoKvRouter.overlap_score_credit_decay",
+        &[THREE, PREFIXES, CACHING, VLLM_V1, "workload.arrivals.poisson.rate=40"],
+        "router={dynamo-kv: {overlap_score_credit_decay: 0.0}}",
+        "router={dynamo-kv: {overlap_score_credit_decay: 50.0}}",
+    ),
+    case(
+        "DynamoKvRouter.prefill_load_scale",
+        &[THREE, PREFIXES, CACHING, VLLM_V1, BURST],
+        "router={dynamo-kv: {prefill_load_scale: 0.0}}",
+        "router={dynamo-kv: {prefill_load_scale: 5.0}}",
+    ),
+    case(
+        "DynamoKvRouter.decode_active_request_weight",
+        &[THREE, PREFIXES, CACHING, VLLM_V1, BURST],
+        "router={dynamo-kv: {decode_active_request_weight: 0.0}}",
+        "router={dynamo-kv: {decode_active_request_weight: 200.0}}",
+    ),
+    case(
+        "DynamoKvRouter.router_temperature",
+        &CACHES,
+        "router={dynamo-kv: {router_temperature: 0.0}}",
+        "router={dynamo-kv: {router_temperature: 1.0}}",
+    ),
+    case(
+        "DynamoKvRouter.use_kv_events",
+        &[THREE, PREFIXES, CACHING, VLLM_V1, BURST],
+        "router={dynamo-kv: {use_kv_events: true}}",
+        "router={dynamo-kv: {use_kv_events: false}}",
+    ),
+    case(
+        "DynamoKvRouter.router_ttl",
+        &CACHES,
+        "router={dynamo-kv: {router_ttl: 1ms, use_kv_events: false}}",
+        "router={dynamo-kv: {router_ttl: 1000s, use_kv_events: false}}",
+    ),
+    case(
+        "LlmDRouter.weights",
+        &CACHES,
+        "router={llm-d: {weights: {queue: 1}}}",
+        "router={llm-d: {weights: {prefix-cache: 3}}}",
+    ),
+    case(
+        "LlmDRouter.metrics_interval",
+        &CACHES,
+        "router={llm-d: {metrics_interval: 1ms, weights: {running-requests-size: 1}}}",
+        "router={llm-d: {metrics_interval: 1000s, weights: {running-requests-size: 1}}}",
+    ),
+    case(
+        "LlmDRouter.block_tokens",
+        &CACHES,
+        "router={llm-d: {block_tokens: 64, weights: {prefix-cache: 1}}}",
+        "router={llm-d: {block_tokens: 640, weights: {prefix-cache: 1}}}",
+    ),
+    case(
+        "LlmDRouter.lru_capacity",
+        &CACHES,
+        "router={llm-d: {lru_capacity: 1, weights: {prefix-cache: 1}}}",
+        "router={llm-d: {lru_capacity: 10000, weights: {prefix-cache: 1}}}",
+    ),
+    case(
+        "LlmDRouter.affinity_threshold",
+        &CACHES,
+        "router={llm-d: {affinity_threshold: 0.05, weights: {running-requests-size: 1}}}",
+        "router={llm-d: {affinity_threshold: 1.0, weights: {running-requests-size: 1}}}",
+    ),
+    case(
+        "RayPrefixRouter.imbalanced_threshold",
+        &[THREE, PREFIXES, CACHING, VLLM_V1, BURST],
+        "router={ray-prefix: {imbalanced_threshold: 0}}",
+        "router={ray-prefix: {imbalanced_threshold: 500}}",
+    ),
+    case(
+        "RayPrefixRouter.match_rate_threshold",
+        &CACHES,
+        "router={ray-prefix: {match_rate_threshold: 0.05}}",
+        "router={ray-prefix: {match_rate_threshold: 1.0}}",
+    ),
+    case(
+        "RayPrefixRouter.do_eviction",
+        &CACHES,
+        "router={ray-prefix: {do_eviction: false, eviction_interval: 100ms, eviction_threshold_chars: 400, eviction_target_chars: 400}}",
+        "router={ray-prefix: {do_eviction: true, eviction_interval: 100ms, eviction_threshold_chars: 400, eviction_target_chars: 400}}",
+    ),
+    case(
+        "RayPrefixRouter.eviction_threshold_chars",
+        &CACHES,
+        "router={ray-prefix: {eviction_threshold_chars: 400, eviction_interval: 100ms, do_eviction: true, eviction_target_chars: 400}}",
+        "router={ray-prefix: {eviction_threshold_chars: 400000000, eviction_interval: 100ms, do_eviction: true, eviction_target_chars: 400}}",
+    ),
+    case(
+        "RayPrefixRouter.eviction_target_chars",
+        &CACHES,
+        "router={ray-prefix: {eviction_target_chars: 0, eviction_interval: 100ms, do_eviction: true, eviction_threshold_chars: 4000}}",
+        "router={ray-prefix: {eviction_target_chars: 4000, eviction_interval: 100ms, do_eviction: true, eviction_threshold_chars: 4000}}",
+    ),
+    case(
+        "RayPrefixRouter.eviction_interval",
+        &CACHES,
+        "router={ray-prefix: {eviction_interval: 100ms, do_eviction: true, eviction_threshold_chars: 400, eviction_target_chars: 400}}",
+        "router={ray-prefix: {eviction_interval: 1000s, do_eviction: true, eviction_threshold_chars: 400, eviction_target_chars: 400}}",
+    ),
+    case(
+        "ProductionStackRouter.routing_logic",
+        &CACHES,
+        "router={production-stack: {routing_logic: prefixaware}}",
+        "router={production-stack: {routing_logic: priority}}",
+    ),
+    case(
+        "ProductionStackRouter.kv_aware_threshold",
+        &CACHES,
+        "router={production-stack: {kv_aware_threshold: 0, routing_logic: kvaware}}",
+        "router={production-stack: {kv_aware_threshold: 100000, routing_logic: kvaware}}",
+    ),
+    case(
         "ProfileSource.file",
         &[],
         "engine.profile={file: p12.yaml}",
         "engine.profile={file: p4.yaml}",
+    ),
+    case("Engine.predictor", &["schedulers=[fluid]"], "", "engine.predictor={bias: -0.3}"),
+    case(
+        "PredictorError.bias",
+        &["schedulers=[fluid]"],
+        "engine.predictor={bias: -0.3}",
+        "engine.predictor={bias: 0.3}",
+    ),
+    case(
+        "PredictorError.spread",
+        &["schedulers=[qoserve]", "workload.arrivals={poisson: {rate: 200}}"],
+        "engine.predictor={spread: 0.1}",
+        "engine.predictor={spread: 0.9}",
     ),
     case("Engine.front_end", &[], "", "engine.front_end={before: 3ms}"),
     case(

@@ -189,6 +189,18 @@ pub(super) const CASES: &[Case] = &[
         "workload.trace={file: a.csv, arrivals: all_at_once}",
     ),
     case(
+        "Trace.gaps",
+        &["workload={trace: {file: talks.jsonl}}"],
+        "workload.trace.gaps=trace",
+        "workload.trace.gaps=arrivals",
+    ),
+    case(
+        "Trace.gap_cap",
+        &["workload={trace: {file: talks.jsonl}}"],
+        "workload.trace.gap_cap=1s",
+        "workload.trace.gap_cap=2s",
+    ),
+    case(
         "Trace.stand_in",
         &[TRACE],
         STAND_IN,

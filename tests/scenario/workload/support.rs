@@ -44,6 +44,8 @@ pub(super) fn trace(file: &Path) -> WorkloadSpec {
             format: None,
             time_scale: 1.0,
             arrivals: None,
+            by_answers: false,
+            gap_cap: None,
         }),
         amount: UNBOUNDED,
         max_tokens: MaxTokens::Exact,

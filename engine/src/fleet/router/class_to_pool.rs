@@ -1,13 +1,13 @@
 //! Class to pool: each class has replicas of its own, so that long batch jobs never stand before
 //! a chat.
 
-use super::{Asked, FleetView, Report, RouteDecision, Router, RouterKind};
+use super::{Asked, FleetView, Known, Report, RouteDecision, Router, RouterKind};
 use crate::fleet::Member;
 use crate::ids::ReplicaId;
 use crate::workload::streams::Stream;
 
 /// The replicas of each class. Pools may share replicas; classes that have none go to any replica.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClassPools {
     /// A class and its replicas, at least one, each below the number of replicas.
     pub pools: Vec<(String, Vec<ReplicaId>)>,
@@ -45,25 +45,38 @@ pub(super) struct ClassToPool {
 }
 
 impl ClassToPool {
-    fn pool(&self, asked: &Asked) -> Option<usize> {
+    fn pool(&self, asked: &Asked<'_>) -> Option<usize> {
         self.pool_of_class.get(asked.class.index()).copied().flatten()
     }
 }
 
 impl Router for ClassToPool {
-    fn choose(&mut self, asked: &Asked, fleet: &FleetView<'_>) -> RouteDecision {
-        let Some(pool) = self.pool(asked) else { return self.everyone.choose(asked, fleet) };
+    fn choose(
+        &mut self,
+        asked: &Asked<'_>,
+        fleet: &FleetView<'_>,
+        known: &mut Known<'_>,
+    ) -> RouteDecision {
+        let Some(pool) = self.pool(asked) else { return self.everyone.choose(asked, fleet, known) };
         let (replicas, router) = &mut self.pools[pool];
-        let decision = router.choose(asked, &fleet.among(replicas));
+        let decision = router.choose(asked, &fleet.among(replicas), known);
         RouteDecision { within_pool: true, ..decision }
     }
 
-    fn ended(&mut self, asked: &Asked, replica: ReplicaId) {
+    fn ended(&mut self, asked: &Asked<'_>, replica: ReplicaId) {
         let router = match self.pool(asked) {
             Some(pool) => &mut self.pools[pool].1,
             None => &mut self.everyone,
         };
         router.ended(asked, replica);
+    }
+
+    fn prefilled(&mut self, asked: &Asked<'_>, replica: ReplicaId) {
+        let router = match self.pool(asked) {
+            Some(pool) => &mut self.pools[pool].1,
+            None => &mut self.everyone,
+        };
+        router.prefilled(asked, replica);
     }
 
     fn heard(&mut self, report: &Report) {

@@ -1,6 +1,6 @@
 //! Power of two choices: the less busy of two replicas drawn at random.
 
-use super::{Asked, FleetView, RouteDecision, RouteReason, Router};
+use super::{Asked, FleetView, Known, RouteDecision, RouteReason, Router};
 use crate::workload::streams::Stream;
 
 #[derive(Debug)]
@@ -9,7 +9,12 @@ pub(super) struct PowerOfTwo {
 }
 
 impl Router for PowerOfTwo {
-    fn choose(&mut self, asked: &Asked, fleet: &FleetView<'_>) -> RouteDecision {
+    fn choose(
+        &mut self,
+        asked: &Asked<'_>,
+        fleet: &FleetView<'_>,
+        _: &mut Known<'_>,
+    ) -> RouteDecision {
         let replicas = fleet.replicas();
         let n = replicas.len() as u64;
         if n == 1 {

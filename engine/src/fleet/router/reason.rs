@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::fleet::prefixes::Held;
 use crate::ids::ReplicaId;
 
 /// Where a request went, and why.
@@ -13,6 +14,21 @@ pub struct RouteDecision {
     pub why: RouteReason,
     /// Whether its class left only some of the replicas.
     pub within_pool: bool,
+    /// How much of its prompt replicas held then, where that is noted.
+    pub held: Option<Held>,
+}
+
+/// Kinds of what decides on a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteKind {
+    /// What it was sent before, or has.
+    Affinity,
+    /// How much is outstanding there.
+    Balance,
+    /// How much is outstanding there, since nobody has enough of the prompt, or of the session.
+    Fallback,
+    /// Its turn, or chance.
+    Blind,
 }
 
 /// What decided on a replica.
@@ -39,6 +55,51 @@ pub enum RouteReason {
     NewSession(u32),
     /// The session's first request went there.
     SameSession,
+    /// It was sent the longest beginning of the prompt: so many tokens.
+    SentBefore {
+        /// Tokens.
+        tokens: u32,
+    },
+    /// It holds the longest beginning of the prompt: so many tokens.
+    HoldsMost {
+        /// Tokens.
+        tokens: u32,
+    },
+    /// Nobody was sent enough of the prompt, and it had the fewest requests outstanding.
+    TooLittle {
+        /// The tokens that somebody was sent.
+        tokens: u32,
+        /// Its requests.
+        requests: u32,
+    },
+    /// Nobody was sent enough of the prompt, and it was sent the fewest tokens in all.
+    SmallestTree {
+        /// The tokens that somebody was sent.
+        tokens: u32,
+    },
+    /// Requests are spread unevenly, so it is not asked who has the prompt.
+    Uneven {
+        /// The most outstanding at a replica.
+        most: u32,
+        /// The fewest.
+        fewest: u32,
+    },
+    /// It had the fewest requests of the last minute: this many.
+    FewestLately(u32),
+    /// The request costs the least there.
+    LeastCost {
+        /// The cost in blocks, in thousandths.
+        thousandths: u64,
+        /// Tokens of the prompt that it has.
+        tokens: u32,
+    },
+    /// It has the highest score.
+    HighestScore {
+        /// The score, in thousandths.
+        thousandths: u64,
+        /// Tokens of the prompt that it has.
+        tokens: u32,
+    },
     /// The API server that the request reached saw the lowest score there.
     LowestScore {
         /// The score, in thousandths.
@@ -48,10 +109,37 @@ pub enum RouteReason {
     },
 }
 
+impl RouteReason {
+    /// What kind of reason it is.
+    pub fn kind(&self) -> RouteKind {
+        match self {
+            RouteReason::Turn | RouteReason::Drawn => RouteKind::Blind,
+            RouteReason::SameSession
+            | RouteReason::SentBefore { .. }
+            | RouteReason::HoldsMost { .. } => RouteKind::Affinity,
+            RouteReason::TooLittle { .. }
+            | RouteReason::SmallestTree { .. }
+            | RouteReason::NewSession(_) => RouteKind::Fallback,
+            RouteReason::LeastCost { tokens, .. } | RouteReason::HighestScore { tokens, .. } => {
+                match tokens {
+                    0 => RouteKind::Balance,
+                    _ => RouteKind::Affinity,
+                }
+            }
+            RouteReason::FewestRequests(_)
+            | RouteReason::FewestTokens(_)
+            | RouteReason::FewerOfTwo { .. }
+            | RouteReason::Uneven { .. }
+            | RouteReason::FewestLately(_)
+            | RouteReason::LowestScore { .. } => RouteKind::Balance,
+        }
+    }
+}
+
 impl RouteDecision {
     /// A decision among all replicas that the router has.
     pub(super) fn new(replica: ReplicaId, why: RouteReason) -> RouteDecision {
-        RouteDecision { replica, why, within_pool: false }
+        RouteDecision { replica, why, within_pool: false, held: None }
     }
 }
 
@@ -79,6 +167,30 @@ impl fmt::Display for RouteReason {
                 write!(f, "new session: fewest requests outstanding ({n})")
             }
             RouteReason::SameSession => f.write_str("same session"),
+            RouteReason::SentBefore { tokens } => {
+                write!(f, "was sent the first {tokens} tokens before")
+            }
+            RouteReason::HoldsMost { tokens } => write!(f, "holds the first {tokens} tokens"),
+            RouteReason::TooLittle { tokens, requests } => write!(
+                f,
+                "only {tokens} tokens were sent anywhere: fewest requests outstanding ({requests})"
+            ),
+            RouteReason::SmallestTree { tokens } => write!(
+                f,
+                "only {tokens} tokens were sent anywhere: it was sent the fewest tokens in all"
+            ),
+            RouteReason::Uneven { most, fewest } => {
+                write!(f, "requests pile up ({most} against {fewest}): by load")
+            }
+            RouteReason::FewestLately(n) => write!(f, "fewest requests in the last minute ({n})"),
+            RouteReason::LeastCost { thousandths, tokens } => {
+                let cost = *thousandths as f64 / 1000.0;
+                write!(f, "least cost ({cost} blocks; it has {tokens} tokens)")
+            }
+            RouteReason::HighestScore { thousandths, tokens } => {
+                let score = *thousandths as f64 / 1000.0;
+                write!(f, "highest score ({score}; it has {tokens} tokens)")
+            }
             RouteReason::LowestScore { thousandths, client } => {
                 let score = *thousandths as f64 / 1000.0;
                 write!(f, "lowest score as API server {client} saw it ({score})")

@@ -1,6 +1,6 @@
 //! Round-robin: one after the other.
 
-use super::{Asked, FleetView, RouteDecision, RouteReason, Router};
+use super::{Asked, FleetView, Known, RouteDecision, RouteReason, Router};
 
 #[derive(Debug, Default)]
 pub(super) struct RoundRobin {
@@ -8,7 +8,7 @@ pub(super) struct RoundRobin {
 }
 
 impl Router for RoundRobin {
-    fn choose(&mut self, _: &Asked, fleet: &FleetView<'_>) -> RouteDecision {
+    fn choose(&mut self, _: &Asked<'_>, fleet: &FleetView<'_>, _: &mut Known<'_>) -> RouteDecision {
         let replicas = fleet.replicas();
         let replica = replicas[self.next];
         self.next = (self.next + 1) % replicas.len();

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::round_robin::RoundRobin;
-use super::{Asked, FleetView, RouteDecision, RouteReason, Router};
+use super::{Asked, FleetView, Known, RouteDecision, RouteReason, Router};
 use crate::ids::ReplicaId;
 
 #[derive(Debug, Default)]
@@ -15,8 +15,13 @@ pub(super) struct SessionAffinity {
 }
 
 impl Router for SessionAffinity {
-    fn choose(&mut self, asked: &Asked, fleet: &FleetView<'_>) -> RouteDecision {
-        let Some(session) = asked.session else { return self.others.choose(asked, fleet) };
+    fn choose(
+        &mut self,
+        asked: &Asked<'_>,
+        fleet: &FleetView<'_>,
+        known: &mut Known<'_>,
+    ) -> RouteDecision {
+        let Some(session) = asked.session else { return self.others.choose(asked, fleet, known) };
         if let Some(&home) = self.homes.get(&session) {
             return RouteDecision::new(home, RouteReason::SameSession);
         }

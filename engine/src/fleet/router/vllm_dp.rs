@@ -12,7 +12,7 @@ mod coordinator;
 pub use client::{DpClient, EngineLoad};
 pub use coordinator::DpCoordinator;
 
-use super::{Asked, FleetView, RouteDecision, RouteReason, Router};
+use super::{Asked, FleetView, Known, RouteDecision, RouteReason, Router};
 use crate::fleet::Member;
 use crate::ids::ReplicaId;
 use crate::time::Time;
@@ -64,7 +64,7 @@ impl VllmDp {
     }
 
     /// Which API server a request reaches.
-    fn client(&self, asked: &Asked) -> usize {
+    fn client(&self, asked: &Asked<'_>) -> usize {
         match self.clients.len() as u64 {
             1 => 0,
             clients => self.draws.at(u64::from(asked.id.0)).below(clients) as usize,
@@ -73,7 +73,12 @@ impl VllmDp {
 }
 
 impl Router for VllmDp {
-    fn choose(&mut self, asked: &Asked, fleet: &FleetView<'_>) -> RouteDecision {
+    fn choose(
+        &mut self,
+        asked: &Asked<'_>,
+        fleet: &FleetView<'_>,
+        _: &mut Known<'_>,
+    ) -> RouteDecision {
         debug_assert_eq!(fleet.replicas(), self.engines, "the deployment is as it began");
         self.coordinator.publish_before(asked.at);
         let place = self.client(asked);
@@ -92,7 +97,7 @@ impl Router for VllmDp {
         RouteDecision::new(self.engines[engine], why)
     }
 
-    fn ended(&mut self, asked: &Asked, replica: ReplicaId) {
+    fn ended(&mut self, asked: &Asked<'_>, replica: ReplicaId) {
         let client = self.client(asked);
         if let Some(engine) = self.engine(replica) {
             self.clients[client].0.ended(engine);

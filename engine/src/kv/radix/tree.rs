@@ -133,6 +133,20 @@ impl RadixTree {
         Matched { tokens: at, node }
     }
 
+    /// How many tokens a [look-up](Self::look_up) would find; nothing is touched.
+    pub fn peek(&self, text: &Text, tokens: u32) -> u32 {
+        let tokens = self.floor(tokens);
+        let (mut node, mut at) = (RadixTree::ROOT, 0);
+        while let Some(kid) = self.kid(node, text, at, tokens) {
+            at = self.agrees(kid, text, tokens);
+            if at < self.node(kid).to {
+                break;
+            }
+            node = kid;
+        }
+        at
+    }
+
     /// Puts the whole pages of the first `tokens` tokens of a text into the tree, the new ones as
     /// one leaf that nobody holds yet. Says how many were there.
     pub fn insert(&mut self, text: &Arc<Text>, tokens: u32) -> Matched {

@@ -11,10 +11,13 @@ use crate::ids::ReplicaId;
 use crate::metrics::Distribution;
 use crate::promise::{Sense, Term, Verdict};
 use crate::result::{
-    Cost, Energy, Fairness, GapBounds, IterationResult, KvResult, MeasuredDeadlines,
-    MeasuredResult, PoolResult, RunResult, StallsResult,
+    ColocatedResult, Cost, Decider, DisaggregationResult, Energy, Fairness, GapBounds,
+    IterationResult, KvResult, MeasuredDeadlines, MeasuredResult, PoolResult, RoutedToCaches,
+    RoutingResult, RunResult, SessionsResult, SideResult, StallsResult, TakenTime, TtftStages,
+    TurnsResult,
 };
 use crate::suggest::nearest;
+use crate::workload::GapKind;
 
 /// A run in which every figure is there, as JSON.
 static FULL: LazyLock<Value> = LazyLock::new(|| {
@@ -175,6 +178,48 @@ fn pool() -> PoolResult {
     }
 }
 
+fn sessions() -> SessionsResult {
+    let turns = TurnsResult::default();
+    let after = |kind: GapKind| (kind.name().to_owned(), turns.clone());
+    SessionsResult {
+        by_turn: vec![turns.clone()],
+        by_gap: GapKind::ALL.into_iter().map(after).collect(),
+        ..SessionsResult::default()
+    }
+}
+
+/// What a run says with prefill and decode apart.
+fn apart(of: Distribution) -> DisaggregationResult {
+    let side = SideResult::default();
+    DisaggregationResult {
+        handed_over: 0,
+        ttft: TtftStages {
+            queue_s: of,
+            prefill_s: of,
+            memory_s: of,
+            transfer_s: of,
+            first_step_s: of,
+        },
+        bytes: 0,
+        tokens: 0,
+        busiest_link: 0.0,
+        lost: 0,
+        prefill: side,
+        decode: side,
+        colocated: Some(ColocatedResult {
+            router: String::new(),
+            ttft_s: of,
+            tbt_s: Some(of),
+            tpot_s: of,
+            e2e_s: of,
+            output_tokens_per_s: None,
+            slo_met: None,
+            decided_by: Decider::Link,
+            taken_s: TakenTime::default(),
+        }),
+    }
+}
+
 fn full_run() -> RunResult {
     let summary = full_summary();
     let index = summary.fluidity.as_ref().map(|fluidity| fluidity.index).unwrap_or_default();
@@ -213,8 +258,14 @@ fn full_run() -> RunResult {
             decode_only: 0,
             mean_batch: None,
         }),
+        routing: Some(RoutingResult {
+            cached: Some(RoutedToCaches::default()),
+            ..RoutingResult::default()
+        }),
         pools: Some(BTreeMap::from([(ANY_POOL.to_owned(), pool())])),
+        disaggregation: Some(apart(distribution)),
         kv: Some(KvResult { blocks: 0, peak_used: 0, preemptions: 0, prefix_hit_tokens: 0 }),
+        sessions: Some(Box::new(sessions())),
         classes: Some(BTreeMap::new()),
         fairness: Some(Fairness { jain_index: None }),
         energy: Some(Energy {

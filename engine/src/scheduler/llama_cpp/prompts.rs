@@ -22,6 +22,11 @@ impl Tokens {
         Tokens { content: step.content(request).clone(), count }
     }
 
+    /// Those of a prompt of so many tokens.
+    pub(super) fn of_content(content: &Content, count: u32) -> Tokens {
+        Tokens { content: content.clone(), count }
+    }
+
     /// The same with an answer behind them: so many in all.
     pub(super) fn grown_to(self, count: u32) -> Tokens {
         Tokens { count, ..self }
@@ -57,6 +62,11 @@ impl Copies {
     /// Whether there are to be any.
     pub(super) fn kept(&self) -> bool {
         self.room > 0
+    }
+
+    /// The most tokens that a copy and a prompt have in common.
+    pub(super) fn common(&self, prompt: &Tokens) -> u32 {
+        self.states.iter().map(|state| state.common(prompt)).max().unwrap_or(0)
     }
 
     /// Copies what a slot holds, unless that is contained in a copy that there is; those contained

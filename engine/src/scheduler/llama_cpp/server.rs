@@ -2,6 +2,7 @@
 
 use super::super::{Handle, Held, Hit, Needs, RequestView, Scheduler, Step};
 use super::prompts::{Copies, Tokens, share};
+use crate::content::Content;
 use crate::request::RequestId;
 
 #[derive(Clone, Debug, Default)]
@@ -55,6 +56,17 @@ impl Scheduler for LlamaCpp {
             knows_contents: self.reuses,
             ..Needs::default()
         }
+    }
+
+    fn cached_tokens(&mut self, prompt: &Content, tokens: u32, _: u32) -> Option<u32> {
+        if !self.reuses {
+            return Some(0);
+        }
+        let prompt = Tokens::of_content(prompt, tokens);
+        let free = self.slots.iter().filter(|slot| slot.task.is_none());
+        let held = free.filter_map(|slot| slot.held.as_ref());
+        let most = held.map(|held| held.common(&prompt)).max().unwrap_or(0);
+        Some(most.max(self.copies.common(&prompt)).min(tokens.saturating_sub(1)))
     }
 
     fn reserves(&self, request: &RequestView, block_tokens: u32) -> u32 {

@@ -7,6 +7,7 @@ use super::batch::Kind;
 use super::machine::Machine;
 use super::request::Arrival;
 use super::settings::{SgLangPolicy, SgLangSettings};
+use crate::content::Content;
 use crate::kv::radix::Text;
 use crate::kv::{Hit, Told};
 use crate::time::Time;
@@ -75,6 +76,14 @@ impl Scheduler for SgLang {
     fn memory_at_end(&mut self, decode_steps: u32) -> Option<Told> {
         self.catch_up(decode_steps);
         Some(told(&self.machine, self.machine.set.page_size))
+    }
+
+    fn cached_tokens(&mut self, prompt: &Content, tokens: u32, decode_steps: u32) -> Option<u32> {
+        self.catch_up(decode_steps);
+        let memory = &self.machine.memory;
+        let text = Text::of(prompt, prompt.owner());
+        let most = tokens.saturating_sub(1);
+        Some(if memory.caches { memory.tree.peek(&text, most) } else { 0 })
     }
 
     fn schedule(&mut self, step: &mut Step<'_>) {

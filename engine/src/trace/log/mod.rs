@@ -39,7 +39,11 @@ pub struct Log {
     /// Stretches that have chunks.
     prefilling: Vec<u32>,
     /// A bit for each reason that ever held the head of the queue back.
-    held: u8,
+    held: u16,
+    /// Reasons for single requests, as they change.
+    reasons: Vec<(RequestId, Option<Held>)>,
+    /// Iterations with such changes, with the end of theirs in `reasons`, in order.
+    reasons_at: Vec<(IterationNo, u32)>,
     preempted: Vec<RequestId>,
     /// Iterations that found requests preempted, with the end of theirs in `preempted`, in order.
     preempted_at: Vec<(IterationNo, u32)>,
@@ -190,6 +194,11 @@ impl Log {
     /// The iterations that found requests preempted, with these.
     pub fn preemptions(&self) -> impl Iterator<Item = (IterationNo, &[RequestId])> {
         self.preempted_at.iter().map(|&(number, _)| (number, self.preempted_of(number)))
+    }
+
+    /// The iterations from which on other reasons hold for single requests, with these.
+    pub fn reasons(&self) -> impl Iterator<Item = (IterationNo, &[(RequestId, Option<Held>)])> {
+        self.reasons_at.iter().map(|&(number, _)| (number, self.reasons_of(number)))
     }
 
     /// Whether some iteration left the head of the queue waiting for this reason.
@@ -348,6 +357,10 @@ impl Log {
             self.prefilling.push(self.stretches.len() as u32);
         }
         self.held |= next.held.map_or(0, |held| 1 << held as u8);
+        if !next.reasons.is_empty() {
+            self.reasons.extend_from_slice(next.reasons);
+            self.reasons_at.push((first, self.reasons.len() as u32));
+        }
         if !next.preempted.is_empty() {
             self.preempted.extend_from_slice(next.preempted);
             self.preempted_at.push((first, self.preempted.len() as u32));
@@ -383,6 +396,7 @@ impl Log {
     pub fn rename(&mut self, name: impl Fn(RequestId) -> RequestId) {
         self.chunks.iter_mut().for_each(|chunk| chunk.request = name(chunk.request));
         self.preempted.iter_mut().for_each(|request| *request = name(*request));
+        self.reasons.iter_mut().for_each(|(request, _)| *request = name(*request));
         let heads = self.stretches.iter_mut().filter(|stretch| stretch.has_head);
         heads.for_each(|stretch| stretch.head = name(stretch.head));
     }
@@ -425,6 +439,7 @@ impl Log {
             running: of.running,
             held: of.held,
             head: of.has_head.then_some(of.head),
+            reasons: if is_first { self.reasons_of(number) } else { &[] },
         }
     }
 
@@ -470,6 +485,16 @@ impl Log {
         found.map_or(Drafts::NONE, |at| self.drafts[at].1)
     }
 
+    fn reasons_of(&self, number: IterationNo) -> &[(RequestId, Option<Held>)] {
+        match self.reasons_at.binary_search_by_key(&number, |&(of, _)| of) {
+            Err(_) => &[],
+            Ok(at) => {
+                let from = at.checked_sub(1).map_or(0, |before| self.reasons_at[before].1);
+                &self.reasons[from as usize..self.reasons_at[at].1 as usize]
+            }
+        }
+    }
+
     fn preempted_of(&self, number: IterationNo) -> &[RequestId] {
         let at = self.preempted_at.partition_point(|&(of, _)| of < number);
         let from = at.checked_sub(1).map_or(0, |before| self.preempted_at[before].1);
@@ -500,6 +525,7 @@ impl Stretch {
             && chunks.is_empty()
             && next.chunks.is_empty()
             && next.preempted.is_empty()
+            && next.reasons.is_empty()
             && !self.has_drafts
             && next.drafts == Drafts::NONE
     }

@@ -59,6 +59,8 @@ fn written(steps: &[Step], windowed: bool) -> (Log, Vec<String>) {
             running: 9,
             held: (waiting == 0).then_some(Held::NoSeat),
             head: (waiting < 2).then_some(RequestId(11)),
+            reasons: &[(RequestId(5), Some(Held::Relegated)), (RequestId(3), None)]
+                [..usize::from(lost == 0)],
         };
         log.push(&iteration);
         told.push(format!("{iteration:?}"));

@@ -192,6 +192,9 @@ pub(super) fn read(
             class: None,
             session,
             blocks: BlockIds::default(),
+            gap_ns: None,
+            has_arrival: columns.arrival.is_some(),
+            line: line.number,
         };
         table.push(row, &line)?;
     }

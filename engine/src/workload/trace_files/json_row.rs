@@ -16,11 +16,20 @@ pub(super) struct Keys {
     pub(super) prompt: &'static str,
     pub(super) output: &'static str,
     pub(super) block_ids: &'static str,
+    /// How long after the answer before it in its session a request came, and the unit as a power of ten of
+    /// nanoseconds, where the format has that.
+    pub(super) gap: Option<(&'static str, i32)>,
+    /// The session of a request, where the format has that under another name than ours.
+    pub(super) session: Option<&'static str>,
+    /// Whether the prompt tokens of later rows of a session are those that they add.
+    pub(super) turns_add: bool,
     /// What tells a request apart, where the format has that.
     pub(super) id: Option<&'static str>,
     /// Whether rows can have `max_tokens`, `class`, `priority` and `session`, and the first line
     /// `block_tokens`.
     pub(super) ours: bool,
+    /// Whose answer a request goes on from, by `id`; -1 where it begins a conversation.
+    pub(super) parent: Option<&'static str>,
     /// Keys that the format is known to have and that say nothing about a request's load.
     pub(super) other: &'static [&'static str],
 }
@@ -35,8 +44,10 @@ pub(super) struct JsonRow {
     pub(super) priority: Option<i32>,
     pub(super) class: Option<String>,
     pub(super) session: Option<String>,
+    pub(super) gap_ns: Option<u64>,
     pub(super) block_tokens: Option<u32>,
     pub(super) id: Option<String>,
+    pub(super) parent: Option<String>,
 }
 
 /// Something wrong with the value of a key.
@@ -66,8 +77,10 @@ enum Key {
     Class,
     Priority,
     Session,
+    Gap,
     BlockTokens,
     Id,
+    Parent,
     Other,
 }
 
@@ -127,6 +140,9 @@ impl RowReader<'_> {
             Key::Output => self.keys.output,
             Key::BlockIds => self.keys.block_ids,
             Key::Id => self.keys.id.unwrap_or(""),
+            Key::Parent => self.keys.parent.unwrap_or(""),
+            Key::Gap => self.keys.gap.map_or("", |(name, _)| name),
+            Key::Session if !self.keys.ours => self.keys.session.unwrap_or(""),
             _ => OURS.iter().find(|(_, k)| *k == key).map_or("", |(name, _)| name),
         }
     }
@@ -148,6 +164,13 @@ impl RowReader<'_> {
                     .map_err(|error| format!("expected a time of 0 or more, {error}"))?;
                 self.row.arrival_ns = Some(ns);
             }
+            Key::Gap => {
+                let power = self.keys.gap.map_or(9, |(_, power)| power);
+                let ns = value
+                    .number(|text| nanos(text, power))
+                    .map_err(|error| format!("expected a time of 0 or more, {error}"))?;
+                self.row.gap_ns = Some(ns);
+            }
             Key::Prompt => self.row.prompt_tokens = Some(value.tokens()?),
             Key::Output => self.row.output_tokens = Some(value.tokens()?),
             Key::MaxTokens => self.row.max_tokens = Some(value.tokens()?),
@@ -165,6 +188,7 @@ impl RowReader<'_> {
                 }
             },
             Key::Id => self.row.id = Some(value.shown()),
+            Key::Parent => self.row.parent = Some(value.shown()),
             Key::BlockIds | Key::Other => {}
         }
         Ok(())
@@ -253,6 +277,12 @@ impl Visitor<'_> for KeyReader<'_> {
             Key::BlockIds
         } else if keys.id == Some(name) {
             Key::Id
+        } else if keys.parent == Some(name) {
+            Key::Parent
+        } else if keys.gap.is_some_and(|(gap, _)| gap == name) {
+            Key::Gap
+        } else if keys.session == Some(name) {
+            Key::Session
         } else {
             match OURS.iter().find(|(ours, _)| keys.ours && *ours == name) {
                 Some(&(_, key)) => key,

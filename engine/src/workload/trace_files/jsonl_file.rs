@@ -1,6 +1,6 @@
 //! Traces in JSONL: an object a line.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::workload::WorkloadError;
 use crate::workload::classes::CLASSES_MAX;
@@ -17,6 +17,10 @@ pub(super) const OURS: Keys = Keys {
     prompt: "prompt_tokens",
     output: "output_tokens",
     block_ids: "block_hash_ids",
+    gap: Some(("gap_s", 9)),
+    session: None,
+    turns_add: false,
+    parent: None,
     id: None,
     ours: true,
     other: &["id"],
@@ -30,6 +34,10 @@ pub(super) const MOONCAKE: Keys = Keys {
     prompt: "input_length",
     output: "output_length",
     block_ids: "hash_ids",
+    gap: Some(("delay", 6)),
+    session: Some("session_id"),
+    turns_add: true,
+    parent: None,
     id: None,
     ours: false,
     other: &[],
@@ -43,8 +51,12 @@ pub(super) const MOONCAKE_BLOCK_TOKENS: u32 = 512;
 pub(super) const BAILIAN: Keys = Keys {
     name: "bailian",
     arrival_power: 9,
+    gap: None,
+    session: None,
+    turns_add: false,
+    parent: Some("parent_chat_id"),
     id: Some(BAILIAN_MARK),
-    other: &["parent_chat_id", "type", "turn"],
+    other: &["type", "turn"],
     ..MOONCAKE
 };
 
@@ -73,6 +85,7 @@ pub(super) fn read(
     let mut ignored = Ignored::default();
     let (mut first, mut cut) = (true, 0u64);
     let mut odd = Odd::default();
+    let mut talks = Talks::default();
     while let Some(line) = lines.next()? {
         let ids_start = table.block_ids.len();
         let row = read_object(&line, keys, table, &mut ignored)?;
@@ -94,7 +107,19 @@ pub(super) fn read(
         };
         let prompt_tokens = row.prompt_tokens.ok_or_else(|| missing(keys.prompt))?;
         let output_tokens = row.output_tokens.ok_or_else(|| missing(keys.output))?;
-        if table.rows.is_empty() {
+        let follows = row.gap_ns.is_some() && row.session.is_some();
+        if row.gap_ns.is_some() && row.session.is_none() {
+            let (gap, _) = keys.gap.unwrap_or_default();
+            let session = keys.session.unwrap_or("session");
+            let wrong = "expected none in a request that belongs to no session";
+            return Err(line
+                .error(wrong)
+                .with_field(gap)
+                .with_help(format!("give its `{session}`")));
+        }
+        if follows {
+            table.has_gaps = true;
+        } else if table.rows.iter().all(|row| row.gap_ns.is_some()) {
             table.has_arrivals = row.arrival_ns.is_some();
         } else if table.has_arrivals != row.arrival_ns.is_some() {
             return Err(if table.has_arrivals {
@@ -119,6 +144,11 @@ pub(super) fn read(
                 &line,
             )
             .map_err(|error| error.with_field(keys.block_ids))?;
+        let session = match (&row.session, keys.parent) {
+            (Some(name), _) => Some(table.session(name)),
+            (None, Some(_)) => talks.session_of(&row, table, &line)?,
+            (None, None) => None,
+        };
         odd.see(&row, keys, prompt_tokens / block_tokens, blocks.len);
         let row = Row {
             arrival_ns: row.arrival_ns.unwrap_or(0),
@@ -127,8 +157,11 @@ pub(super) fn read(
             max_tokens: row.max_tokens,
             priority: row.priority,
             class,
-            session: row.session.as_deref().map(|name| table.session(name)),
+            session,
             blocks,
+            gap_ns: row.gap_ns,
+            has_arrival: row.arrival_ns.is_some(),
+            line: line.number,
         };
         table.push(row, &line)?;
     }
@@ -141,6 +174,36 @@ pub(super) fn read(
         table.notes.push(format!("outputs longer than their `max_tokens`: {cut} cut to it"));
     }
     Ok(())
+}
+
+/// Conversations of requests that say whose answer they go on from.
+#[derive(Default)]
+struct Talks {
+    /// By request: the session that it is in.
+    sessions: HashMap<String, u32>,
+}
+
+impl Talks {
+    fn session_of(
+        &mut self,
+        row: &JsonRow,
+        table: &mut Table,
+        line: &Line<'_>,
+    ) -> Result<Option<u32>, WorkloadError> {
+        let Some(id) = &row.id else { return Ok(None) };
+        let session = match row.parent.as_deref() {
+            None | Some("-1" | "\"-1\"") => table.session(id),
+            Some(parent) => *self.sessions.get(parent).ok_or_else(|| {
+                line.error(format!("expected a `{BAILIAN_MARK}` of a row above, found {parent}"))
+                    .with_field("parent_chat_id")
+                    .with_help(
+                        "a conversation begins with -1, and stands in the order of its turns",
+                    )
+            })?,
+        };
+        self.sessions.insert(id.clone(), session);
+        Ok(Some(session))
+    }
 }
 
 /// What of another's trace cannot be as its format has it.

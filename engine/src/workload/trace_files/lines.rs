@@ -13,7 +13,7 @@ pub(crate) const LINE_BYTES_MAX: usize = 16 << 20;
 /// The lines of a file that are not blank. Takes LF and CRLF, with or without a byte order mark.
 pub(super) struct Lines {
     path: PathBuf,
-    reader: BufReader<File>,
+    reader: BufReader<Box<dyn Read + Send>>,
     buffer: Vec<u8>,
     number: u64,
     /// Whether `buffer` is to be given out once more.
@@ -49,9 +49,16 @@ impl Lines {
         if metadata.is_dir() {
             return Err(WorkloadError::content(path, None, "expected a file, found a directory"));
         }
+        let mut file = BufReader::with_capacity(1 << 16, file);
+        let head = file.fill_buf().map_err(|error| WorkloadError::io(path, &error))?;
+        let gzip = head.starts_with(&[0x1F, 0x8B]);
+        let reader: Box<dyn Read + Send> = match gzip {
+            true => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
+            false => Box::new(file),
+        };
         Ok(Lines {
             path: path.to_owned(),
-            reader: BufReader::with_capacity(1 << 16, file),
+            reader: BufReader::with_capacity(1 << 16, reader),
             buffer: Vec::new(),
             number: 0,
             again: false,
@@ -130,7 +137,7 @@ impl Lines {
 
 fn encoding_help(bytes: &[u8]) -> &'static str {
     match bytes {
-        [0x1F, 0x8B, ..] | [0x28, 0xB5, 0x2F, 0xFD, ..] | [b'P', b'K', ..] => {
+        [0x28, 0xB5, 0x2F, 0xFD, ..] | [b'P', b'K', ..] => {
             "the file is compressed: unpack it first"
         }
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => "the file is UTF-16: save it as UTF-8",

@@ -10,6 +10,7 @@ mod json_row;
 mod jsonl_file;
 mod lines;
 mod replay;
+mod sessions;
 mod sniff;
 mod table;
 mod timestamp;
@@ -19,6 +20,8 @@ pub(crate) use timestamp::timestamp_nanos;
 use std::path::Path;
 
 pub(crate) use replay::read;
+pub use sessions::has_gaps;
+pub(crate) use sessions::read_sessions;
 
 use super::{TraceFormat, Warning, WorkloadError};
 use sniff::Format;
@@ -52,6 +55,11 @@ fn load(
     let mut lines = lines::Lines::open(path)?;
     let mut table = Table::default();
     match sniff::format_of(&mut lines, format)? {
+        Format::Weka => {
+            let message = "expected requests with times of their own, found sessions";
+            return Err(WorkloadError::content(path, None, message)
+                .with_help("they are played by their answers: leave out `gaps: arrivals`"));
+        }
         Format::Csv(dialect) => csv_file::read(&mut lines, dialect, &mut table)?,
         Format::Json(keys, own_block_tokens) => {
             let block_tokens = own_block_tokens.unwrap_or(block_tokens);
@@ -65,6 +73,11 @@ fn load(
                 table.notes.insert(0, note);
             }
         }
+    }
+    if table.has_gaps && table.rows.iter().any(|row| row.gap_ns.is_some() && !row.has_arrival) {
+        let message = "expected a time of arrival for every request, found gaps";
+        return Err(WorkloadError::content(path, None, message)
+            .with_help("they are played by their answers: leave out `gaps: arrivals`"));
     }
     if table.rows.is_empty() {
         let none = WorkloadError::content(path, None, "expected requests, found none");

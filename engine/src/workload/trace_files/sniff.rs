@@ -16,6 +16,8 @@ use super::lines::{Line, Lines};
 #[derive(Clone, Copy)]
 pub(super) enum Format {
     Csv(&'static Dialect),
+    /// Sessions of coding agents.
+    Weka,
     /// The keys, and the tokens of a block where the format settles them.
     Json(&'static Keys, Option<u32>),
 }
@@ -47,6 +49,7 @@ pub(super) fn format_of(
             JSON_BAILIAN
         }
         Some(TraceFormat::Mooncake) => JSON_MOONCAKE,
+        Some(TraceFormat::Weka) => Format::Weka,
         None => told(&line).map_err(|error| match measured_file(&path) {
             Some((what, then)) => measured(&line, what, then),
             None => error,
@@ -95,7 +98,9 @@ fn by_keys(line: &Line<'_>) -> Result<Format, WorkloadError> {
     let keys = object_keys(line)?;
     let names: Vec<&str> = keys.iter().map(String::as_str).collect();
     let has = |key: &str| keys.iter().any(|found| found == key);
-    if has(OURS.prompt) || has("block_tokens") {
+    if has("hash_id_scope") || has("requests") && has("block_size") {
+        Ok(Format::Weka)
+    } else if has(OURS.prompt) || has("block_tokens") {
         Ok(JSON_OURS)
     } else if has(MOONCAKE.prompt) {
         Ok(if is_bailian(&keys) { JSON_BAILIAN } else { JSON_MOONCAKE })

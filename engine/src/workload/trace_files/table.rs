@@ -25,6 +25,12 @@ pub(super) struct Row {
     /// Number of its session, as they appear in the file.
     pub(super) session: Option<u32>,
     pub(super) blocks: BlockIds,
+    /// From the answer before it in its session.
+    pub(super) gap_ns: Option<u64>,
+    /// Whether it says when it arrived.
+    pub(super) has_arrival: bool,
+    /// Where it stands, from 1.
+    pub(super) line: u64,
 }
 
 /// A trace file, read.
@@ -45,6 +51,8 @@ pub(super) struct Table {
     /// Whether rows of one session are turns of a conversation, each with the one before in its prompt.
     pub(super) sessions_are_conversations: bool,
     pub(super) has_arrivals: bool,
+    /// Whether a row says how long after an answer it came.
+    pub(super) has_gaps: bool,
     /// What the arrivals are called, for an error that misses them.
     pub(super) arrival_names: &'static [&'static str],
     /// What a user should know.

@@ -70,6 +70,7 @@ fn bailian() {
         assert_eq!(rows(&workload), [(0, 40, 12), (1_386_000_000, 60, 9)]);
         assert_eq!(workload.block_tokens, 16);
         assert_eq!(workload.block_ids.len(), 7);
+        assert_eq!(workload.sessions, [Some(0), Some(0)], "the second goes on from the first");
         assert_eq!(
             warnings,
             ["`timestamp` is read as seconds, and `hash_ids` as blocks of 16 tokens"]

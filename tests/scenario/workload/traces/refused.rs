@@ -160,7 +160,10 @@ fn files_that_are_no_text_files_are_refused() {
     assert_eq!(error.kind(), ErrorKind::Io);
     let error = draw(&trace(&data("")), 1, LIMITS).unwrap_err();
     assert_eq!(error.message(), "expected a file, found a directory");
+    // Gzip that is cut off, and what is not read at all.
     let error = read_text(b"\x1f\x8b\x08\x00rest", None).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    let error = read_text(b"\x28\xb5\x2f\xfdrest", None).unwrap_err();
     assert_eq!(error.help(), Some("the file is compressed: unpack it first"));
     let error = read_text(b"\xff\xfea\x00", None).unwrap_err();
     assert_eq!(error.help(), Some("the file is UTF-16: save it as UTF-8"));
@@ -182,4 +185,12 @@ fn endless_lines_and_depths_are_refused() {
     assert!(read_text(&line, None).unwrap_err().message().contains("known trace format"));
     let deep = format!("{{\"prompt_tokens\":{}", "[".repeat(1 << 20));
     assert!(read_text(deep, Some(TraceFormat::Jsonl)).is_err());
+}
+
+#[test]
+fn a_conversation_goes_on_from_a_row_above() {
+    let text = "{\"chat_id\": 1, \"parent_chat_id\": -1, \"timestamp\": 0, \"input_length\": 4, \"output_length\": 2, \"type\": \"text\", \"turn\": 1, \"hash_ids\": []}\n\
+                {\"chat_id\": 2, \"parent_chat_id\": 7, \"timestamp\": 1, \"input_length\": 9, \"output_length\": 2, \"type\": \"text\", \"turn\": 2, \"hash_ids\": []}\n";
+    let error = read_text(text, None).unwrap_err();
+    assert_eq!((error.line(), error.field()), (Some(2), Some("parent_chat_id")), "{error}");
 }

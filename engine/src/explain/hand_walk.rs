@@ -1,0 +1,79 @@
+//! The way of a request whose prompt was computed elsewhere, up to the queue of the replica that
+//! answers it: its prompt, the wait for memory, and its KV on its way.
+
+use super::cause::Cause;
+use super::lane::LaneColumns;
+use super::walk::{Visit, Wait, Walk};
+use crate::ids::IterationNo;
+use crate::time::Time;
+use crate::trace::HandOver;
+
+impl<'w> Walk<'w> {
+    /// Walks up to when its KV was there, which is when the replica that answers could run it. Says
+    /// whether it ever was.
+    pub(super) fn handed_over(
+        &mut self,
+        lanes: &'w [LaneColumns<'w>],
+        hand: &'w HandOver,
+        visit: &mut impl Visit,
+    ) -> bool {
+        let (lane, id) = (self.lane, self.id);
+        let from = &lanes[hand.from.index()];
+        let entered = self.places.entered(self.request, self.row);
+        self.turn_to(from, hand.from, entered);
+        visit.leg(hand.from);
+        let last = self.chunks.last().expect("its prompt was computed").iteration;
+        self.first_token(last, visit);
+        let host = hand.at.since(from.log.end(last)).as_nanos();
+        self.gap.split.add(Cause::Host, host);
+        visit.leg(id);
+        self.waits_for_memory(lane, hand, visit);
+        let end = self.trace.end;
+        if hand.begun < end {
+            let moved = hand.landed.min(end).since(hand.begun).as_nanos();
+            self.gap.split.add(Cause::KvTransfer, moved);
+        }
+        self.turn_to(lane, id, hand.landed);
+        hand.landed <= end
+    }
+
+    /// From the end of its prompt to when blocks were taken for it where it decodes.
+    fn waits_for_memory(
+        &mut self,
+        lane: &LaneColumns<'w>,
+        hand: &HandOver,
+        visit: &mut impl Visit,
+    ) {
+        let until = hand.begun.min(self.trace.end);
+        if until <= hand.at {
+            return;
+        }
+        let first = lane.log.begun_before(hand.at, lane.log.numbers().end);
+        let began = lane.begins(first).min(until);
+        let ran = lane.log.free_before(first).clamp(hand.at, began);
+        self.in_flight(first, ran.since(hand.at).as_nanos(), visit);
+        // It ran nothing: what lacks is memory for KV that is still on its way.
+        self.gap.split.add(Cause::KvTransfer, began.since(ran).as_nanos());
+        if began >= until {
+            return;
+        }
+        // Iterations that it waited through in full; it may be let in while the last one runs.
+        let behind = lane.log.partition_point(|iteration| iteration.start < until).max(first);
+        let whole = match lane.begins(behind) > until {
+            true => behind.back(1),
+            false => behind,
+        };
+        lane.waited(first, whole, &mut self.gap.split);
+        visit.wait(Wait { from: first, to: whole, preempted: false });
+        let rest: Time = lane.begins(whole).min(until);
+        self.in_flight(whole.next(), until.since(rest).as_nanos(), visit);
+    }
+
+    /// It waited so long while the iteration before `next` ran.
+    fn in_flight(&mut self, next: IterationNo, ns: u64, visit: &mut impl Visit) {
+        if ns > 0 {
+            self.gap.split.add(Cause::StepInFlight, ns);
+            visit.unseen(next, next, ns);
+        }
+    }
+}

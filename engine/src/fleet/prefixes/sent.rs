@@ -1,0 +1,115 @@
+//! Who of the replicas holds how much of a prompt: those that were never sent its beginning hold
+//! nothing of it, so only the others are asked, and no more of them than matter.
+
+use super::prompt::{Caches, Prompt};
+use super::tree::{Goes, PrefixTree, Step};
+use crate::fleet::Member;
+use crate::ids::ReplicaId;
+
+/// How much of a prompt the replica that it is sent to holds, and how much the one that holds most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Tokens that the chosen replica held when it was chosen.
+    pub here: u32,
+    /// The most that any replica held then.
+    pub most: u32,
+    /// The first that held so much: the chosen one where nobody held more.
+    pub at: ReplicaId,
+}
+
+/// All that was ever sent that another request can have.
+#[derive(Debug)]
+pub(in crate::fleet) struct Sent {
+    tree: PrefixTree,
+    /// The smallest block of any replica: none finds anything smaller.
+    block_tokens: u32,
+    steps: Vec<Step>,
+    /// By replica: for which prompt it was asked last, by their count.
+    asked: Vec<u64>,
+    prompts: u64,
+}
+
+impl Sent {
+    pub(in crate::fleet) fn new(members: &[Member]) -> Sent {
+        Sent {
+            tree: PrefixTree::new(1, members.len(), Goes::Never),
+            block_tokens: members.iter().map(|one| one.block_tokens).min().unwrap_or(1).max(1),
+            steps: Vec::new(),
+            asked: vec![0; members.len()],
+            prompts: 0,
+        }
+    }
+
+    /// A prompt was sent to a replica.
+    pub(in crate::fleet) fn insert(&mut self, prompt: &Prompt, replica: ReplicaId) {
+        self.tree.insert(prompt, prompt.reach, replica, 0);
+    }
+
+    /// The most tokens of a prompt that each replica of a list can hold, in their order.
+    pub(in crate::fleet) fn bounds(
+        &mut self,
+        prompt: &Prompt,
+        of: &[ReplicaId],
+        bounds: &mut Vec<u32>,
+    ) {
+        bounds.clear();
+        bounds.resize(of.len(), 0);
+        self.tree.walk(prompt, prompt.tokens, &mut self.steps);
+        for step in &self.steps {
+            let to = self.findable(prompt, step.to);
+            let mut places = of.iter().zip(bounds.iter_mut());
+            for holder in self.tree.holders(step.node) {
+                if let Some((_, bound)) = places.find(|(replica, _)| **replica == holder) {
+                    *bound = to;
+                }
+            }
+        }
+    }
+
+    /// What the chosen replica holds of a prompt beside what others do.
+    pub(in crate::fleet) fn held(
+        &mut self,
+        prompt: &Prompt,
+        chosen: ReplicaId,
+        caches: &mut dyn Caches,
+    ) -> Held {
+        self.tree.walk(prompt, prompt.tokens, &mut self.steps);
+        let Some(first) = self.steps.first() else { return Held { at: chosen, ..Held::default() } };
+        let here = match self.tree.holds(first.node, chosen) {
+            true => caches.held(chosen, prompt),
+            false => 0,
+        };
+        let mut held = Held { here, most: here, at: chosen };
+        self.prompts += 1;
+        self.asked[chosen.index()] = self.prompts;
+        for step in self.steps.iter().rev() {
+            if held.most >= self.findable(prompt, step.to) {
+                break;
+            }
+            let latest = self.tree.latest(step.node);
+            for replica in latest.into_iter().chain(self.tree.holders(step.node)) {
+                if std::mem::replace(&mut self.asked[replica.index()], self.prompts) == self.prompts
+                {
+                    continue;
+                }
+                let there = caches.held(replica, prompt);
+                let first_of_equals = there == held.most && there > here && replica < held.at;
+                if there > held.most || first_of_equals {
+                    held.most = there;
+                    held.at = replica;
+                }
+                if held.most >= self.findable(prompt, step.to) {
+                    break;
+                }
+            }
+        }
+        held
+    }
+
+    /// The most tokens that anybody can find of a prompt whose first `tokens` were sent somewhere: whole
+    /// blocks, and one token is always computed.
+    fn findable(&self, prompt: &Prompt, tokens: u32) -> u32 {
+        let last = prompt.tokens.saturating_sub(1);
+        (tokens / self.block_tokens * self.block_tokens).min(last)
+    }
+}

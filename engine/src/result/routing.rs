@@ -1,0 +1,187 @@
+//! How requests were spread over replicas, why, and what that cost in cached prompts.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::fleet::{RouteDecision, RouteKind};
+use crate::sim::Outcome;
+use crate::time::Time;
+use crate::trace::{RequestRow, TokenTrace};
+
+/// How the router spread requests; the whole run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RoutingResult {
+    /// What decided, in requests.
+    pub decisions: RouteCounts,
+    /// Requests that the replica with the most was sent, over the mean of all replicas; null without
+    /// requests.
+    pub requests_max_over_mean: Option<f64>,
+    /// The same of requests outstanding (sent there, and not at their end), averaged over the instants
+    /// at which requests arrive, each with that request; null without requests.
+    pub outstanding_max_over_mean: Option<f64>,
+    /// What prefix caches held when requests were routed; null where no replica keeps what it computed,
+    /// or no request begins like another.
+    pub cached: Option<RoutedToCaches>,
+}
+
+/// What decided where requests went, in requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RouteCounts {
+    /// What the replica was sent before, or holds.
+    pub affinity: u64,
+    /// What is outstanding at replicas.
+    pub balance: u64,
+    /// The same, since nobody had enough of the prompt, or of the session.
+    pub fallback: u64,
+    /// Its turn, or chance.
+    pub blind: u64,
+}
+
+/// Prompt tokens that prefix caches held at the moment of routing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct RoutedToCaches {
+    /// Tokens of all prompts.
+    pub prompt_tokens: u64,
+    /// Of these, those that the chosen replica held.
+    pub held_tokens: u64,
+    /// Those that the replica held that held most: what a router that thinks of nothing else finds.
+    pub most_held_tokens: u64,
+    /// Those that another replica held and the chosen one did not: the regret.
+    pub regret_tokens: u64,
+    /// The regret over all prompt tokens; null without any.
+    pub regret_share: Option<f64>,
+    /// Requests with any.
+    pub regretted: u64,
+    /// Prompt tokens found when requests were admitted, over all prompt tokens; null without any.
+    pub hit_share: Option<f64>,
+}
+
+impl RoutingResult {
+    /// Of a run; `None` where there was no choice.
+    pub fn of(outcome: &Outcome) -> Option<RoutingResult> {
+        let routes = outcome.routes.as_deref()?;
+        let replicas = outcome.pools.iter().map(|pool| pool.replicas).sum::<u32>() as usize;
+        if replicas < 2 {
+            return None;
+        }
+        let mut decisions = RouteCounts::default();
+        let mut sent = vec![0_u64; replicas];
+        for route in routes {
+            sent[route.replica.index()] += 1;
+            *match route.why.kind() {
+                RouteKind::Affinity => &mut decisions.affinity,
+                RouteKind::Balance => &mut decisions.balance,
+                RouteKind::Fallback => &mut decisions.fallback,
+                RouteKind::Blind => &mut decisions.blind,
+            } += 1;
+        }
+        let over_mean = |most: u64, all: u64| most as f64 * replicas as f64 / all as f64;
+        let most = sent.iter().copied().max().unwrap_or(0);
+        let all = routes.len() as u64;
+        Some(RoutingResult {
+            decisions,
+            requests_max_over_mean: (all > 0).then(|| over_mean(most, all)),
+            outstanding_max_over_mean: outstanding(&outcome.trace, routes, replicas),
+            cached: cached(&outcome.trace, routes),
+        })
+    }
+}
+
+/// The mean over arrivals of the most requests outstanding at a replica over the mean of all.
+fn outstanding(trace: &TokenTrace, routes: &[RouteDecision], replicas: usize) -> Option<f64> {
+    let end = |row: &RequestRow| match row.status {
+        crate::trace::Status::Rejected => row.arrival,
+        crate::trace::Status::Completed => trace.token_times(row).last().unwrap_or(row.arrival),
+        _ => Time::NEVER,
+    };
+    let mut ends: Vec<(Time, usize)> = (trace.requests.iter().zip(routes))
+        .map(|(row, route)| (end(row), route.replica.index()))
+        .filter(|&(at, _)| at != Time::NEVER)
+        .collect();
+    ends.sort_unstable();
+    let mut ends = ends.into_iter().peekable();
+    // How many replicas have so many outstanding, so that the most is found at once.
+    let mut at_load = vec![replicas as u64];
+    let (mut load, mut most, mut all) = (vec![0_usize; replicas], 0, 0_u64);
+    let mut sum = 0.0;
+    for (row, route) in trace.requests.iter().zip(routes) {
+        while let Some((_, replica)) = ends.next_if(|&(at, _)| at < row.arrival) {
+            at_load[load[replica]] -= 1;
+            load[replica] -= 1;
+            at_load[load[replica]] += 1;
+            all -= 1;
+            while most > 0 && at_load[most] == 0 {
+                most -= 1;
+            }
+        }
+        let replica = route.replica.index();
+        at_load[load[replica]] -= 1;
+        load[replica] += 1;
+        if at_load.len() == load[replica] {
+            at_load.push(0);
+        }
+        at_load[load[replica]] += 1;
+        most = most.max(load[replica]);
+        all += 1;
+        sum += most as f64 * replicas as f64 / all as f64;
+    }
+    (!routes.is_empty()).then(|| sum / routes.len() as f64)
+}
+
+fn cached(trace: &TokenTrace, routes: &[RouteDecision]) -> Option<RoutedToCaches> {
+    let mut cached = RoutedToCaches::default();
+    let mut noted = false;
+    let mut hits = 0;
+    for (row, route) in trace.requests.iter().zip(routes) {
+        let Some(held) = route.held else { continue };
+        noted = true;
+        cached.prompt_tokens += u64::from(row.prompt_tokens);
+        cached.held_tokens += u64::from(held.here);
+        cached.most_held_tokens += u64::from(held.most);
+        cached.regret_tokens += u64::from(held.most - held.here);
+        cached.regretted += u64::from(held.most > held.here);
+        hits += u64::from(row.hit_tokens);
+    }
+    let share = |tokens: u64| match cached.prompt_tokens {
+        0 => None,
+        all => Some(tokens as f64 / all as f64),
+    };
+    let (regret_share, hit_share) = (share(cached.regret_tokens), share(hits));
+    noted.then_some(RoutedToCaches { regret_share, hit_share, ..cached })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::{Held, RouteReason};
+    use crate::ids::ReplicaId;
+    use crate::result::fixture;
+    use crate::sim::PoolUse;
+
+    #[test]
+    fn kinds_loads_and_regret_are_counted() {
+        // Two requests of 100 tokens, at 0 and 5 ms, the first done at 40 ms.
+        let mut outcome = fixture::outcome();
+        outcome.pools = vec![PoolUse { replicas: 2, lanes_per_replica: 1, ..PoolUse::default() }];
+        let route = |why, here, most| RouteDecision {
+            replica: ReplicaId(1),
+            why,
+            within_pool: false,
+            held: Some(Held { here, most, at: ReplicaId(0) }),
+        };
+        let first = route(RouteReason::TooLittle { tokens: 3, requests: 0 }, 0, 0);
+        let second = route(RouteReason::SentBefore { tokens: 64 }, 16, 48);
+        outcome.routes = Some(vec![first, second]);
+        let routing = RoutingResult::of(&outcome).expect("there are two");
+        let decisions = RouteCounts { affinity: 1, fallback: 1, ..RouteCounts::default() };
+        assert_eq!(routing.decisions, decisions);
+        assert_eq!(routing.requests_max_over_mean, Some(2.0));
+        assert_eq!(routing.outstanding_max_over_mean, Some(2.0));
+        let cached = routing.cached.expect("it was noted");
+        assert_eq!((cached.prompt_tokens, cached.held_tokens), (200, 16));
+        assert_eq!((cached.most_held_tokens, cached.regret_tokens, cached.regretted), (48, 32, 1));
+        assert_eq!(cached.regret_share, Some(0.16));
+        outcome.pools[0].replicas = 1;
+        assert_eq!(RoutingResult::of(&outcome), None);
+    }
+}

@@ -1,0 +1,338 @@
+//! Requests on their way from replicas that prefill to replicas that decode.
+//!
+//! When a prompt is computed its blocks stay taken there. A replica that decodes is chosen at once; it
+//! takes blocks for the whole prompt in the order of its own queue, and only then does the KV set out.
+//! While it is on its way both replicas hold blocks for it, which is all the back-pressure there is: a
+//! replica that decodes and is full leaves blocks taken where prompts are computed, until no prompt
+//! fits there and the queue grows before that. Nothing here makes it so but the blocks.
+
+use std::collections::BTreeMap;
+
+use super::Rejection;
+use super::caches::CachesOf;
+use super::engine::Engine;
+use crate::content::Content;
+use crate::fleet::{Disaggregation, FleetSetup, Role};
+use crate::ids::{ReplicaId, RequestId};
+use crate::replica::{Failure, LoadBegun, Remote, TransferRules};
+use crate::request::Request;
+use crate::time::{Span, Time};
+use crate::trace::HandOver;
+use crate::transfer::{Flows, LinkId, Links, TransferId};
+use crate::workload::Arriving;
+
+/// As vLLM's NIXL connector has it, whose role is both on either side.
+const RULES: TransferRules = TransferRules { consumes: true, delivers: true };
+
+/// What goes from replica to replica.
+pub(super) struct HandOvers<'a> {
+    setup: &'a Disaggregation,
+    /// The smallest of the replicas that decode: whom it holds, they all do.
+    pub decodes_at: ReplicaId,
+    flows: Flows,
+    /// By replica: what its transfers go over, out of it and into it.
+    ports: Vec<(LinkId, LinkId)>,
+    /// By request: what it asked for. Of those that have ended nothing is asked.
+    asked: Vec<Request>,
+    /// Prompts that were computed in the step that just ended.
+    computed: Vec<RequestId>,
+    /// By request.
+    handed: BTreeMap<RequestId, Handed>,
+    /// Whose transfers are under way, by their numbers.
+    under_way: BTreeMap<TransferId, RequestId>,
+    transfers: u32,
+    /// Ends of leases, in order.
+    leases: BTreeMap<(Time, RequestId), ()>,
+    over: Vec<HandOver>,
+}
+
+/// A request that was handed over.
+#[derive(Clone, Copy, Debug)]
+struct Handed {
+    from: ReplicaId,
+    to: ReplicaId,
+    /// When the blocks of the replica that computed its prompt come free at the latest.
+    lease: Time,
+    told: HandOver,
+}
+
+impl<'a> HandOvers<'a> {
+    /// Nothing is on its way yet.
+    pub(super) fn new(setup: &'a Disaggregation, fleet: &FleetSetup<'_>) -> HandOvers<'a> {
+        let mut links = Links::none();
+        let shared = setup.transfer.shared_bytes_per_s.map(|shared| links.add(shared));
+        let mut ports = Vec::new();
+        for (pool, port) in fleet.pools.iter().zip(&setup.ports) {
+            for _ in 0..pool.replicas {
+                ports.push(match shared {
+                    Some(link) => (link, link),
+                    None => (links.add(port.bytes_per_s), links.add(port.bytes_per_s)),
+                });
+            }
+        }
+        HandOvers {
+            setup,
+            decodes_at: smallest_that_decodes(fleet),
+            flows: Flows::over(links),
+            ports,
+            asked: Vec::new(),
+            computed: Vec::new(),
+            handed: BTreeMap::new(),
+            under_way: BTreeMap::new(),
+            transfers: 0,
+            leases: BTreeMap::new(),
+            over: Vec::new(),
+        }
+    }
+
+    /// A request has come: what of it the replica is asked for that computes its prompt.
+    pub(super) fn prompt_of(&mut self, request: &Request) -> Request {
+        self.asked.push(*request);
+        Request { output_tokens: 1, max_tokens: 1, ..*request }
+    }
+
+    /// When something is due of what is on its way.
+    fn due(&self) -> Time {
+        let lease = self.leases.keys().next().map_or(Time::NEVER, |&(at, _)| at);
+        self.flows.next().min(lease)
+    }
+
+    /// A prompt is computed.
+    pub(super) fn computed(&mut self, request: RequestId) {
+        self.computed.push(request);
+    }
+
+    /// What went over, by request: what is under way too.
+    pub(super) fn close(self) -> (Vec<HandOver>, Vec<LinkUse>) {
+        let mut all = self.over;
+        all.extend(self.handed.values().map(|handed| handed.told));
+        all.sort_unstable_by_key(|told| told.request);
+        let link = |id: u32| {
+            let (bytes, busy) = self.flows.use_of(LinkId(id));
+            let bytes_per_s = self.flows.links().bytes_per_s(LinkId(id));
+            LinkUse { bytes_per_s, bytes, busy: Span::from_nanos(busy) }
+        };
+        let links = (0..self.flows.links().len() as u32).map(link).collect();
+        (all, links)
+    }
+}
+
+/// The first replica of the pool that decodes with the least KV memory.
+fn smallest_that_decodes(fleet: &FleetSetup<'_>) -> ReplicaId {
+    let mut first = 0;
+    let mut all = Vec::new();
+    for pool in &fleet.pools {
+        if pool.role == Role::Decode && pool.replicas > 0 {
+            all.push((pool.engine.kv_tokens(), ReplicaId(first)));
+        }
+        first += pool.replicas;
+    }
+    all.into_iter().min().expect("somebody decodes").1
+}
+
+/// What a link carried.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LinkUse {
+    /// Bytes a second that it can carry.
+    pub bytes_per_s: f64,
+    /// Bytes that it carried.
+    pub bytes: f64,
+    /// Time in which it carried something.
+    pub busy: Span,
+}
+
+impl Eq for LinkUse {}
+
+impl Engine<'_> {
+    /// Whether a replica computes prompts for others.
+    pub(super) fn prefills_for_others(&self, replica: ReplicaId) -> bool {
+        self.fleet.member(replica).role == Role::Prefill
+    }
+
+    /// Prompts that a step of a replica has computed go on.
+    pub(super) fn hand_over(&mut self, from: ReplicaId, arriving: &mut dyn Arriving) {
+        let Some(handing) = &mut self.handing else { return };
+        for request in std::mem::take(&mut handing.computed) {
+            self.hand_over_one(request, from, arriving);
+        }
+    }
+
+    fn hand_over_one(&mut self, id: RequestId, from: ReplicaId, arriving: &mut dyn Arriving) {
+        let now = self.calendar.now();
+        let mut request = self.handing.as_ref().expect("it hands over").asked[id.index()];
+        let content = self.fleet.reads_prompts().then(|| arriving.content(id));
+        let mut caches = CachesOf(&mut self.servers);
+        let with = (arriving.session(id), content.clone());
+        let to = self.fleet.hand_over(id, &request, with, now, &mut caches);
+        self.limit_answer(&mut request, to);
+        let server = &mut self.servers[to.index()];
+        let lane = server.first_lane();
+        let replica = server.replica_mut();
+        let content = match replica.knows_contents() {
+            true => content.unwrap_or_else(|| arriving.content(id)),
+            false => Content::default(),
+        };
+        let with = (content, arriving.session(id));
+        let handle = replica.arrive(id, arriving.number(id), &request, with);
+        replica.is_remote(handle, Remote { pulls: true, is_fetched: false });
+        server.arrived(handle);
+        if server.can_decide() {
+            self.calendar.wake(to);
+        }
+        self.tally.hand_over(id, lane);
+        let source = &self.servers[from.index()];
+        let told = HandOver {
+            request: id,
+            from: source.first_lane(),
+            to: lane,
+            at: now,
+            begun: Time::NEVER,
+            landed: Time::NEVER,
+            released: Time::NEVER,
+            tokens: 0,
+            held_blocks: source.replica().held_for_fetch(id),
+            blocks: 0,
+            bytes: 0,
+            lost: false,
+        };
+        let handing = self.handing.as_mut().expect("it hands over");
+        let lease = handing.setup.kv_lease.map_or(Time::NEVER, |lease| now + lease);
+        handing.handed.insert(id, Handed { from, to, lease, told });
+        if lease != Time::NEVER {
+            handing.leases.insert((lease, id), ());
+        }
+        let due = handing.due();
+        self.calendar.transfers_due(due);
+    }
+
+    /// A replica has decided: the KV of those for which it took blocks sets out.
+    pub(super) fn begin_loads(&mut self, at: ReplicaId) {
+        if self.handing.is_none() {
+            return;
+        }
+        let begun = self.servers[at.index()].replica_mut().loads_begun();
+        for load in begun {
+            self.begin_load(load);
+        }
+    }
+
+    fn begin_load(&mut self, load: LoadBegun) {
+        let now = self.calendar.now();
+        let handing = self.handing.as_mut().expect("it hands over");
+        let handed = handing.handed.get_mut(&load.request).expect("it was handed over");
+        let missing_only = handing.setup.transfer.missing_only;
+        let blocks = if missing_only { load.taken } else { load.whole };
+        let pool = self.fleet.member(handed.to).pool;
+        let port = &handing.setup.ports[pool.index()];
+        handed.told.begun = now;
+        if handed.told.lost {
+            // There is nothing to fetch: that is known at once.
+            handed.told.landed = now;
+        } else {
+            handing.leases.remove(&(handed.lease, load.request));
+            (handed.told.tokens, handed.told.blocks) = (load.tokens, blocks);
+            handed.told.bytes = u64::from(blocks).saturating_mul(port.block_bytes);
+        }
+        let id = TransferId(handing.transfers);
+        handing.transfers += 1;
+        handing.under_way.insert(id, load.request);
+        let each = handing.setup.transfer.per_block.as_nanos();
+        let before = match handed.told.lost {
+            true => Span::from_nanos(1),
+            false => {
+                let blocks = Span::from_nanos(each.saturating_mul(u64::from(blocks)));
+                (handing.setup.transfer.setup + blocks).max(Span::from_nanos(1))
+            }
+        };
+        let (out, into) =
+            (handing.ports[handed.from.index()].0, handing.ports[handed.to.index()].1);
+        let over = if out == into { vec![out] } else { vec![out, into] };
+        handing.flows.begin(now, id, before, handed.told.bytes, &over);
+        let due = handing.due();
+        self.calendar.transfers_due(due);
+    }
+
+    /// Transfers that are over, and leases.
+    pub(super) fn turn_transfers(&mut self, arriving: &mut dyn Arriving) {
+        let now = self.calendar.now();
+        let Some(handing) = &mut self.handing else { return };
+        let over = handing.flows.turn_to(now);
+        for id in over {
+            let handing = self.handing.as_mut().expect("it hands over");
+            let request = handing.under_way.remove(&id).expect("it was under way");
+            self.land(request, arriving);
+        }
+        loop {
+            let handing = self.handing.as_mut().expect("it hands over");
+            let Some((&(at, request), ())) = handing.leases.first_key_value() else { break };
+            if at > now {
+                break;
+            }
+            handing.leases.remove(&(at, request));
+            let handed = handing.handed.get_mut(&request).expect("it was handed over");
+            handed.told.lost = true;
+            handed.told.released = now;
+            let from = handed.from;
+            self.release(request, from);
+        }
+        let due = self.handing.as_ref().map_or(Time::NEVER, |handing| handing.due());
+        self.calendar.transfers_due(due);
+    }
+
+    /// The KV of a request is there, or known to be lost.
+    fn land(&mut self, request: RequestId, arriving: &mut dyn Arriving) {
+        let now = self.calendar.now();
+        let handing = self.handing.as_mut().expect("it hands over");
+        let mut handed = handing.handed.remove(&request).expect("it was handed over");
+        handed.told.landed = now;
+        let failure = handing.setup.on_failure;
+        let lost = handed.told.lost;
+        if !lost {
+            handed.told.released = now;
+        }
+        handing.over.push(handed.told);
+        let server = &mut self.servers[handed.to.index()];
+        let replica = server.replica_mut();
+        if lost {
+            replica.load_failed(request, 0, failure);
+        }
+        if lost && failure == Failure::Ends {
+            replica.ends_by_failure(request);
+            replica.loaded(request);
+            self.tally.reject(request, now, Rejection::KvLost);
+            self.ends(request);
+            self.fleet.leave(request);
+            arriving.finished(request, now);
+        } else {
+            replica.loaded(request);
+        }
+        if self.servers[handed.to.index()].can_decide() {
+            self.calendar.wake(handed.to);
+        }
+        if !lost {
+            self.release(request, handed.from);
+        }
+    }
+
+    /// The blocks come free that were held where a prompt was computed.
+    fn release(&mut self, request: RequestId, from: ReplicaId) {
+        let server = &mut self.servers[from.index()];
+        server.replica_mut().fetched(request);
+        if server.can_decide() {
+            self.calendar.wake(from);
+        }
+    }
+}
+
+/// Tells the servers of a fleet what goes from one to another.
+pub(super) fn prepare(engine: &mut Engine<'_>) {
+    for place in 0..engine.servers.len() {
+        let replica = ReplicaId(place as u32);
+        let prefills = engine.prefills_for_others(replica);
+        let server = &mut engine.servers[place];
+        server.replica_mut().transfer(RULES, None);
+        if prefills {
+            server.hand_over();
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Requests whose prompt one replica computed and another answers: what went between the two, and when.
+
+use super::TokenTrace;
+use crate::ids::{LaneId, RequestId};
+use crate::time::Time;
+
+/// A request that was handed from a replica that prefills to one that decodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandOver {
+    /// Which.
+    pub request: RequestId,
+    /// The lane that computed its prompt.
+    pub from: LaneId,
+    /// The first lane of the replica that answers it.
+    pub to: LaneId,
+    /// When its prompt was computed, and it came to the queue of the replica that answers it.
+    pub at: Time,
+    /// When that replica had taken blocks for it, and its KV set out; [`Time::NEVER`] if never.
+    pub begun: Time,
+    /// When all of its KV was there, or the transfer had failed; [`Time::NEVER`] if never.
+    pub landed: Time,
+    /// When the blocks of the replica that computed it came free; [`Time::NEVER`] if never.
+    pub released: Time,
+    /// Prompt tokens whose KV went over.
+    pub tokens: u32,
+    /// KV blocks that the replica which computed it held for it.
+    pub held_blocks: u32,
+    /// KV blocks that went over.
+    pub blocks: u32,
+    /// Bytes that went over.
+    pub bytes: u64,
+    /// Whether its KV was gone before it could be fetched.
+    pub lost: bool,
+}
+
+impl TokenTrace {
+    /// The hand-over of a request, where it had one.
+    #[inline]
+    pub fn hand_over(&self, request: RequestId) -> Option<&HandOver> {
+        if self.hand_overs.is_empty() {
+            return None;
+        }
+        let found = self.hand_overs.binary_search_by_key(&request, |one| one.request).ok()?;
+        Some(&self.hand_overs[found])
+    }
+}

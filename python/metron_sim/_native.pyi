@@ -1,0 +1,173 @@
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, final
+
+#: What errors call it, its text, where its relative paths start, `path=value` overrides.
+Given: TypeAlias = tuple[str, str, str, Sequence[str]]
+Progress: TypeAlias = Callable[[str, int, int], object]
+
+version: str
+
+@final
+class Table:
+    def __len__(self) -> int: ...
+    @property
+    def column_names(self) -> list[str]: ...
+    @property
+    def nbytes(self) -> int: ...
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> Any: ...
+    def __arrow_c_schema__(self) -> Any: ...
+
+@final
+class Runs:
+    def requests(self) -> Table: ...
+    def tokens(self) -> Table: ...
+    def iterations(self, jobs: int) -> Table: ...
+    def stalls(self, top: int, jobs: int) -> Table: ...
+    def page(self, jobs: int) -> str: ...
+
+@final
+class Answer:
+    @property
+    def exit(self) -> int: ...
+    @property
+    def result(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def page(self) -> str | None: ...
+    @property
+    def warnings(self) -> list[str]: ...
+    @property
+    def notes(self) -> list[str]: ...
+    @property
+    def runs(self) -> Runs | None: ...
+
+@final
+class Request:
+    """What is known of a request at the moment when a policy was handed it; `step.view(request)` looks
+    again."""
+
+    @property
+    def id(self) -> int:
+        """Its number in the whole run, in order of arrival."""
+    @property
+    def arrival_s(self) -> float:
+        """When it arrived, seconds."""
+    @property
+    def prompt_tokens(self) -> int:
+        """Prompt length in tokens."""
+    @property
+    def max_tokens(self) -> int:
+        """The longest answer that the client declared."""
+    @property
+    def priority(self) -> int:
+        """Lower is more urgent."""
+    @property
+    def class_index(self) -> int:
+        """Index of its class."""
+    @property
+    def tokens(self) -> int:
+        """Tokens known: the prompt and the output so far."""
+    @property
+    def generated(self) -> int:
+        """Output tokens so far."""
+    @property
+    def computed(self) -> int:
+        """Tokens whose KV is computed."""
+    @property
+    def is_prefilling(self) -> bool:
+        """Whether its prefill is unfinished."""
+    @property
+    def prefill_left(self) -> int:
+        """Prefill tokens not yet computed."""
+    @property
+    def blocks(self) -> int:
+        """KV blocks that it holds."""
+    @property
+    def scheduled(self) -> int:
+        """Tokens of it in the batch being formed."""
+    @property
+    def admitted_now(self) -> bool:
+        """Whether it was admitted in the step being formed."""
+
+@final
+class Step:
+    """A replica at the moment of a decision: what a policy reads, and the verbs with which it forms a batch.
+
+    Use it only while `schedule` runs. `admit` and `run` answer `False`, and change nothing, where KV blocks are
+    short. A verb that breaks a rule raises `PolicyError`, which names it and the request.
+    """
+
+    @property
+    def now_s(self) -> float:
+        """The time of the decision, seconds."""
+    @property
+    def seats_used(self) -> int:
+        """Requests that hold a seat."""
+    @property
+    def waiting_len(self) -> int:
+        """Number of waiting requests."""
+    @property
+    def running_len(self) -> int:
+        """Number of running requests, decoding or prefilling."""
+    @property
+    def decoding_len(self) -> int:
+        """Number of requests that can decode."""
+    @property
+    def free_blocks(self) -> int:
+        """Free KV blocks."""
+    @property
+    def block_tokens(self) -> int:
+        """Tokens in a KV block."""
+    @property
+    def blocks_for_decodes(self) -> int:
+        """KV blocks that a step of all decodes takes."""
+    def waiting_at(self, place: int) -> Request | None:
+        """The waiting request at a place of the queue, 0 being its head."""
+    def waiting(self) -> list[Request]:
+        """All waiting requests in queue order."""
+    def running(self) -> list[Request]:
+        """Running requests in order of admission."""
+    def prefilling(self) -> list[Request]:
+        """Running requests whose prefill is unfinished, in order of admission."""
+    def view(self, request: Request) -> Request:
+        """What is known of a request now."""
+    def blocks_to_admit(self, tokens: int) -> int:
+        """KV blocks that an admission with so many tokens takes."""
+    def more_blocks_for(self, request: Request, tokens: int) -> int:
+        """KV blocks that a running request needs for so many tokens more."""
+    def admit(self, request: Request, tokens: int, hold_tokens: int = 0) -> bool:
+        """Takes a waiting request into the running list and schedules `tokens` of its prompt, with KV blocks
+        for `hold_tokens` of its tokens (at least those scheduled are held)."""
+    def run(self, request: Request, tokens: int = 1) -> bool:
+        """Schedules a running request: 1 token for a decode, a chunk for a prefill."""
+    def decode_all(self) -> bool:
+        """Schedules a token for every request that decodes, where KV blocks suffice for all; says `False`, and
+        does nothing, where they do not. Much faster than naming each."""
+    def repeats(self, keep_free: int = 0) -> None:
+        """Promises that this batch of decodes alone will be decided again, unchanged, until a request arrives
+        or ends, or fewer than `keep_free` KV blocks would stay free: `schedule` is not called until then.
+        Call it after `decode_all` with nothing else in the batch."""
+    def preempt(self, request: Request) -> int:
+        """Takes a running request's KV blocks and seat: it goes back to the queue and computes anew. Tells how
+        many tokens of it were in the batch."""
+    def drop_request(self, request: Request) -> None:
+        """Gives up a waiting request for good."""
+    def hold(self, reason: str) -> None:
+        """Says why the queue's head was left waiting: `no_seat`, `no_kv_blocks`, `no_token_budget`,
+        `preempting`, `deferred`, `relegated`, `sliver` or `slack_saved`. `explain` tells it."""
+
+def ask(
+    args: Sequence[str],
+    scenarios: Sequence[tuple[str, Given]],
+    keeps_runs: bool = False,
+    keeps_page: bool = False,
+    progress: Progress | None = None,
+) -> Answer: ...
+def check_scenario(scenario: Given) -> str: ...
+def scenario_not_there(name: str) -> None: ...
+def program(args: Sequence[str]) -> int: ...
+def register_scheduler(
+    name: str, kind: type[Any], defaults: str, budget: str | None, seats: str | None, reserves: bool
+) -> None: ...
+def python_schedulers() -> list[str]: ...

@@ -1,0 +1,282 @@
+"""Policies in Python."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+import metron_sim as ms
+
+from .conftest import SMALL
+
+
+@ms.scheduler("py-shortest-first", token_budget=512, seats=128)
+class ShortestFirst:
+    """That of docs/writing-a-scheduler.md: the shortest prompt first, in chunks beside decodes."""
+
+    token_budget: int
+    seats: int
+    engine: Any
+    step_budget = "token_budget"
+    seat_limit = "seats"
+
+    def schedule(self, step: ms.Step) -> None:
+        budget = self.token_budget
+        for request in step.running():
+            tokens = min(request.prefill_left if request.is_prefilling else 1, budget)
+            if tokens > 0 and step.run(request, tokens):
+                budget -= tokens
+        waiting = sorted(step.waiting(), key=lambda request: request.prompt_tokens)
+        for request in waiting:
+            if budget == 0:
+                return step.hold("no_token_budget")
+            if step.seats_used >= self.seats:
+                return step.hold("no_seat")
+            chunk = min(request.prompt_tokens, budget)
+            if not step.admit(request, chunk, request.prompt_tokens + request.max_tokens):
+                return step.hold("no_kv_blocks")
+            budget -= chunk
+        return None
+
+    def reserves(self, request: ms.Request) -> int:
+        return -(-(request.prompt_tokens + request.max_tokens) // self.engine.kv_block_tokens)
+
+
+@ms.scheduler("py-decodes-first", token_budget=512)
+class DecodesFirst:
+    """Decodes, then chunks in order of arrival; a steady step is promised to repeat."""
+
+    token_budget: int
+
+    def schedule(self, step: ms.Step) -> None:
+        budget = self.token_budget
+        if step.decoding_len and not step.decode_all():
+            for request in step.running():
+                if not request.is_prefilling and not step.run(request):
+                    step.preempt(request)
+            return
+        budget -= step.decoding_len
+        for request in step.prefilling():
+            chunk = min(request.prefill_left, budget)
+            if chunk > 0 and step.run(request, chunk):
+                budget -= chunk
+        while budget > 0 and (request := step.waiting_at(0)) is not None:
+            chunk = min(request.prompt_tokens, budget)
+            if not step.admit(request, chunk):
+                step.hold("no_kv_blocks")
+                return
+            budget -= chunk
+        if step.decoding_len and not step.prefilling() and not step.waiting_len:
+            step.repeats()
+
+
+class OnlySchedule:
+    def schedule(self, step: ms.Step) -> None: ...
+
+
+def with_policy(name: str, **parameters: Any) -> ms.Scenario:
+    return ms.Scenario(SMALL).set("schedulers", [{name: parameters} if parameters else name])
+
+
+def test_a_policy_is_a_scheduler_of_every_command() -> None:
+    s = ms.Scenario(SMALL).set("schedulers", ["sarathi", {"py-shortest-first": {"token_budget": 256}}])
+    run = s.run()
+    assert run["py-shortest-first"].requests.completed == 60
+    assert run.scenario.schedulers[1]["py-shortest-first"].token_budget == 256
+    assert run == s.run(), "the same again"
+    assert s.run(reference=True)["py-shortest-first"] == run["py-shortest-first"]
+    assert ms.explain(s).runs[1].scheduler == "py-shortest-first"
+    grid = {"schedulers.py-shortest-first.token_budget": [128, 512]}
+    assert len({row["ttft_s.p99"] for row in ms.sweep(s, grid).table().rows[1::2]}) == 2
+    assert ms.capacity(s, seeds=1, precision="20%").schedulers[1].requests_per_s is not None
+    assert "py-shortest-first" in ms.schedulers()
+
+
+def test_the_fast_path_and_the_slow_one_are_the_same() -> None:
+    for change in ({}, {"engine.kv_blocks": 300}):
+        s = with_policy("py-decodes-first", token_budget=300).with_(change)
+        fast, slow = s.run(), s.run(reference=True)
+        assert fast[0].requests.completed > 0
+        assert fast.runs == slow.runs
+
+
+def test_it_does_what_the_same_rules_do_in_rust() -> None:
+    """Whole prompts by arrival, one at a time with nothing beside: what a queue of one server does."""
+
+    @ms.scheduler("py-one-by-one")
+    class OneByOne:
+        def schedule(self, step: ms.Step) -> None:
+            running = step.running()
+            if running:
+                step.run(running[0], max(1, running[0].prefill_left))
+            elif (head := step.waiting_at(0)) is not None:
+                step.admit(head, head.prompt_tokens)
+
+    seats_of_one = {"orca": {"max_num_seqs": 1}}
+    s = ms.Scenario(SMALL).set("schedulers", [seats_of_one, "py-one-by-one"]).set("workload.requests", 30)
+    run = s.run()
+    assert run[0].e2e_s == run[1].e2e_s and run[0].ttft_s == run[1].ttft_s
+
+
+def broken(step_of: Any) -> ms.Scenario:
+    kind = type("Broken", (), {"schedule": lambda self, step: step_of(step)})
+    ms.scheduler("py-broken")(kind)
+    return with_policy("py-broken")
+
+
+def admit_twice(step: ms.Step) -> None:
+    if (head := step.waiting_at(0)) is not None:
+        step.admit(head, head.prompt_tokens)
+        step.admit(head, head.prompt_tokens)
+
+
+def run_waiting(step: ms.Step) -> None:
+    if (head := step.waiting_at(0)) is not None:
+        step.run(head)
+
+
+def too_many(step: ms.Step) -> None:
+    if (head := step.waiting_at(0)) is not None:
+        step.admit(head, head.prompt_tokens + 1)
+
+
+def wrong_reason(step: ms.Step) -> None:
+    step.hold("lunch")
+
+
+KEPT: list[Any] = []
+
+
+def of_before(step: ms.Step) -> None:
+    if KEPT:
+        step.admit(KEPT[0], 1)
+    KEPT.append(step.waiting_at(0))
+
+
+def two_tokens(step: ms.Step) -> None:
+    for request in step.running():
+        step.run(request, 2 if not request.is_prefilling else request.prefill_left)
+    if (head := step.waiting_at(0)) is not None:
+        step.admit(head, head.prompt_tokens)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (admit_twice, r"step.admit of request 0: it was admitted"),
+        (run_waiting, r"step.run of request 0: it waits"),
+        (too_many, r"step.admit of request 0: expected 1 to \d+ tokens"),
+        (wrong_reason, r"step.hold: expected one of no_seat, .*`lunch`"),
+        (of_before, r"step.admit of request 0: it is of an earlier step"),
+        (two_tokens, r"step.run of request 0: it decodes: expected 1 token, found 2"),
+    ],
+)
+def test_a_wrong_verb_is_named(rule: Any, said: str) -> None:
+    with pytest.raises(ms.PolicyError, match=said):
+        broken(rule).run()
+
+
+def test_what_a_policy_raises_comes_out() -> None:
+    def fails(step: ms.Step) -> None:
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine") as caught:
+        broken(fails).run()
+    assert any(entry.name == "fails" for entry in caught.traceback)
+    with pytest.raises(ZeroDivisionError):
+        ms.capacity(broken(fails), seeds=1)
+    # And the next command is none the worse.
+    assert with_policy("py-decodes-first").run()[0].requests.completed == 60
+
+
+def test_a_step_is_over_when_schedule_returns() -> None:
+    kept: list[ms.Step] = []
+
+    def keeps(step: ms.Step) -> None:
+        kept.append(step)
+        if len(kept) > 1:
+            _ = kept[0].free_blocks
+
+    with pytest.raises(ms.PolicyError, match="the step is over"):
+        broken(keeps).run()
+
+
+def test_a_policy_that_stands_still_is_stuck() -> None:
+    with pytest.raises(ms.StuckError, match="stuck at .* runs nothing"):
+        broken(lambda step: None).run()
+
+
+def test_a_policy_cannot_run_commands() -> None:
+    with pytest.raises(ms.PolicyError, match="cannot run a command"):
+        broken(lambda step: ms.run(SMALL)).run()
+
+
+def test_parameters_are_checked_with_their_place() -> None:
+    with pytest.raises(ms.ScenarioError) as caught:
+        with_policy("py-shortest-first", token_budgt=1)
+    assert "token_budget" in str(caught.value) and caught.value.problems[0].line is not None
+    with pytest.raises(ms.ScenarioError, match="token_budget"):
+        with_policy("py-shortest-first", token_budget="many")
+    for name, parameters, said in (
+        ("sarathi", {}, "already"),
+        ("No Name", {}, "lower-case"),
+        ("py-x", {"a": [1]}, "list"),
+    ):
+        with pytest.raises(ms.UsageError, match=said):
+            ms.scheduler(name, **parameters)(OnlySchedule)  # type: ignore[arg-type]
+    with pytest.raises(ms.UsageError, match="schedule"):
+        ms.scheduler("py-y")(int)
+
+
+def test_a_name_can_be_given_again() -> None:
+    broken(lambda step: None)
+
+    def works(step: ms.Step) -> None:
+        DecodesFirst.schedule(type("Params", (), {"token_budget": 512})(), step)
+
+    assert broken(works).run()[0].requests.completed == 60
+
+
+def test_results_of_policies_are_not_kept(tmp_path: Any) -> None:
+    with pytest.raises(ms.UsageError, match="cannot be kept"):
+        ms.capacity(with_policy("py-decodes-first"), cache=tmp_path)
+
+
+def test_a_steady_step_is_cheap() -> None:
+    """At most 10 us a step in a release build; this one may be slower by a factor, and the machine busy, so
+    the bound here is on calls: a steady stretch is decided once."""
+    calls = 0
+    schedule = DecodesFirst.schedule
+
+    def counted(step: ms.Step) -> None:
+        nonlocal calls
+        calls += 1
+        schedule(type("Params", (), {"token_budget": 512})(), step)
+
+    run = broken(counted).run()
+    assert calls < run[0].iterations.count / 2
+
+
+def measured() -> float:
+    """Seconds a step that names no request and promises nothing."""
+    kind = type("Steady", (), {"schedule": _steady})
+    ms.scheduler("py-steady")(kind)
+    long = with_policy("py-steady").with_(
+        {"workload.lengths": {"prompt": {"fixed": 10}, "output": {"fixed": 4000}}}
+    )
+    began = time.perf_counter()
+    run = long.run(jobs=1)
+    return (time.perf_counter() - began) / float(run[0].iterations.count)
+
+
+def _steady(self: Any, step: ms.Step) -> None:
+    if step.waiting_len and (head := step.waiting_at(0)) is not None:
+        step.admit(head, head.prompt_tokens)
+    if step.decoding_len:
+        step.decode_all()
+
+
+if __name__ == "__main__":
+    print(f"{measured() * 1e6:.2f} us a step")

@@ -1,0 +1,64 @@
+//! Keys of prefill and decode on replicas of their own.
+
+use super::Effect::{Always, Unless};
+use super::{Entry, Facts, Written};
+use crate::fleet::{Disaggregation, Role, RouterKind};
+use crate::replica::Failure;
+use crate::scheduler::Feature;
+
+/// Every key of these parts.
+pub(super) const TABLE: &[Entry] = &[
+    ("Scenario.disaggregation", Always("its keys are judged one by one")),
+    ("Pool.role", Always("who prefills and who decodes")),
+    ("Disaggregation.decode_router", Unless(decode_router)),
+    ("Disaggregation.transfer", Always("its keys are judged one by one")),
+    ("Disaggregation.kv_lease", Always("how long blocks are held")),
+    ("Disaggregation.on_failure", Unless(on_failure)),
+    ("KvTransfer.link", Always("part of the time of a transfer")),
+    ("KvTransfer.setup", Always("part of the time of a transfer")),
+    ("KvTransfer.per_block", Always("part of the time of a transfer")),
+    ("KvTransfer.missing_only", Unless(missing_only)),
+    ("KvTransfer.bytes_per_token", Always("part of the time of a transfer")),
+    ("LinkFigures.bandwidth", Always("part of the time of a transfer")),
+    ("LinkFigures.latency", Always("part of the time of a transfer")),
+    ("LinkFigures.scope", Always("part of the time of a transfer")),
+];
+
+fn decode_router(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    if key.value == "round-robin" {
+        return None;
+    }
+    let fleet = facts.experiment.fleet();
+    let decode = fleet.iter().filter(|pool| pool.role == Role::Decode);
+    if decode.map(|pool| pool.replicas).sum::<u32>() <= 1 {
+        return Some("one replica decodes".to_owned());
+    }
+    let router = facts.experiment.disaggregation.as_ref().map(|apart| &apart.decode_router);
+    (router == Some(&RouterKind::SessionAffinity) && !facts.requests.has_sessions())
+        .then(|| "no request has a session: they go to the replicas in turn".to_owned())
+}
+
+fn on_failure(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    let apart = facts.experiment.disaggregation.as_ref()?;
+    match apart {
+        Disaggregation {
+            kv_lease: None, on_failure: Failure::Ends | Failure::Recomputes, ..
+        } => Some("no KV is lost without `kv_lease`".to_owned()),
+        _ => None,
+    }
+}
+
+fn missing_only(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    let fleet = facts.experiment.fleet();
+    let decode = || fleet.iter().filter(|pool| pool.role == Role::Decode);
+    let caches = facts
+        .runs
+        .iter()
+        .any(|(_, run)| decode().any(|pool| pool.uses(run, Feature::PrefixCaching)));
+    if !caches {
+        return Some("the replicas that decode keep no prefixes".to_owned());
+    }
+    let found = facts.ended().is_some_and(|ended| ended.hit_tokens > 0);
+    (key.value == true && !facts.shares_prefixes() && !found)
+        .then(|| "no two prompts begin with the same KV block".to_owned())
+}

@@ -1,0 +1,283 @@
+//! Prefill and decode on pools of their own.
+
+use super::check::Check;
+use super::fleet::Built;
+use super::hardware::found;
+use crate::catalog;
+use crate::cost::kv_layout;
+use crate::excerpt::quoted;
+use crate::fleet::{Disaggregation, Port, Role, TransferSetup};
+use crate::replica::Failure;
+use crate::scenario::experiment::{RouterKind, SchedulerRun};
+use crate::scenario::raw::{self, LinkFigures, LinkRef, LinkScope, OnFailure, PoolRole, TextOr};
+use crate::suggest::advice;
+use crate::time::Span;
+use crate::units::{Bandwidth, Duration};
+use crate::yaml::Path;
+
+/// The connector's own time for a transfer: with a link's latency of 20 us the .37 ms that are left of
+/// vLLM's transfers through Mooncake when their bytes are taken off (catalog, `roce-200g`).
+const SETUP: Duration = Duration(Span::from_micros(350));
+
+/// The least that a link carries, bytes a second: a prompt's KV then takes days, not centuries.
+const BANDWIDTH_MIN: u64 = 1_000_000;
+
+const EXAMPLE: &str = "such as `pools: [{name: p, role: prefill, replicas: 2}, {name: d, role: decode, \
+                       replicas: 2}]` with `disaggregation: {transfer: {link: ib-400g}}`";
+
+/// Routers that choose by the fleet that they see, and by nothing that roles would change.
+const ROUTERS: [&str; 6] =
+    ["round-robin", "random", "least-requests", "least-tokens", "power-of-two", "session-affinity"];
+
+impl From<PoolRole> for Role {
+    fn from(role: PoolRole) -> Role {
+        match role {
+            PoolRole::Prefill => Role::Prefill,
+            PoolRole::Decode => Role::Decode,
+            PoolRole::Both => Role::Both,
+        }
+    }
+}
+
+/// A link as it is reckoned with.
+struct Link {
+    bytes_per_s: f64,
+    latency: Span,
+    scope: LinkScope,
+}
+
+/// How requests go from pool to pool, and the same as a scenario has it with every default filled in;
+/// nothing where no pool has a role, or something is wrong (and reported).
+pub(super) fn disaggregation(
+    check: &mut Check<'_>,
+    given: Option<&raw::Disaggregation>,
+    fleet: &[Built],
+    (router, runs): (&RouterKind, &[SchedulerRun]),
+) -> Option<(Disaggregation, raw::Disaggregation)> {
+    let path = Path::root().key("disaggregation");
+    if !roles_fit(check, &path, given.is_some(), fleet) {
+        return None;
+    }
+    let given = given.cloned().unwrap_or_default();
+    can_be(check, fleet, router, runs);
+    alike(check, fleet);
+    let decode_router = decode_router(check, &path.key("decode_router"), given.decode_router);
+    let place = path.key("transfer");
+    let transfer = given.transfer.clone().unwrap_or_default();
+    let link = link(check, &place, transfer.link.as_ref());
+    let setup = transfer.setup.unwrap_or(SETUP);
+    let per_block = transfer.per_block.unwrap_or(Duration(Span::ZERO));
+    let setup_time = check.time(&place.key("setup"), setup);
+    let per_block_time = check.time(&place.key("per_block"), per_block);
+    let missing_only = transfer.missing_only.unwrap_or(true);
+    let kv_lease = given.kv_lease.map(|lease| check.time_above_zero(&path.key("kv_lease"), lease));
+    let on_failure = given.on_failure.unwrap_or_default();
+    let block_bytes: Vec<Option<u64>> =
+        fleet.iter().map(|pool| block_bytes(pool, &transfer)).collect();
+    if block_bytes.contains(&None) {
+        let message = "the KV of a token has no known size: no model is priced";
+        let help = "give `disaggregation: {transfer: {bytes_per_token: 128KiB}}`";
+        check.report(&place.key("bytes_per_token"), message, help);
+    }
+    let (link, (router, name)) = (link?, decode_router?);
+    let port = |(pool, bytes): (&Built, &Option<u64>)| {
+        let gpus = match link.scope {
+            LinkScope::Gpu => pool.engine.hardware.gpus_per_replica.max(1),
+            LinkScope::Replica | LinkScope::Fleet => 1,
+        };
+        Some(Port { bytes_per_s: link.bytes_per_s * f64::from(gpus), block_bytes: (*bytes)? })
+    };
+    let ports = fleet.iter().zip(&block_bytes).map(port).collect::<Option<Vec<Port>>>()?;
+    let setup_and_latency =
+        Span::from_nanos(setup_time.as_nanos().saturating_add(link.latency.as_nanos()));
+    let resolved = Disaggregation {
+        decode_router: router,
+        transfer: TransferSetup {
+            setup: setup_and_latency,
+            per_block: per_block_time,
+            missing_only,
+            shared_bytes_per_s: (link.scope == LinkScope::Fleet).then_some(link.bytes_per_s),
+        },
+        kv_lease,
+        on_failure: match on_failure {
+            OnFailure::Fail => Failure::Ends,
+            OnFailure::Recompute => Failure::Recomputes,
+        },
+        ports,
+    };
+    let filled = raw::Disaggregation {
+        decode_router: Some(name),
+        transfer: Some(raw::KvTransfer {
+            setup: Some(setup),
+            per_block: Some(per_block),
+            missing_only: Some(missing_only),
+            ..transfer
+        }),
+        on_failure: Some(on_failure),
+        ..given
+    };
+    Some((resolved, filled))
+}
+
+/// Whether there are pools of both roles and no others; what is wrong is reported.
+fn roles_fit(check: &mut Check<'_>, path: &Path, given: bool, fleet: &[Built]) -> bool {
+    let has = |role: PoolRole| fleet.iter().find(|pool| pool.role() == role);
+    let (prefill, decode, both) =
+        (has(PoolRole::Prefill), has(PoolRole::Decode), has(PoolRole::Both));
+    let (one, missing) = match (prefill, decode) {
+        (None, None) if given => {
+            let message = "no pool has a role: every replica prefills and decodes";
+            check.report(path, message, EXAMPLE);
+            return false;
+        }
+        (None, None) => return false,
+        (Some(_), Some(_)) => {
+            if let Some(both) = both {
+                let place = both.owner.place();
+                let message =
+                    "a pool of role `both` beside pools that prefill or decode is not modelled";
+                check.report(&place, message, "give it `role: prefill` or `role: decode`");
+                return false;
+            }
+            return true;
+        }
+        (Some(one), None) => (one, "decode"),
+        (None, Some(one)) => (one, "prefill"),
+    };
+    let place = one.owner.place().key("role");
+    let message = format!("there is no pool of role `{missing}`: a request would never get on");
+    check.report(&place, message, EXAMPLE);
+    false
+}
+
+/// Whether schedulers, routers and replicas can hand requests over.
+fn can_be(check: &mut Check<'_>, fleet: &[Built], router: &RouterKind, runs: &[SchedulerRun]) {
+    for (place, run) in runs.iter().enumerate() {
+        let able = fleet
+            .iter()
+            .all(|pool| run.config.build(&pool.engine.info(&run.config)).needs().transfers);
+        if !able {
+            let path = check.element(&Path::root().key("schedulers"), place);
+            let message = format!("{} is not modelled with prefill and decode apart", run.name);
+            check.report(&path, message, "vllm-v1 is: `schedulers: [vllm-v1]`");
+        }
+    }
+    if matches!(router, RouterKind::VllmDp(_) | RouterKind::ClassToPool(_)) {
+        let message = "this router is not modelled with prefill and decode apart";
+        let help = format!("take one of {}", ROUTERS.join(", "));
+        check.report(&Path::root().key("router"), message, &help);
+    }
+    for pool in fleet.iter().filter(|pool| pool.engine.stages > 1) {
+        let path = pool.owner.path(check, &["parallelism", "pipeline"]);
+        let message = "pipeline stages are not modelled with prefill and decode apart";
+        check.report(&path, message, "give `parallelism: {tensor: N}`");
+    }
+}
+
+/// KV goes from pool to pool as it lies in memory: what must be the same on both sides.
+fn alike(check: &mut Check<'_>, fleet: &[Built]) {
+    let Some(first) = fleet.iter().find(|pool| pool.role() == PoolRole::Prefill) else { return };
+    for pool in fleet {
+        if first.engine.hardware.model != pool.engine.hardware.model {
+            let path = pool.owner.path(check, &["model"]);
+            let message = "KV of one model is of no use to another";
+            check.report(&path, message, "give the pools that prefill and decode one model");
+            continue;
+        }
+        let types = [first, pool].map(|one| {
+            let pricing = one.engine.hardware.pricing.as_ref();
+            pricing.map(|pricing| pricing.precision.kv_bits_1024ths(&pricing.model))
+        });
+        if let [Some(one), Some(other)] = types
+            && one != other
+        {
+            let path = pool.owner.path(check, &["engine", "kv_cache_dtype"]);
+            let theirs = first.owner.path(check, &["engine", "kv_cache_dtype"]);
+            let message = format!("its KV has another number type than that of {theirs}");
+            check.report(
+                &path,
+                message,
+                "give both pools the same `engine: {kv_cache_dtype: fp8}`",
+            );
+        }
+        let tokens = [first, pool].map(|one| one.engine.limits.kv_block_tokens);
+        let [one, other] = tokens;
+        if !one.is_multiple_of(other) && !other.is_multiple_of(one) {
+            let path = pool.owner.path(check, &["engine", "kv_block_tokens"]);
+            let theirs = first.owner.path(check, &["engine", "kv_block_tokens"]);
+            let message = format!(
+                "blocks of {other} tokens, and of {one} at {theirs}: neither is a multiple of the other"
+            );
+            check.report(
+                &path,
+                message,
+                "give both pools the same `engine: {kv_block_tokens: 16}`",
+            );
+        }
+    }
+}
+
+fn decode_router(
+    check: &mut Check<'_>,
+    path: &Path,
+    given: Option<String>,
+) -> Option<(RouterKind, String)> {
+    let name = given.unwrap_or_else(|| "round-robin".to_owned());
+    let known = ROUTERS.contains(&name.as_str());
+    if let Some(router) = RouterKind::by_name(&name).filter(|_| known) {
+        return Some((router, name));
+    }
+    let message = format!("no router `{}` chooses who decodes", quoted(&name));
+    check.report(path, message, &advice(&name, ROUTERS));
+    None
+}
+
+fn link(check: &mut Check<'_>, transfer: &Path, given: Option<&LinkRef>) -> Option<Link> {
+    let path = transfer.key("link");
+    match given {
+        None => {
+            let message = "`disaggregation.transfer.link` is missing: what does KV go over?";
+            let help = "such as `disaggregation: {transfer: {link: ib-400g}}`, or \
+                        `{link: {bandwidth: 50GB/s, latency: 20us}}`; `metron-sim list links` shows all";
+            check.missing(transfer, &["link"], message, help);
+            None
+        }
+        Some(TextOr::Text(name)) => {
+            let link = found(check, &path, catalog::link(name))?;
+            Some(Link {
+                bytes_per_s: link.bytes_per_s(),
+                latency: Span::from_nanos((link.latency_us * 1e3) as u64),
+                scope: match link.scope.as_str() {
+                    "replica" => LinkScope::Replica,
+                    _ => LinkScope::Gpu,
+                },
+            })
+        }
+        Some(TextOr::Map(LinkFigures { bandwidth, latency, scope })) => {
+            let Some(Bandwidth(bytes)) = *bandwidth else {
+                let message = "a link needs its bandwidth";
+                let help = "such as `link: {bandwidth: 50GB/s, latency: 20us}`";
+                check.missing(&path, &["bandwidth"], message, help);
+                return None;
+            };
+            if bytes < BANDWIDTH_MIN {
+                let message = format!("{} carries next to nothing", Bandwidth(bytes));
+                check.report(&path.key("bandwidth"), message, "expected 1MB/s at least");
+            }
+            let latency = latency.map_or(Span::ZERO, |one| check.time(&path.key("latency"), one));
+            Some(Link { bytes_per_s: bytes as f64, latency, scope: scope.unwrap_or_default() })
+        }
+    }
+}
+
+/// Bytes of a KV block on all GPUs of a replica; `None` where they are not known.
+fn block_bytes(pool: &Built, transfer: &raw::KvTransfer) -> Option<u64> {
+    let limits = &pool.engine.limits;
+    if let Some(bytes) = transfer.bytes_per_token {
+        return Some(bytes.0.saturating_mul(limits.kv_block_tokens.into()));
+    }
+    let pricing = pool.engine.hardware.pricing.as_ref()?;
+    let (parallelism, precision) = (pricing.parallelism, pricing.precision);
+    let layout = kv_layout(&pricing.model, parallelism, precision, limits.kv_block_tokens).ok()?;
+    Some(layout.block_bytes().saturating_mul(parallelism.tensor.into()))
+}
