@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cli::backend::Loaded;
 use crate::cli::error::Error;
+use crate::cli::library::Library;
 use crate::cli::report_file::page_of_runs;
 use crate::metrics::{Count, Options};
 use crate::progress::Progress;
 use crate::report::{columns, requests::RequestFile};
 use crate::result::ResultFile;
-use crate::runner::{PlayError, RunInput, RunOptions, SchedulerOutput, indexed, run_experiment};
+use crate::runner::{RunInput, RunOptions, SchedulerOutput, indexed, run_experiment};
 use crate::threads;
 use crate::trace::columns::{self as of_traces, TabledRun};
 use crate::trace::table::TableColumn;
