@@ -64,8 +64,8 @@ pub struct Origin {
     pub covers: u32,
     /// Whose tokens it begins with. Before their end its own ids say nothing.
     pub parent: Option<Parent>,
-    /// Whether tokens of its answer can be met in another request.
-    pub answer_is_met: bool,
+    /// Whether tokens that are its own, of its answer or of its prompt, can be met in another request.
+    pub own_is_met: bool,
 }
 
 /// What all tokens of a request are. Shares the ids of those that it goes on from.
@@ -75,7 +75,7 @@ pub struct Content {
     /// From the first token on; empty where all tokens are its own.
     stretches: Box<[Stretch]>,
     id_tokens: u32,
-    answer_is_met: bool,
+    own_is_met: bool,
 }
 
 /// Tokens that one request has said what they are of: those before `end` that no stretch before
@@ -102,7 +102,7 @@ impl Content {
     /// When a request goes on from one that comes after it.
     pub fn of(request: RequestId, id_tokens: u32, origin: impl Fn(RequestId) -> Origin) -> Content {
         let mut here = origin(request);
-        let answer_is_met = here.answer_is_met;
+        let own_is_met = here.own_is_met;
         let mut stretches = Vec::new();
         if here.ids.is_some() || here.parent.is_some() {
             let (mut owner, mut end) = (request, u32::MAX);
@@ -120,18 +120,18 @@ impl Content {
             stretches.reverse();
             keep_ids_that_go_on(&mut stretches, id_tokens);
         }
-        Content { request, stretches: stretches.into(), id_tokens, answer_is_met }
+        Content { request, stretches: stretches.into(), id_tokens, own_is_met }
     }
 
     /// Whether another request can have some of its tokens.
     pub(crate) fn is_shared(&self) -> bool {
-        self.answer_is_met || !self.stretches.is_empty()
+        self.own_is_met || !self.stretches.is_empty()
     }
 
     /// How many of its tokens, from the first on, another request can have; without end where those
-    /// of its answer can be met.
+    /// of its own can be met.
     pub(crate) fn shared_tokens(&self) -> u32 {
-        if self.answer_is_met {
+        if self.own_is_met {
             return u32::MAX;
         }
         let shared = |stretch: &Stretch| match &stretch.ids {
@@ -142,11 +142,11 @@ impl Content {
         self.stretches.iter().map(shared).max().unwrap_or(0)
     }
 
-    /// Whether tokens of its answer can be met in another request, so that its blocks must be found
+    /// Whether tokens of its own can be met in another request, so that its blocks must be found
     /// as soon as they are full.
     #[inline]
-    pub(crate) fn answer_is_met(&self) -> bool {
-        self.answer_is_met
+    pub(crate) fn own_is_met(&self) -> bool {
+        self.own_is_met
     }
 
     /// Whether ids say what tokens behind its first `prompt` are, so that others may have the same
@@ -214,7 +214,7 @@ impl Content {
     pub(crate) fn chain(&self, block_tokens: u32, ahead: u32) -> Chain {
         let own = self.request.0.into();
         if self.stretches.is_empty() {
-            return Chain::own(own, self.answer_is_met);
+            return Chain::own(own, self.own_is_met);
         }
         let widths = Widths { block_tokens, ahead, id_tokens: self.id_tokens };
         let mut runs: Vec<Run> = Vec::with_capacity(2 * self.stretches.len() + 1);
@@ -239,7 +239,7 @@ impl Content {
         push(Run::NO_END, Names::Own(own));
         // A run of no blocks in front is none.
         runs.retain(|run| run.end > 0);
-        let alone = match self.answer_is_met {
+        let alone = match self.own_is_met {
             true => u32::MAX,
             false => match &runs[..] {
                 [.., before, Run { names: Names::Own(last), .. }] if *last == own => before.end,
@@ -336,7 +336,7 @@ mod tests {
     fn a_chain_says_of_every_block_what_its_key_is() {
         let system = Origin { ids: Ids::all(vec![7, 8, 9]), covers: 40, ..Origin::default() };
         let second = Origin { parent: follows(0, 70), ..Origin::default() };
-        let third = Origin { parent: follows(1, 130), answer_is_met: true, ..Origin::default() };
+        let third = Origin { parent: follows(1, 130), own_is_met: true, ..Origin::default() };
         let ids = (0..9).collect();
         let other = Origin { ids: Ids::all(ids), covers: 1000, ..Origin::default() };
         let tail = Origin { parent: follows(3, 10), ..Origin::default() };

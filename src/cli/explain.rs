@@ -162,7 +162,9 @@ fn note_route(stall: &mut StallReport, output: &SchedulerOutput) {
     let outcome = &output.outcome;
     let several = outcome.pools.iter().map(|pool| pool.replicas).sum::<u32>() > 1;
     if let Some(routes) = outcome.routes.as_deref().filter(|_| several && stall.token == 0) {
-        stall.routed = routes.get(stall.request.index()).map(Routed::by);
+        let place = stall.request.index();
+        let held = outcome.held.get(place).copied();
+        stall.routed = routes.get(place).map(|decision| Routed::by(decision, held));
     }
 }
 

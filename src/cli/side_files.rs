@@ -80,7 +80,7 @@ impl SideFiles {
                 for run in outputs() {
                     // Every request, also those that the summary leaves out.
                     let all = Options { count: Count::default(), ..run.judged_by.clone() };
-                    let routes = run.outcome.routes.as_deref().filter(|_| several);
+                    let routes = run.outcome.routed().filter(|_| several);
                     rows.run(
                         &run.result.label,
                         &run.outcome.trace,

@@ -137,7 +137,7 @@ impl Runs {
         let mut rows = RequestFile::in_memory();
         for run in &self.outputs {
             let all = Options { count: Count::default(), ..run.judged_by.clone() };
-            let routes = run.outcome.routes.as_deref().filter(|_| several);
+            let routes = run.outcome.routed().filter(|_| several);
             rows.run(&run.result.label, &run.outcome.trace, &all, routes, classes, "")?;
         }
         let columns = rows.columns().into_iter();

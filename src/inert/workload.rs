@@ -8,6 +8,7 @@ use crate::fleet::RouterKind;
 use crate::runner::Requests;
 use crate::scheduler::Feature;
 use crate::time::Time;
+use crate::units::Duration;
 use crate::workload::{Arrivals, Shape, Source};
 
 const SHAPE: Entry = ("", Always("the shape of the lengths"));
@@ -194,7 +195,17 @@ fn gap_share(facts: &Facts<'_>, key: &Written) -> Option<String> {
 }
 
 fn gap_max(facts: &Facts<'_>, key: &Written) -> Option<String> {
-    later_turns(facts, key)
+    let around = facts.around(key)?;
+    let time = |of: &Json| serde_json::from_value::<Duration>(of.clone()).ok();
+    let longest = match (around.get("fixed"), around.get("uniform")) {
+        (Some(fixed), _) => time(fixed),
+        (_, Some(uniform)) => uniform.get("max").and_then(time),
+        _ => None,
+    };
+    longest
+        .filter(|&longest| time(&key.value).is_some_and(|most| most >= longest))
+        .map(|longest| format!("no gap is above {longest}"))
+        .or_else(|| later_turns(facts, key))
 }
 
 fn lengths(facts: &Facts<'_>, key: &Written) -> Option<String> {

@@ -14,7 +14,7 @@
 
 use std::io::{self, Write};
 
-use crate::fleet::RouteDecision;
+use crate::fleet::{Held, RouteDecision};
 use crate::metrics::{Options, RequestMetrics, each_request};
 use crate::time::Time;
 use crate::trace::row_file::{Cell, RowFormat, RowWriter, Rows};
@@ -88,7 +88,8 @@ impl RequestFile<TableRows> {
 
 impl<R: Rows> RequestFile<R> {
     /// Writes a row for each request of `trace` that `options` count, judged as they say; `routes`
-    /// say where each request went, where there was a choice; `classes` are the class names by
+    /// say where each request went, where there was a choice, and what replicas held of each prompt
+    /// then, where that is noted; `classes` are the class names by
     /// index; `facts` go into the first row.
     ///
     /// # Errors
@@ -98,7 +99,7 @@ impl<R: Rows> RequestFile<R> {
         scheduler: &str,
         trace: &TokenTrace,
         options: &Options,
-        routes: Option<&[RouteDecision]>,
+        routes: Option<(&[RouteDecision], &[Held])>,
         classes: &[String],
         facts: &str,
     ) -> io::Result<()> {
@@ -109,8 +110,9 @@ impl<R: Rows> RequestFile<R> {
         let mut write = |row: &RequestRow, one: RequestMetrics| {
             let reached = |time: Time| (time != Time::NEVER).then_some(time);
             let completed = row.status == Status::Completed;
-            let why = routes.and_then(|routes| routes.get(one.row.index()));
-            let held = why.and_then(|why| why.held);
+            let place = one.row.index();
+            let why = routes.and_then(|(routes, _)| routes.get(place));
+            let held = routes.and_then(|(_, held)| held.get(place));
             let tokens = |tokens: Option<u32>| {
                 tokens.map_or(Cell::Empty, |tokens| Cell::Count(u64::from(tokens)))
             };

@@ -206,8 +206,8 @@ fn chat_is_not_told_to_give_its_promise_away() {
     assert_eq!(best["effect"], "keeps_promise");
     let sarathi = of("sarathi");
     assert_eq!((&sarathi["keeps_promise"], &sarathi["best"]), (&Value::Bool(true), &Value::Null));
-    let swap = |one: &&Value| one["other_scheduler"] == true;
-    let swap = tried(sarathi).iter().find(swap).expect("one was tried");
+    let swap = |one: &&Value| text(one, "change") == "scheduler sarathi -> vllm-v0";
+    let swap = tried(sarathi).iter().find(swap).expect("it was tried");
     assert_eq!((text(swap, "effect"), &swap["helps"]), ("breaks_promise", &Value::Bool(false)));
 }
 

@@ -3,18 +3,23 @@
 
 use std::path::Path;
 
+use metron_sim::explain::{Cause, Index};
+use metron_sim::ids::RequestId;
 use metron_sim::progress::Progress;
 use metron_sim::runner::{
-    Requests, RunInput, RunOptions, SchedulerOutput, Simulator, run_experiment,
+    Requests, RunInput, RunOptions, SchedulerOutput, Simulator, recording, run_experiment,
 };
-use metron_sim::scenario::{Document, Files};
+use metron_sim::scenario::{Document, Experiment, Files};
 use metron_sim::time::Time;
 use metron_sim::trace::{HandOver, Status};
 
-fn play(text: &str, reference: bool) -> SchedulerOutput {
+fn experiment(text: &str) -> Experiment {
     let document = Document::from_text("s.yaml", text, Files::any(Path::new("."))).unwrap();
-    let resolved = document.resolve(None).map_err(|error| error.render(false)).unwrap();
-    let experiment = &resolved.experiment;
+    document.resolve(None).map_err(|error| error.render(false)).unwrap().experiment
+}
+
+fn play(text: &str, reference: bool) -> SchedulerOutput {
+    let experiment = &experiment(text);
     let (requests, _) = Requests::of(experiment).unwrap();
     let input = RunInput { experiment, requests: &requests };
     let options = RunOptions { reference, keep_log: true, ..RunOptions::default() };
@@ -66,6 +71,19 @@ fn alone_a_request_takes_its_prefill_the_transfer_and_a_step() {
     assert_eq!(stages.map(mean), [0.0, 0.010, 0.0, 0.515, 0.010]);
     // Both hold the prompt's 32 blocks while it is on its way.
     assert_eq!((of.prefill.held_block_s, of.decode.held_block_s), (32.0 * 0.515, 32.0 * 0.515));
+}
+
+/// Of the 535 ms to its first token a step is its prompt's, 515 are the transfer, and a step is the
+/// first where it is answered.
+#[test]
+fn the_wait_for_the_transfer_has_a_name() {
+    let text = fixed(ALONE, "");
+    let (experiment, output) = (experiment(&text), play(&text, false));
+    let index = Index::new(recording(&experiment, &experiment.schedulers[0], &output.outcome));
+    let gap = index.gap(RequestId(0), 0).expect("it got a token");
+    assert_eq!(gap.split[Cause::KvTransfer], 515_000_000, "{:?}", gap.split);
+    assert_eq!(gap.split.total().as_nanos(), 535_000_000);
+    assert_eq!(index.gap(RequestId(0), 1).expect("another").split[Cause::KvTransfer], 0);
 }
 
 #[test]
@@ -148,7 +166,8 @@ fn the_queue_before_prefill_is_that_of_m_d_1() {
         );
         // Little: what is held on the way, over the whole run, is the rate times how long each is held.
         let held = of.prefill.held_block_s;
-        let each = of.ttft.transfer_s.mean.unwrap() * 32.0 * of.handed_over as f64;
+        let [memory, transfer] = [&of.ttft.memory_s, &of.ttft.transfer_s].map(|s| s.mean.unwrap());
+        let each = (memory + transfer) * 32.0 * of.handed_over as f64;
         assert!((held / each - 1.0).abs() < 1e-6, "{held} block seconds, {each} by Little's law");
     }
 }

@@ -106,7 +106,7 @@ pub(crate) fn contents(case: &Value, block: u32) -> Vec<Content> {
                 request: RequestId::at(place(parent)),
                 tokens: number(row, "parent_tokens"),
             });
-            Origin { ids: Ids::all(ids), covers: blocks * block, parent, answer_is_met: true }
+            Origin { ids: Ids::all(ids), covers: blocks * block, parent, own_is_met: true }
         })
         .collect();
     let content =

@@ -19,6 +19,8 @@ const BLOCKS: &str = "engine.kv_blocks=4000";
 const SHORT: &str = "engine.max_model_len=4096";
 const PREFIXES: &str = "workload.prefix_groups={count: 4, tokens: 320, share: 0.8}";
 const SESSIONS: &str = "workload={sessions: {count: 6, arrivals: {constant: {rate: 2}}, first_prompt: {fixed: 300}, turns: {fixed: 3}, new_tokens: {fixed: 60}, output: {fixed: 20}, gap: {fixed: 1s}}}";
+const ROLES: &str =
+    "pools=[{name: p, role: prefill, replicas: 1}, {name: d, role: decode, replicas: 1}]";
 const CACHING: &str = "engine.prefix_caching=true";
 const MOE: &str = "model={base: mixtral-8x7b, layers: 8}";
 const CLASSES: &str = "workload.classes=[{name: chat}, {name: batch}]";
@@ -201,6 +203,24 @@ const CASES: &[Case] = &[
         "engine.enforce_eager=false",
     ),
     case(
+        "Disaggregation.decode_router",
+        &["schedulers=[vllm-v1]", ROLES, "disaggregation={transfer: {link: ib-400g}}"],
+        "disaggregation.decode_router=random",
+        "disaggregation.decode_router=least-tokens",
+    ),
+    case(
+        "Disaggregation.on_failure",
+        &["schedulers=[vllm-v1]", ROLES, "disaggregation={transfer: {link: ib-400g}}"],
+        "disaggregation.on_failure=fail",
+        "disaggregation.on_failure=recompute",
+    ),
+    case(
+        "KvTransfer.missing_only",
+        &["schedulers=[vllm-v1]", ROLES, PREFIXES, "engine.prefix_caching=false"],
+        "disaggregation={transfer: {link: ib-400g, missing_only: true}}",
+        "disaggregation={transfer: {link: ib-400g, missing_only: false}}",
+    ),
+    case(
         "PredictorError.bias",
         &["schedulers=[sarathi, edf]"],
         "engine.predictor={bias: -0.2}",
@@ -377,9 +397,9 @@ const CASES: &[Case] = &[
     ),
     case(
         "Gap.max",
-        &["schedulers=[vllm-v1]", SESSIONS, "workload.sessions.turns={fixed: 1}"],
-        "workload.sessions.gap={exponential: {mean: 5s}, max: 6s}",
-        "workload.sessions.gap={exponential: {mean: 5s}, max: 7s}",
+        &["schedulers=[vllm-v1]", SESSIONS],
+        "workload.sessions.gap={uniform: {min: 1s, max: 5s}, max: 5s}",
+        "workload.sessions.gap={uniform: {min: 1s, max: 5s}, max: 7s}",
     ),
     case(
         "ClosedLoop.think_time",

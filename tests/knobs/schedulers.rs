@@ -143,7 +143,7 @@ const CASES: &[Case] = &[
     parameter!("qoserve"."relegate": "true", "false"; RUSH, SIZED, SPREAD),
     parameter!("fluid"."max_num_seqs": "4", "8"; BURST),
     parameter!("fluid"."max_chunk": "256", "512"; BURST),
-    parameter!("fluid"."sliver": "1", "400"; RUSH, SIZED),
+    parameter!("fluid"."sliver": "2", "400"; RUSH, SIZED),
     parameter!("fluid"."watermark": "0.01", "0.3"; BURST, TIGHT, SHORT, SIZED),
     parameter!("fluid"."margin": "1.15", "3"; RUSH, SIZED),
     parameter!("fluid"."learn_margin": "true", "false"; RUSH, SIZED, "engine.predictor={bias: -0.3}"),

@@ -5,6 +5,10 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::read::ZlibDecoder;
+
 const QUESTION: &str = r#"{"op":"simulate","scenario":{"text":"seed: 1\nmodel: llama-3.1-8b\ngpu: h100-sxm\nschedulers: [sarathi]\nworkload: {requests: 30, arrivals: {poisson: {rate: 3}}, lengths: {prompt: {fixed: 500}, output: {fixed: 20}}}\n"}}"#;
 
 struct Server {
@@ -370,8 +374,12 @@ fn the_page_is_written_with_its_engine_inside() {
     let written = run(&["--export", site_text, "--wasm", module]);
     assert_eq!(written.status.code(), Some(0), "{}", String::from_utf8_lossy(&written.stderr));
     let page = std::fs::read_to_string(site.join("index.html")).expect("there");
-    // Deflated as well as can be, which begins so (RFC 1950).
-    assert!(page.contains(" id=\"module\">eNo"));
+    let (_, rest) = page.split_once(" id=\"module\">").expect("an engine");
+    let (packed, _) = rest.split_once('<').expect("its end");
+    let packed = STANDARD.decode(packed.trim()).expect("base64");
+    let mut unpacked = Vec::new();
+    ZlibDecoder::new(&packed[..]).read_to_end(&mut unpacked).expect("deflated");
+    assert_eq!(unpacked, std::fs::read(module).expect("there"));
     assert!(!page.contains("canonical") && !site.join("preview.png").exists());
     let address = ["--export", site_text, "--wasm", module, "--address"];
     let at = |address_of: &str| run(&[&address[..], &[address_of][..]].concat());

@@ -15,7 +15,7 @@ use super::stalls::{Stall, longest_pause, one, worst};
 use super::timeline::{Timeline, timeline};
 use super::totals::Totals;
 use super::victims::{Victims, victims};
-use crate::fleet::RouteDecision;
+use crate::fleet::{Held, RouteDecision};
 use crate::ids::ReplicaId;
 use crate::metrics::{Count, Options, RequestMetrics, per_request};
 use crate::request::RequestId;
@@ -143,14 +143,14 @@ pub struct Routed {
 }
 
 impl Routed {
-    /// What a router decided.
-    pub fn by(decision: &RouteDecision) -> Routed {
+    /// What a router decided, and what replicas held of the prompt then, where that is noted.
+    pub fn by(decision: &RouteDecision, held: Option<Held>) -> Routed {
         Routed {
             replica: decision.replica,
             reason: decision.to_string(),
-            held_tokens: decision.held.map(|held| held.here),
-            most_held_tokens: decision.held.map(|held| held.most),
-            held_by: decision.held.map(|held| held.at),
+            held_tokens: held.map(|held| held.here),
+            most_held_tokens: held.map(|held| held.most),
+            held_by: held.map(|held| held.at),
         }
     }
 }

@@ -42,6 +42,11 @@ impl Sends {
     }
 
     /// Sends a prompt that begins with these named tokens, 16 each.
+    /// What was noted of the last request.
+    fn noted(&self) -> Held {
+        *self.fleet.held.last().expect("it is noted")
+    }
+
     fn send(&mut self, ids: &[u64], tokens: u32) -> RouteDecision {
         self.send_of(ids, tokens, None)
     }
@@ -274,7 +279,7 @@ fn dynamo_asks_no_more_replicas_than_matter() {
     let chosen = sends.send(A, 65);
     assert_eq!(chosen.replica, ReplicaId(2));
     assert_eq!(sends.caches.asked.len(), 9);
-    assert_eq!(chosen.held, Some(Held { here: 64, most: 64, at: ReplicaId(2) }));
+    assert_eq!(sends.noted(), Held { here: 64, most: 64, at: ReplicaId(2) });
 }
 
 #[test]
@@ -334,15 +339,16 @@ fn llm_d_forgets_blocks_beyond_its_list_and_knows_sessions() {
 #[test]
 fn what_was_held_is_noted_whoever_decides() {
     let mut sends = Sends::with(RouterKind::RoundRobin, 3);
-    let held = |decision: RouteDecision| decision.held.expect("it is noted");
-    assert_eq!(held(sends.send(A, 100)), Held::default());
+    sends.send(A, 100);
+    assert_eq!(sends.noted(), Held::default());
     sends.caches.held = vec![(ReplicaId(0), 64)];
-    let second = held(sends.send(A, 100));
-    assert_eq!(second, Held { here: 0, most: 64, at: ReplicaId(0) });
+    sends.send(A, 100);
+    assert_eq!(sends.noted(), Held { here: 0, most: 64, at: ReplicaId(0) });
     sends.caches.asked.clear();
     // Nothing of it was sent anywhere: nobody is asked.
-    assert_eq!(held(sends.send(&[9], 100)).most, 0);
+    sends.send(&[9], 100);
+    assert_eq!(sends.noted().most, 0);
     assert_eq!(sends.caches.asked, []);
-    let fourth = held(sends.send(A, 100));
-    assert_eq!(fourth, Held { here: 64, most: 64, at: ReplicaId(0) });
+    sends.send(A, 100);
+    assert_eq!(sends.noted(), Held { here: 64, most: 64, at: ReplicaId(0) });
 }

@@ -66,6 +66,8 @@ pub(crate) struct Fleet {
     sent: Option<Sent>,
     /// Whether what replicas hold is noted of each request.
     notes_held: bool,
+    /// What replicas held of each prompt, in order of arrival, where that is noted.
+    held: Vec<Held>,
     /// First tokens that the router has not been told of, and when they come; `None` where it does not
     /// care.
     first_tokens: Option<BinaryHeap<Reverse<(Time, RequestId)>>>,
@@ -100,6 +102,7 @@ impl Fleet {
             reads_prompts: routing.router.reads_prompts() || asks,
             sent: asks.then(|| Sent::new(&members)),
             notes_held: routing.notes_held,
+            held: Vec::new(),
             first_tokens: of_first_tokens.then(BinaryHeap::new),
             live,
             router: routing.router.make(draws, classes, &members),
@@ -203,10 +206,10 @@ impl Fleet {
         };
         let view = FleetView::new(&self.live, &self.outstanding);
         let mut known = Known { sent: self.sent.as_mut(), caches: &mut *caches };
-        let mut decision = self.router.choose(&asked, &view, &mut known);
+        let decision = self.router.choose(&asked, &view, &mut known);
         if let (Some(sent), Some(prompt)) = (&mut self.sent, &prompt) {
             if self.notes_held {
-                decision.held = Some(sent.held(prompt, decision.replica, caches));
+                self.held.push(sent.held(prompt, decision.replica, caches));
             }
             sent.insert(prompt, decision.replica);
         }
@@ -218,6 +221,12 @@ impl Fleet {
             self.placed.push(Placed { replica, tokens, class, decodes: false });
         }
         decision
+    }
+
+    /// What replicas held of each prompt when it was routed, in order of arrival; nothing where that is not
+    /// noted.
+    pub(crate) fn take_held(&mut self) -> Vec<Held> {
+        std::mem::take(&mut self.held)
     }
 
     /// When each controller wants to be asked first.

@@ -20,7 +20,7 @@ fn members() -> Vec<Member> {
 }
 
 fn decision(replica: u32, why: RouteReason) -> RouteDecision {
-    RouteDecision { replica: ReplicaId(replica), why, within_pool: false, held: None }
+    RouteDecision { replica: ReplicaId(replica), why, within_pool: false }
 }
 
 fn fleet(router: RouterKind) -> Fleet {

@@ -29,6 +29,8 @@ pub(super) struct GroupedCache {
     scratch: u32,
     blocks: NamedBlocks<GroupKey>,
     owners: Vec<Owner>,
+    /// Blocks that were taken from their owners and are not returned yet.
+    detached: u64,
     /// States that got their keys in the step being formed: nobody can go on from them yet.
     unready: FxHashSet<GroupKey>,
 }
@@ -93,6 +95,7 @@ impl GroupedCache {
             scratch,
             blocks: NamedBlocks::new(total, rules),
             owners: Vec::new(),
+            detached: 0,
             unready: FxHashSet::default(),
         }
     }
@@ -136,7 +139,7 @@ impl GroupedCache {
         let junction = if longest > end { longest as u32 } else { 0 };
         let mut hit = Hit { blocks: end as u32, junction, ..Hit::default() };
         for kind in &self.kinds {
-            for (group, place) in kind.places(end, self.block_tokens) {
+            for (group, place) in kind.places(end, end as u32 * self.block_tokens, self.block_tokens) {
                 let key = (group, keys[place]);
                 let block = self.blocks.find(&key).expect("it is part of the hit");
                 hit.idle += u32::from(self.blocks.is_idle(block));
@@ -169,24 +172,32 @@ impl GroupedCache {
         }
     }
 
-    /// Takes the blocks of a hit of the first `keys` for `owner`, which holds none yet.
-    pub(super) fn take_hit(&mut self, owner: SlotId, keys: &[BlockKey]) {
+    /// Takes the blocks of a hit of the first `keys` for `owner`, which holds none yet, and tells how
+    /// many of them nobody referenced. `external` tokens behind it come from elsewhere: what lies behind
+    /// their windows is left (vLLM 0.33.0's `allocate_new_computed_blocks`).
+    pub(super) fn take_hit(&mut self, owner: SlotId, keys: &[BlockKey], external: u32) -> u32 {
         debug_assert_eq!(self.held(owner), 0);
         self.owners_tables(owner, keys.len());
+        let computed = keys.len() as u32 * self.block_tokens + external;
+        let mut idle = 0;
         for kind in &self.kinds {
-            for (group, place) in kind.places(keys.len(), self.block_tokens) {
+            for (group, place) in kind.places(keys.len(), computed, self.block_tokens) {
                 let block = self.blocks.find(&(group, keys[place])).expect("it was looked up");
-                self.blocks.share(block);
+                idle += u32::from(self.blocks.share(block));
                 let owner = &mut self.owners[owner.index()];
                 owner.tables[group as usize].blocks[place] = block;
                 owner.held += 1;
             }
         }
         self.owners[owner.index()].hashed = keys.len() as u32;
-        let computed = keys.len() as u32 * self.block_tokens;
         for (group, gone) in self.behind(computed) {
-            self.owners[owner.index()].tables[group as usize].gone = gone;
+            let table = &mut self.owners[owner.index()].tables[group as usize];
+            table.gone = gone;
+            if table.blocks.len() < gone as usize {
+                table.blocks.resize(gone as usize, NONE);
+            }
         }
+        idle
     }
 
     /// Blocks that an owner's tokens fill or begin, as far as its tables of states go.
@@ -285,9 +296,27 @@ impl GroupedCache {
             .sum()
     }
 
+    /// Takes the owner's blocks from it, in the order in which they are returned; they stay referenced.
+    pub(super) fn detach(&mut self, owner: SlotId) -> Vec<u32> {
+        self.owners_tables(owner, 0);
+        let owner = std::mem::take(&mut self.owners[owner.index()]);
+        let tables = owner.tables.into_iter();
+        let blocks = tables.flat_map(|table| table.blocks.into_iter().rev());
+        let blocks: Vec<u32> = blocks.filter(|&block| block != NONE).collect();
+        self.detached += blocks.len() as u64;
+        blocks
+    }
+
+    /// Returns blocks that were detached, and tells how many nobody references now.
+    pub(super) fn put_back(&mut self, blocks: Vec<u32>) -> u32 {
+        self.detached -= blocks.len() as u64;
+        self.blocks.drop_all(blocks.into_iter())
+    }
+
     pub(super) fn check(&self, free: u32) {
         let owners = (0..self.owners.len()).map(SlotId::at);
-        self.blocks.check(free, owners.map(|owner| u64::from(self.held(owner))).sum());
+        let held: u64 = owners.map(|owner| u64::from(self.held(owner))).sum();
+        self.blocks.check(free, held + self.detached);
     }
 
     /// Groups that drop blocks, and how many at the head of a table once `computed` tokens are.
@@ -326,9 +355,14 @@ impl Kind {
         }
     }
 
-    /// What a hit of `end` blocks takes: groups and places in their tables.
-    fn places(&self, end: usize, block_tokens: u32) -> impl Iterator<Item = (u32, usize)> + use<> {
-        let computed = end as u32 * block_tokens;
+    /// What a hit of `end` blocks takes where `computed` tokens are there with it and with what comes
+    /// from elsewhere: groups and places in their tables.
+    fn places(
+        &self,
+        end: usize,
+        computed: u32,
+        block_tokens: u32,
+    ) -> impl Iterator<Item = (u32, usize)> + use<> {
         let from = self.window().map_or(0, |window| below_window(window, computed, block_tokens));
         let groups = self.first..self.first + self.count;
         groups.flat_map(move |group| (from as usize..end).map(move |place| (group, place)))

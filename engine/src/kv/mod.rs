@@ -378,24 +378,42 @@ impl Pool {
 
     /// Takes the cached blocks of a hit for request `owner`, which holds none yet.
     pub fn take_hit(&mut self, owner: SlotId, hit: Hit, keys: impl Iterator<Item = BlockKey>) {
-        let keys = keys.take(hit.blocks as usize);
-        match &mut self.cache {
-            None => return,
-            Some(Cache::One(cache)) => cache.take_hit(owner, keys),
-            Some(Cache::Several(cache)) => cache.take_hit(owner, &keys.collect::<Vec<_>>()),
-            Some(Cache::Runs(_)) => unreachable!("asked for by chains"),
-        }
-        self.take_count(hit.idle);
+        self.take_hit_before(owner, (hit, 0), keys);
     }
 
-    /// The same of a chain's first blocks.
-    pub(crate) fn take_found(&mut self, owner: SlotId, hit: Hit, chain: &Chain) {
+    fn take_hit_before(
+        &mut self,
+        owner: SlotId,
+        (hit, external): (Hit, u32),
+        keys: impl Iterator<Item = BlockKey>,
+    ) {
+        let keys = keys.take(hit.blocks as usize);
+        let idle = match &mut self.cache {
+            None => return,
+            Some(Cache::One(cache)) => {
+                cache.take_hit(owner, keys);
+                hit.idle
+            }
+            Some(Cache::Several(cache)) => {
+                cache.take_hit(owner, &keys.collect::<Vec<_>>(), external)
+            }
+            Some(Cache::Runs(_)) => unreachable!("asked for by chains"),
+        };
+        self.take_count(idle);
+    }
+
+    /// The same of a chain's first blocks, behind which `external` tokens come from elsewhere.
+    pub(crate) fn take_found(&mut self, owner: SlotId, hit: Hit, external: u32, chain: &Chain) {
         match &mut self.cache {
+            Some(Cache::Runs(_)) if hit.blocks == 0 => {}
             Some(Cache::Runs(cache)) => {
                 cache.take_hit(owner, hit.blocks, chain);
                 self.take_count(hit.idle);
             }
-            _ => self.take_hit(owner, hit, (0..hit.blocks).map(|block| chain.key(block))),
+            _ => {
+                let keys = (0..hit.blocks).map(|block| chain.key(block));
+                self.take_hit_before(owner, (hit, external), keys);
+            }
         }
     }
 
@@ -508,14 +526,11 @@ impl Pool {
     }
 
     /// Takes the `held` blocks of request `owner` from it; they come back later.
-    ///
-    /// # Panics
-    /// With a prefix cache for several groups of layers.
     pub(crate) fn detach(&mut self, owner: SlotId, held: u32) -> Detached {
         let blocks = match &mut self.cache {
             None => Blocks::Any,
             Some(Cache::One(cache)) => Blocks::Numbers(cache.detach(owner)),
-            Some(Cache::Several(_)) => unreachable!("refused with several groups of layers"),
+            Some(Cache::Several(cache)) => Blocks::Numbers(cache.detach(owner)),
             Some(Cache::Runs(cache)) => Blocks::Runs(cache.detach(owner, held)),
         };
         Detached { held, blocks }
@@ -525,6 +540,7 @@ impl Pool {
     pub(crate) fn put_back(&mut self, detached: Detached) {
         self.free += match (&mut self.cache, detached.blocks) {
             (Some(Cache::One(cache)), Blocks::Numbers(blocks)) => cache.put_back(blocks),
+            (Some(Cache::Several(cache)), Blocks::Numbers(blocks)) => cache.put_back(blocks),
             (Some(Cache::Runs(cache)), Blocks::Runs(runs)) => cache.put_back(runs),
             _ => detached.held,
         };

@@ -64,13 +64,15 @@ impl<K: Copy + Eq + Hash> NamedBlocks<K> {
         self.blocks[number as usize].references == 0
     }
 
-    /// Adds a reference to a block that keeps its content.
-    pub(super) fn share(&mut self, number: u32) {
+    /// Adds a reference to a block that keeps its content; says whether it had none.
+    pub(super) fn share(&mut self, number: u32) -> bool {
         let block = &mut self.blocks[number as usize];
-        if block.references == 0 {
+        let idle = block.references == 0;
+        if idle {
             self.free.remove(number);
         }
         block.references += 1;
+        idle
     }
 
     /// Takes the next free block for new content.

@@ -93,7 +93,7 @@ impl Replica {
 
     /// Gives content to the blocks of an answer that are full by now.
     pub(super) fn catch_up(&mut self, index: SlotId) {
-        let met = self.slots[index.index()].content.answer_is_met();
+        let met = self.slots[index.index()].content.own_is_met();
         if !met || self.phase(index) != Phase::Decode || !self.registers_late() {
             return;
         }

@@ -96,7 +96,7 @@ impl Replica {
     pub(super) fn take_hit(&mut self, index: SlotId, hit: Hit) {
         // A policy that keeps the memory itself keeps what it finds there, too.
         if hit.blocks > 0 && self.pool.caching() {
-            self.pool.take_found(index, hit, self.slots[index.index()].chain());
+            self.pool.take_found(index, hit, 0, self.slots[index.index()].chain());
         }
     }
 
@@ -216,7 +216,7 @@ impl Replica {
         let late = u32::from(self.options.out.ahead);
         let beyond = self.options.drafts.hash_lookahead + late;
         self.members.decodes.filling_slots(beyond, &mut slots);
-        slots.retain(|index| self.slots[index.index()].content.answer_is_met());
+        slots.retain(|index| self.slots[index.index()].content.own_is_met());
         for &index in &slots {
             let known = self.done(index) + 1 - late;
             self.hash_blocks(index, known, known);

@@ -166,7 +166,7 @@ impl Replica {
             && tokens < u64::from(self.options.max_model_len);
         let surprises = by_eos || self.options.ends_unforeseen;
         let lingers = self.options.out.ahead && surprises;
-        self.answers_are_met |= content.answer_is_met();
+        self.answers_are_met |= content.own_is_met();
         let names_answer = content.names_beyond(request.prompt_tokens);
         let chain = match self.pool.caching() {
             true => {
@@ -174,7 +174,7 @@ impl Replica {
             }
             false => None,
         };
-        let met = content.answer_is_met();
+        let met = content.own_is_met();
         let owner = content.owner();
         let slot = Slot { number, ..Slot::new(id, request, lingers, content, chain) };
         let rank = rank_of(&slot);

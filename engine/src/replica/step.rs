@@ -534,7 +534,7 @@ impl<'a> Step<'a> {
                 let known = slot.target;
                 self.replica.meet(index);
                 self.replica.hash_blocks(index, context + tokens, known);
-            } else if slot.content.answer_is_met() {
+            } else if slot.content.own_is_met() {
                 let known = context + 1 - u32::from(self.replica.options.out.ahead);
                 self.replica.hash_blocks(index, known, known);
             }

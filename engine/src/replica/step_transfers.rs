@@ -83,7 +83,9 @@ impl Step<'_> {
         let replica = &mut *self.replica;
         assert_eq!(replica.phase(index), Phase::Waiting, "only a waiting request loads");
         let hit_tokens = hit.blocks * replica.options.block_tokens;
-        replica.take_hit(index, hit);
+        if replica.pool.caching() && hit.blocks + external > 0 {
+            replica.pool.take_found(index, hit, external, replica.slots[index.index()].chain());
+        }
         let there = hit_tokens + external;
         let length = replica.pool.length_for(there);
         replica.pool.take(index, needed - hit.idle, length);

@@ -60,6 +60,7 @@ pub fn outcome() -> Outcome {
         ..Iteration::default()
     };
     Outcome {
+        held: Vec::new(),
         entered: Vec::new(),
         turns: Vec::new(),
         links: Vec::new(),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::{RouteDecision, RouteKind};
+use crate::fleet::{Held, RouteDecision, RouteKind};
 use crate::sim::Outcome;
 use crate::time::Time;
 use crate::trace::{RequestRow, TokenTrace};
@@ -82,7 +82,7 @@ impl RoutingResult {
             decisions,
             requests_max_over_mean: (all > 0).then(|| over_mean(most, all)),
             outstanding_max_over_mean: outstanding(&outcome.trace, routes, replicas),
-            cached: cached(&outcome.trace, routes),
+            cached: cached(&outcome.trace, &outcome.held),
         })
     }
 }
@@ -128,13 +128,10 @@ fn outstanding(trace: &TokenTrace, routes: &[RouteDecision], replicas: usize) ->
     (!routes.is_empty()).then(|| sum / routes.len() as f64)
 }
 
-fn cached(trace: &TokenTrace, routes: &[RouteDecision]) -> Option<RoutedToCaches> {
+fn cached(trace: &TokenTrace, held: &[Held]) -> Option<RoutedToCaches> {
     let mut cached = RoutedToCaches::default();
-    let mut noted = false;
     let mut hits = 0;
-    for (row, route) in trace.requests.iter().zip(routes) {
-        let Some(held) = route.held else { continue };
-        noted = true;
+    for (row, held) in trace.requests.iter().zip(held) {
         cached.prompt_tokens += u64::from(row.prompt_tokens);
         cached.held_tokens += u64::from(held.here);
         cached.most_held_tokens += u64::from(held.most);
@@ -147,13 +144,13 @@ fn cached(trace: &TokenTrace, routes: &[RouteDecision]) -> Option<RoutedToCaches
         all => Some(tokens as f64 / all as f64),
     };
     let (regret_share, hit_share) = (share(cached.regret_tokens), share(hits));
-    noted.then_some(RoutedToCaches { regret_share, hit_share, ..cached })
+    (!held.is_empty()).then_some(RoutedToCaches { regret_share, hit_share, ..cached })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::{Held, RouteReason};
+    use crate::fleet::RouteReason;
     use crate::ids::ReplicaId;
     use crate::result::fixture;
     use crate::sim::PoolUse;
@@ -163,15 +160,12 @@ mod tests {
         // Two requests of 100 tokens, at 0 and 5 ms, the first done at 40 ms.
         let mut outcome = fixture::outcome();
         outcome.pools = vec![PoolUse { replicas: 2, lanes_per_replica: 1, ..PoolUse::default() }];
-        let route = |why, here, most| RouteDecision {
-            replica: ReplicaId(1),
-            why,
-            within_pool: false,
-            held: Some(Held { here, most, at: ReplicaId(0) }),
-        };
-        let first = route(RouteReason::TooLittle { tokens: 3, requests: 0 }, 0, 0);
-        let second = route(RouteReason::SentBefore { tokens: 64 }, 16, 48);
+        let route = |why| RouteDecision { replica: ReplicaId(1), why, within_pool: false };
+        let first = route(RouteReason::TooLittle { tokens: 3, requests: 0 });
+        let second = route(RouteReason::SentBefore { tokens: 64 });
         outcome.routes = Some(vec![first, second]);
+        let held = |here, most| Held { here, most, at: ReplicaId(0) };
+        outcome.held = vec![held(0, 0), held(16, 48)];
         let routing = RoutingResult::of(&outcome).expect("there are two");
         let decisions = RouteCounts { affinity: 1, fallback: 1, ..RouteCounts::default() };
         assert_eq!(routing.decisions, decisions);

@@ -488,9 +488,9 @@ impl VllmV1 {
                 continue;
             }
             let view = step.view(request);
-            // Of one whose KV has come nothing is looked up.
-            let hit = if view.computed == 0 { step.lookup(request) } else { Hit::default() };
-            if view.computed == 0 {
+            // Of one whose KV has come, if only a token's, nothing is looked up.
+            let hit = if view.blocks == 0 { step.lookup(request) } else { Hit::default() };
+            if view.blocks == 0 {
                 match step.external(request, hit) {
                     External::Tokens(0) => {}
                     External::Tokens(external) => {
@@ -543,7 +543,7 @@ impl VllmV1 {
             if hit.unready || complete + spare > free {
                 return step.hold(Held::NoKvBlocks);
             }
-            let needed = match view.computed {
+            let needed = match view.blocks {
                 0 => step.blocks_to_admit_with(computed + tokens + drafts, hit),
                 _ => step.more_blocks_with(request, computed + tokens + drafts),
             };

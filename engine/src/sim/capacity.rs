@@ -10,6 +10,8 @@ pub(super) struct Capacity {
     pub info: EngineInfo,
     pub needs: Needs,
     pub usable_blocks: u32,
+    /// Batches that may be out at once.
+    pub batches: u32,
 }
 
 impl Capacity {
@@ -20,7 +22,7 @@ impl Capacity {
         request: &Request,
         policy: &dyn Scheduler,
     ) -> Option<Rejection> {
-        let Capacity { info, needs, usable_blocks } = self;
+        let Capacity { info, needs, usable_blocks, batches } = self;
         let block_tokens = info.kv_block_tokens;
         if request.prompt_tokens >= info.max_model_len {
             return Some(Rejection::PromptTooLong);
@@ -39,7 +41,9 @@ impl Capacity {
         let tokens = tokens.min(u64::from(info.max_model_len));
         // States have scratch blocks beside them for drafts.
         let scratch = drafts.map_or(0, |rules| info.kv_groups.states() * rules.tokens);
-        let step_tokens = needs.step_tokens_max.map_or(u64::MAX, u64::from);
+        // What may be in flight at once is counted as if one request had it all.
+        let step_tokens = |tokens: u32| u64::from(tokens) * u64::from(*batches);
+        let step_tokens = needs.step_tokens_max.map_or(u64::MAX, step_tokens);
         let groups = &info.kv_groups;
         // Of states kept for others to go on from, those that the steps in flight went on from too.
         let kept = info.prefix_caching && needs.cache.is_some_and(|rules| rules.keeps_states);

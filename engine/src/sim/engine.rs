@@ -150,8 +150,8 @@ fn together(
 ) -> Result<Outcome, SimError> {
     let mut engine = Engine::new(setup, arriving, options);
     engine.run(arriving)?;
-    let routes = engine.routes.take();
-    Ok(engine.close().into_outcome(setup, routes))
+    let (routes, held) = (engine.routes.take(), engine.fleet.take_held());
+    Ok(Outcome { held, ..engine.close().into_outcome(setup, routes) })
 }
 
 /// One part of a fleet on a clock of its own.
@@ -416,8 +416,10 @@ impl<'a> Engine<'a> {
         let route =
             self.fleet.route(id, &request, arriving.session(id), content.clone(), &mut caches);
         let index = route.replica;
-        let decodes_at = self.decodes_at(index);
-        self.limit_answer(&mut request, decodes_at);
+        // One that is handed over is answered elsewhere, and its answer cut there.
+        if self.handing.is_none() {
+            self.limit_answer(&mut request, index);
+        }
         let id = self.tally.arrive(&request, self.servers[index.index()].first_lane());
         if let Some(routes) = &mut self.routes {
             routes.push(route);
@@ -426,8 +428,8 @@ impl<'a> Engine<'a> {
         if let Some(handing) = &mut self.handing {
             request = handing.prompt_of(&request);
         }
-        let decoding = (decodes_at != index).then(|| self.rejects(id, &asked, decodes_at));
-        if let Some(why) = self.rejects(id, &request, index).or(decoding.flatten()) {
+        let refused = self.rejects(id, &request, index).or_else(|| self.no_decoder(id, &asked));
+        if let Some(why) = refused {
             self.tally.reject(id, request.arrival, why);
             if self.options.ended.is_some() {
                 self.ended.push(id);
@@ -472,9 +474,14 @@ impl<'a> Engine<'a> {
         request.output_tokens = request.output_tokens.min(longest);
     }
 
-    /// A replica by whose limits an answer goes that is sent to this one first.
-    fn decodes_at(&self, replica: ReplicaId) -> ReplicaId {
-        self.handing.as_ref().map_or(replica, |handing| handing.decodes_at)
+    /// Why a replica to which a request may be handed over could never serve it, where that is so.
+    fn no_decoder(&self, id: RequestId, request: &Request) -> Option<Rejection> {
+        let decode = self.handing.iter().flat_map(|handing| &handing.decode);
+        decode.copied().find_map(|replica| {
+            let mut request = *request;
+            self.limit_answer(&mut request, replica);
+            self.rejects(id, &request, replica)
+        })
     }
 
     /// A request has come to its end, for whoever wants to know.
@@ -540,6 +547,10 @@ impl<'a> Engine<'a> {
     /// # Errors
     /// Where replicas stand still although requests are there: the one that did so first.
     pub(super) fn nobody_is_stuck(&self) -> Result<(), SimError> {
+        // Where requests go from replica to replica, what is still due elsewhere may free a replica.
+        if self.handing.is_some() && self.calendar.next(None).is_some() {
+            return Ok(());
+        }
         let since = self.stands_since.iter().zip((0..).map(ReplicaId));
         let Some((&at, replica)) = since.min().filter(|(since, _)| **since != Time::NEVER) else {
             return Ok(());
@@ -666,7 +677,12 @@ fn add_pool<'a>(
     }
     let usable_blocks = replica.usable_blocks;
     PoolLimits {
-        capacity: Capacity { info: needs.engine(&pool.engine), needs, usable_blocks },
+        capacity: Capacity {
+            info: needs.engine(&pool.engine),
+            needs,
+            usable_blocks,
+            batches: stages.max(out.most()),
+        },
         answers_end_at: pool.answers_end_at,
     }
 }

@@ -27,8 +27,8 @@ const RULES: TransferRules = TransferRules { consumes: true, delivers: true };
 /// What goes from replica to replica.
 pub(super) struct HandOvers<'a> {
     setup: &'a Disaggregation,
-    /// The smallest of the replicas that decode: whom it holds, they all do.
-    pub decodes_at: ReplicaId,
+    /// The first replica of each pool that decodes.
+    pub decode: Vec<ReplicaId>,
     flows: Flows,
     /// By replica: what its transfers go over, out of it and into it.
     ports: Vec<(LinkId, LinkId)>,
@@ -72,7 +72,7 @@ impl<'a> HandOvers<'a> {
         }
         HandOvers {
             setup,
-            decodes_at: smallest_that_decodes(fleet),
+            decode: first_that_decode(fleet),
             flows: Flows::over(links),
             ports,
             asked: Vec::new(),
@@ -117,17 +117,17 @@ impl<'a> HandOvers<'a> {
     }
 }
 
-/// The first replica of the pool that decodes with the least KV memory.
-fn smallest_that_decodes(fleet: &FleetSetup<'_>) -> ReplicaId {
+/// The first replica of each pool that decodes.
+fn first_that_decode(fleet: &FleetSetup<'_>) -> Vec<ReplicaId> {
     let mut first = 0;
     let mut all = Vec::new();
     for pool in &fleet.pools {
         if pool.role == Role::Decode && pool.replicas > 0 {
-            all.push((pool.engine.kv_tokens(), ReplicaId(first)));
+            all.push(ReplicaId(first));
         }
         first += pool.replicas;
     }
-    all.into_iter().min().expect("somebody decodes").1
+    all
 }
 
 /// What a link carried.
@@ -179,7 +179,7 @@ impl Engine<'_> {
         if server.can_decide() {
             self.calendar.wake(to);
         }
-        self.tally.hand_over(id, lane);
+        self.tally.hand_over(id, lane, request.output_tokens);
         let source = &self.servers[from.index()];
         let told = HandOver {
             request: id,
@@ -302,7 +302,7 @@ impl Engine<'_> {
             self.tally.reject(request, now, Rejection::KvLost);
             self.ends(request);
             self.fleet.leave(request);
-            arriving.finished(request, now);
+            arriving.turned_away(request, now);
         } else {
             replica.loaded(request);
         }

@@ -168,13 +168,19 @@ impl<'a> Lane<'a> {
         mut dropped: impl FnMut(RequestId, Time),
     ) {
         let starts = self.running.is_none();
+        // Who is dropped may come back before the limit, which was set before anybody knew.
+        let mut stays = true;
+        let mut dropped = |request, at| {
+            stays = false;
+            dropped(request, at);
+        };
         if starts {
             let next = self.next_plan(now, tally, &mut dropped);
             let Some((plan, decided)) = next else { return };
             self.start(now, decided, plan, tally);
         }
         self.plan_ahead(now, tally, &mut dropped);
-        if starts {
+        if starts && stays {
             self.run_ahead(limit, tally);
         }
     }

@@ -140,8 +140,8 @@ impl<'a> Live<'a> {
 
     /// All that it has done, as a run leaves it; requests that are still there are unfinished.
     pub fn close(mut self, setup: &FleetSetup<'_>) -> Outcome {
-        let routes = self.engine.routes.take();
-        self.engine.close().into_outcome(setup, routes)
+        let (routes, held) = (self.engine.routes.take(), self.engine.fleet.take_held());
+        Outcome { held, ..self.engine.close().into_outcome(setup, routes) }
     }
 
     /// The first step in flight whose tokens are there before it is over, with its replica.
@@ -160,8 +160,8 @@ struct Inbox {
     began: bool,
     /// By request: a turn asks for those before it.
     origins: Vec<Origin>,
-    /// Of the request that was taken last.
-    session: Option<u32>,
+    /// By request.
+    sessions: Vec<Option<u32>>,
     classes: Vec<String>,
     id_tokens: u32,
 }
@@ -174,14 +174,14 @@ impl Arriving for Inbox {
     fn take(&mut self) -> Request {
         let Coming { request, origin, session } = self.coming.pop_front().expect("one has come");
         self.origins.push(origin);
-        self.session = session;
+        self.sessions.push(session);
         request
     }
 
     fn finished(&mut self, _request: RequestId, _at: Time) {}
 
-    fn session(&self, _request: RequestId) -> Option<u32> {
-        self.session
+    fn session(&self, request: RequestId) -> Option<u32> {
+        self.sessions[request.index()]
     }
 
     fn content(&self, request: RequestId) -> Content {

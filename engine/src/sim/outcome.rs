@@ -1,7 +1,7 @@
 //! What a simulation leaves behind.
 
 use super::LinkUse;
-use crate::fleet::RouteDecision;
+use crate::fleet::{Held, RouteDecision};
 use crate::request::RequestId;
 use crate::time::{Span, Time};
 use crate::trace::TokenTrace;
@@ -26,6 +26,9 @@ pub struct Outcome {
     pub log: Option<Vec<Log>>,
     /// Where each request went and why: with several replicas, and when the log was asked for.
     pub routes: Option<Vec<RouteDecision>>,
+    /// What replicas held of each prompt when it was routed, where prefix caches are told apart: none
+    /// where they are not.
+    pub held: Vec<Held>,
     /// What links between replicas carried, where requests go from one to another.
     pub links: Vec<LinkUse>,
     /// When the engine got each request, where a front end stands before it: none where none does.
@@ -35,6 +38,14 @@ pub struct Outcome {
     /// Requests that were rejected, with the reason: in order of rejection, with several replicas
     /// in order of arrival.
     pub rejections: Vec<(RequestId, Rejection)>,
+}
+
+impl Outcome {
+    /// Where each request went, and what replicas held of its prompt then: the second is empty where that
+    /// was not noted.
+    pub fn routed(&self) -> Option<(&[RouteDecision], &[Held])> {
+        Some((self.routes.as_deref()?, &self.held))
+    }
 }
 
 /// What a pool of replicas used.

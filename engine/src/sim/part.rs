@@ -64,6 +64,7 @@ impl Part {
             pools,
             log: self.log,
             routes,
+            held: Vec::new(),
             rejections,
         }
     }

@@ -148,7 +148,7 @@ fn origins(requests: &[ReplayRequest], block_tokens: u32) -> Vec<Origin> {
             ids: Ids::all(request.block_ids.clone()),
             covers,
             parent: turn.parent,
-            answer_is_met: turn.followed || covers > request.prompt_tokens,
+            own_is_met: turn.followed || covers > request.prompt_tokens,
         }
     };
     requests.iter().zip(&turns).map(of).collect()
@@ -322,7 +322,9 @@ impl Replay {
     pub fn turning_away(mut self, engine: &EngineInfo) -> Replay {
         let usable_blocks = self.replica.pool().total();
         let needs = self.scheduler.needs();
-        self.capacity = Some(Capacity { info: needs.engine(engine), needs, usable_blocks });
+        let info = needs.engine(engine);
+        let batches = self.options.out.most();
+        self.capacity = Some(Capacity { info, needs, usable_blocks, batches });
         self
     }
 

@@ -132,8 +132,14 @@ impl Tally {
         id
     }
 
-    /// A request goes on at the replica whose first lane is `lane`.
-    pub(super) fn hand_over(&mut self, request: RequestId, lane: LaneId) {
+    /// A request goes on at the replica whose first lane is `lane`, where its answer has so many tokens.
+    pub(super) fn hand_over(&mut self, request: RequestId, lane: LaneId, output_tokens: u32) {
+        if let Some(wanted) = &mut self.wanted {
+            wanted[request.index()] = output_tokens;
+        }
+        if let Some(telling) = &mut self.telling {
+            telling.hand_over(request, output_tokens);
+        }
         self.row(request).lane = lane;
         let drafts = self.columns_of[lane.index()].own.is_some();
         if drafts && self.own.len() <= request.index() {

@@ -45,6 +45,11 @@ impl Telling {
         self.left.push(output_tokens);
     }
 
+    /// A request goes on elsewhere, where its whole answer has so many tokens; none was told yet.
+    pub(super) fn hand_over(&mut self, request: RequestId, output_tokens: u32) {
+        self.left[request.index()] = output_tokens;
+    }
+
     /// The token that the step in flight brings a request does not count.
     pub(super) fn throw_away(&mut self, request: RequestId) {
         self.thrown_away.push(request);

@@ -87,7 +87,8 @@ pub(super) fn play(
         routes.push(route);
         places.push(watch.send(id, route.replica, now, &mut fleet)?);
     }
-    finish(setup, watch, (routes, &places))
+    let held = fleet.take_held();
+    Ok(Outcome { held, ..finish(setup, watch, (routes, &places))? })
 }
 
 /// Plays all to their end, where nobody has to know of the others any more.
@@ -295,6 +296,10 @@ impl Arriving for Sent<'_> {
     /// By the numbers of the whole run, in which requests follow each other.
     fn content(&self, request: RequestId) -> Content {
         self.all.content(self.ids[request.index()])
+    }
+
+    fn session(&self, request: RequestId) -> Option<u32> {
+        self.all.session(self.ids[request.index()])
     }
 
     fn number(&self, request: RequestId) -> RequestId {

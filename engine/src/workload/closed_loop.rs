@@ -175,7 +175,7 @@ impl ClosedLoop {
             ids: Ids::of(&self.block_ids, place),
             covers,
             parent: turn.parent,
-            answer_is_met: turn.followed || covers > prompt_tokens,
+            own_is_met: turn.followed || covers > prompt_tokens,
         }
     }
 

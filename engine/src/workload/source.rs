@@ -47,9 +47,7 @@ pub trait Arriving: Sync {
     }
 
     /// The session of a request that was taken: requests of one session belong to one conversation.
-    fn session(&self, _request: RequestId) -> Option<u32> {
-        None
-    }
+    fn session(&self, request: RequestId) -> Option<u32>;
 
     /// Whether an answer can bring an arrival, so that nobody may run ahead of the others.
     fn answers_bring_arrivals(&self) -> bool {
@@ -109,7 +107,7 @@ impl Workload {
             ids: Ids::of(&self.block_ids, place),
             covers,
             parent: turn.parent,
-            answer_is_met: turn.followed || covers > prompt_tokens,
+            own_is_met: turn.followed || covers > prompt_tokens,
         }
     }
 }

@@ -216,7 +216,7 @@ impl Desk<'_> {
             ids: Ids::all(ids.clone()),
             covers,
             parent: None,
-            answer_is_met: covers > request.prompt_tokens,
+            own_is_met: covers > request.prompt_tokens,
         };
         let (_, entered) = self.live.arrive(Coming { request, origin, session });
         request.arrival = entered;

@@ -31,7 +31,9 @@ impl Draw {
         self.perhaps(&mut transfer, "per_block", 0.3, per_block);
         let missing_only = json!(self.rng.random_bool(0.5));
         self.perhaps(&mut transfer, "missing_only", 0.5, missing_only);
-        let known = if self.has("priced") { 0.3 } else { 1.0 };
+        // Under a profile that is a law of steps no model is priced.
+        let law = self.files.iter().any(|(name, _)| name.starts_with("profile"));
+        let known = if self.has("priced") && !law { 0.3 } else { 1.0 };
         let bytes = json!(self.one_of(&["70KiB", "128KiB", "320KiB"]));
         self.perhaps(&mut transfer, "bytes_per_token", known, bytes);
         let mut apart = Map::new();

@@ -464,7 +464,7 @@ pub(super) const CASES: &[Case] = &[
         "engine.profile={file: p12.yaml}",
         "engine.profile={file: p4.yaml}",
     ),
-    case("Engine.predictor", &["schedulers=[fluid]"], "", "engine.predictor={bias: -0.3}"),
+    case("Engine.predictor", &["schedulers=[fluid]"], "", "engine.predictor={bias: 0.3}"),
     case(
         "PredictorError.bias",
         &["schedulers=[fluid]"],

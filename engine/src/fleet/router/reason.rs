@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use crate::fleet::prefixes::Held;
 use crate::ids::ReplicaId;
 
 /// Where a request went, and why.
@@ -14,8 +13,6 @@ pub struct RouteDecision {
     pub why: RouteReason,
     /// Whether its class left only some of the replicas.
     pub within_pool: bool,
-    /// How much of its prompt replicas held then, where that is noted.
-    pub held: Option<Held>,
 }
 
 /// Kinds of what decides on a replica.
@@ -139,7 +136,7 @@ impl RouteReason {
 impl RouteDecision {
     /// A decision among all replicas that the router has.
     pub(super) fn new(replica: ReplicaId, why: RouteReason) -> RouteDecision {
-        RouteDecision { replica, why, within_pool: false, held: None }
+        RouteDecision { replica, why, within_pool: false }
     }
 }
 

@@ -109,8 +109,9 @@ struct Taken {
     prefix_tokens: u32,
     gap: Span,
     kind: GapKind,
-    /// Whether the turn after it begins with tokens of its answer.
-    answer_is_met: bool,
+    /// Whether the turn after it begins with tokens that are its own: of its answer, or of its prompt
+    /// where the answer is left out.
+    own_is_met: bool,
     /// Whether it is the last of its session.
     is_last: bool,
 }
@@ -249,7 +250,7 @@ impl Sessions {
             ids: self.draws.ids(taken.prefix, taken.prefix_tokens, self.block_tokens),
             covers: taken.prefix_tokens,
             parent,
-            answer_is_met: taken.answer_is_met,
+            own_is_met: taken.own_is_met,
         }
     }
 
@@ -352,7 +353,7 @@ impl Arriving for Sessions {
             prefix_tokens: now.prefix_tokens,
             gap: now.gap,
             kind: now.kind,
-            answer_is_met: after.is_some_and(|after| after.inherits > now.prompt_tokens),
+            own_is_met: after.is_some_and(|after| after.inherits > now.inherits),
             is_last: after.is_none(),
         });
         let class = live.who.class;

@@ -155,7 +155,7 @@ impl RecordedSessions {
         let ids = Ids::of(&self.script.ids, step.blocks);
         let parent = (ids.is_none() && step.inherits > 0)
             .then(|| Parent { request: self.sent[step.before as usize], tokens: step.inherits });
-        Origin { ids, covers: step.covers, parent, answer_is_met: step.answer_is_met }
+        Origin { ids, covers: step.covers, parent, own_is_met: step.own_is_met }
     }
 
     fn step(&self, request: RequestId) -> &Step {

@@ -61,7 +61,7 @@ pub(crate) struct Step {
     pub(crate) blocks: BlockIds,
     pub(crate) covers: u32,
     /// Whether a later request begins with tokens of its answer.
-    pub(crate) answer_is_met: bool,
+    pub(crate) own_is_met: bool,
     /// Number of the turn in its conversation.
     pub(crate) turn: u32,
     /// Whether the conversation ends with it.

@@ -180,7 +180,7 @@ fn script(
                 declaration.declare(step.prompt_tokens, step.output_tokens, step.max_tokens);
             cut += u64::from(output_tokens < step.output_tokens);
             let content = contents[place];
-            met += u64::from(content.answer_is_met);
+            met += u64::from(content.own_is_met);
             let edges = (script.edges.len() as u32, then[place].len() as u32);
             script.edges.append(&mut then[place]);
             let gap = trace.gap_cap.map_or(step.gap_ns, |cap| step.gap_ns.min(cap.as_nanos()));
@@ -198,7 +198,7 @@ fn script(
                 inherits: content.inherits,
                 blocks: content.blocks,
                 covers: content.covers,
-                answer_is_met: content.answer_is_met,
+                own_is_met: content.own_is_met,
                 turn: step.turn,
                 is_last: !followed[place] && step.before.is_none_or(|_| is_main(session, place)),
             });
@@ -240,7 +240,7 @@ struct StepContent {
     blocks: BlockIds,
     covers: u32,
     inherits: u32,
-    answer_is_met: bool,
+    own_is_met: bool,
 }
 
 /// What is known of the tokens of each step of a session. Where the prompt after it begins with its own, the ids
@@ -264,7 +264,7 @@ fn contents(steps: &[ReadStep], id_tokens: u32, table: &mut Vec<u64>) -> Vec<Ste
             let tokens = step.prompt_tokens.saturating_add(step.output_tokens);
             if let Some(next) = next.filter(|&next| steps[next].goes_on) {
                 all[next].inherits = tokens;
-                all[place].answer_is_met = true;
+                all[place].own_is_met = true;
             }
             continue;
         }
@@ -291,10 +291,10 @@ fn contents(steps: &[ReadStep], id_tokens: u32, table: &mut Vec<u64>) -> Vec<Ste
         };
         all[place].blocks = blocks;
         all[place].covers = covers;
-        all[place].answer_is_met = covers > step.prompt_tokens;
+        all[place].own_is_met = covers > step.prompt_tokens;
         if let Some(next) = next.filter(|&next| steps[next].ids.is_empty() && steps[next].goes_on) {
             all[next].inherits = said;
-            all[place].answer_is_met = true;
+            all[place].own_is_met = true;
         } else if let Some(next) = next {
             let own = &table[blocks.start as usize..][..blocks.len as usize];
             let common = own.iter().zip(&steps[next].ids).take_while(|(a, b)| a == b).count();
