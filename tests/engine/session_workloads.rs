@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use metron_sim::explain::{Blame, Cause, Index};
 use metron_sim::progress::Progress;
 use metron_sim::runner::{
-    Requests, RunInput, RunOptions, SchedulerOutput, Simulator, run_experiment,
+    Requests, RunInput, RunOptions, SchedulerOutput, Simulator, recording, run_experiment,
 };
-use metron_sim::scenario::{Document, Files};
+use metron_sim::scenario::{Document, Experiment, Files};
 use metron_sim::time::Time;
 use metron_sim::trace::Status;
 
@@ -32,21 +33,21 @@ workload:
     gap: {exponential: {mean: 5s}}
 ";
 
+fn play(experiment: &Experiment, reference: bool) -> Vec<SchedulerOutput> {
+    let (requests, _) = Requests::of(experiment).expect("sessions");
+    let input = RunInput { experiment, requests: &requests };
+    let options = RunOptions { reference, keep_log: true, ..RunOptions::default() };
+    let progress = Progress::new(experiment.schedulers.len());
+    run_experiment(input, options, &Simulator, &progress).expect("it runs")
+}
+
 fn run(sets: &[&str]) -> Vec<SchedulerOutput> {
     let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
     let document = Document::from_text("sessions.yaml", BASE, Files::any(""))
         .and_then(|document| document.with(&sets))
         .unwrap_or_else(|error| panic!("{}", error.render(false)));
     let resolved = document.resolve(None).unwrap_or_else(|error| panic!("{}", error.render(false)));
-    let experiment = &resolved.experiment;
-    let (requests, _) = Requests::of(experiment).expect("sessions");
-    let input = RunInput { experiment, requests: &requests };
-    let play = |reference| {
-        let options = RunOptions { reference, keep_log: true, ..RunOptions::default() };
-        let progress = Progress::new(experiment.schedulers.len());
-        run_experiment(input, options, &Simulator, &progress).expect("it runs")
-    };
-    let (fast, slow) = (play(false), play(true));
+    let (fast, slow) = (play(&resolved.experiment, false), play(&resolved.experiment, true));
     for (fast, slow) in fast.iter().zip(&slow) {
         assert!(fast.outcome == slow.outcome, "both paths give the same: {sets:?}");
         assert_eq!(fast.result, slow.result);
@@ -226,6 +227,28 @@ fn where_tokens_are_found_and_why_they_are_not_is_told() {
     assert!(short.missed_tokens.evicted > 0 && short.missed_tokens.other_replica == 0);
     assert!(short.hit_share < ample.hit_share);
     assert!(short.working_set_tokens.peak > short.kv_capacity_tokens.expect("one kind of layers"));
+}
+
+#[test]
+fn what_others_pushed_out_has_a_name_and_culprits() {
+    let sets = [
+        "workload.sessions.count=40",
+        "workload.sessions.arrivals={constant: {rate: 4}}",
+        "engine.profile={step_law: {iteration_us: 10000, prefill_token_us: 20}}",
+        "engine.kv_blocks=1500",
+    ];
+    let sets: Vec<String> = sets.iter().map(|&set| set.to_owned()).collect();
+    let document = Document::from_text("sessions.yaml", BASE, Files::any(""));
+    let resolved = document.and_then(|document| document.with(&sets)?.resolve(None));
+    let experiment = resolved.unwrap_or_else(|error| panic!("{}", error.render(false))).experiment;
+    let output = &play(&experiment, false)[0];
+    let index = Index::new(recording(&experiment, &experiment.schedulers[0], &output.outcome));
+    let gaps = index.requests().flat_map(|request| index.gaps(request));
+    let lost: u64 = gaps.map(|gap| gap.split[Cause::CacheEvicted]).sum();
+    let blame = Blame::new(&index);
+    let given: u64 = blame.given.iter().map(|given| given[Cause::CacheEvicted]).sum();
+    assert!(lost > 0);
+    assert_eq!(given, lost, "blame is delay");
 }
 
 #[test]

@@ -467,13 +467,14 @@ fn causes_add_up_and_blame_equals_delay_under_every_policy() {
     }
     if seeds.end - seeds.start > 1 {
         // Ranks that step together: tests/engine/lockstep.rs; KV on its way: tests/engine/disaggregation.rs;
-        // drafts: below.
+        // what was pushed out of a cache: tests/engine/session_workloads.rs; drafts: below.
         let never = [
             Cause::CutOff,
             Cause::FrontEnd,
             Cause::Idle,
             Cause::LockstepWait,
             Cause::KvTransfer,
+            Cause::CacheEvicted,
             Cause::DraftRejected,
         ];
         for (cause, ns) in seen.iter().filter(|(cause, _)| !never.contains(cause)) {

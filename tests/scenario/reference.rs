@@ -177,6 +177,11 @@ fn has(value: &Json, path: &str) -> bool {
     let key = step.trim_end_matches("[]");
     // `schedulers: [orca]` has `orca`.
     let named = |value: &Json| rest.is_none() && value.as_str() == Some(key);
+    // A mixture's parts have the keys of what they are mixed to.
+    let mixed = value.get("mixture").and_then(Json::as_array);
+    if mixed.is_some_and(|parts| parts.iter().any(|part| has(part, path))) {
+        return true;
+    }
     let Some(inner) = value.get(key) else { return named(value) };
     match (step.ends_with("[]"), rest) {
         (_, None) => true,

@@ -139,7 +139,9 @@ impl GroupedCache {
         let junction = if longest > end { longest as u32 } else { 0 };
         let mut hit = Hit { blocks: end as u32, junction, ..Hit::default() };
         for kind in &self.kinds {
-            for (group, place) in kind.places(end, end as u32 * self.block_tokens, self.block_tokens) {
+            for (group, place) in
+                kind.places(end, end as u32 * self.block_tokens, self.block_tokens)
+            {
                 let key = (group, keys[place]);
                 let block = self.blocks.find(&key).expect("it is part of the hit");
                 hit.idle += u32::from(self.blocks.is_idle(block));

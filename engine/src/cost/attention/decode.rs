@@ -75,13 +75,13 @@ impl Decode {
     }
 
     /// Time of a KV token that a query of so many rows meets: it is read once, whatever their number,
-    /// and computed with each.
+    /// and computed with each; never dearer than if it were read for each row.
     fn token_us(&self, rows: f64) -> f64 {
         if rows <= 1.0 {
             return self.kv_us;
         }
         let (reading, row) = self.bounds_us;
-        self.kv_us.max(self.bend.of(reading, row * rows))
+        self.bend.of(reading, row * rows).clamp(self.kv_us, self.kv_us * rows)
     }
 
     /// `kv_us` is for a KV token.
