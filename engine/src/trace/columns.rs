@@ -86,7 +86,7 @@ pub fn tokens(runs: &[TabledRun<'_>]) -> Vec<TableColumn> {
 pub fn iterations(runs: &[TabledRun<'_>]) -> Vec<TableColumn> {
     let count =
         |run: &TabledRun<'_>| -> usize { run.log.iter().copied().flatten().map(Log::len).sum() };
-    let total: usize = runs.iter().map(|run| count(run)).sum();
+    let total: usize = runs.iter().map(&count).sum();
     let small = || Vec::<u32>::with_capacity(total);
     let seconds = || Vec::<f64>::with_capacity(total);
     let (mut replica, mut lane, mut number) = (small(), small(), small());
