@@ -1,7 +1,7 @@
 //! Errors of the library as exceptions of the package.
 
 use metron_sim::commands::Error;
-use metron_sim::{PrepareError, RunError, ScenarioError};
+use metron_sim::{RunError, ScenarioError};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -58,11 +58,6 @@ pub(crate) fn of_command(py: Python<'_>, error: &Error) -> PyErr {
         error => error.help(),
     };
     exception(py, class, &error.to_string(), help.as_deref(), None)
-}
-
-/// The exception for a scenario that cannot be prepared.
-pub(crate) fn of_prepare(py: Python<'_>, error: PrepareError) -> PyErr {
-    of_command(py, &Error::from(error))
 }
 
 /// A bug: it is said as one.

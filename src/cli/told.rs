@@ -159,7 +159,7 @@ impl Runs {
         Ok(of_traces::iterations(&tabled(outputs)))
     }
 
-    /// The worst stalls of each scheduler, at most `top` of each; see [`columns::stalls`].
+    /// The worst stalls of each scheduler, at most `top` of each, as `explain` tells them.
     ///
     /// # Errors
     /// When the runs kept no log and cannot be played again.

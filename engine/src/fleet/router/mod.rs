@@ -81,7 +81,7 @@ pub struct Routing {
     /// Random choices are keyed by it and by the request's index.
     pub seed: u64,
     /// Whether it is noted of each request how much of its prompt each replica held when it was sent
-    /// ([`RouteDecision::held`]).
+    /// ([`Outcome::held`](crate::sim::Outcome::held)).
     pub notes_held: bool,
 }
 
