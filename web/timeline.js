@@ -412,7 +412,7 @@
 				": " +
 				picked.columns.decodes[k] +
 				" decodes" +
-				(picked.columns.drafts && picked.columns.drafts.verified[k]
+				(picked.columns.drafts?.verified[k]
 					? " with " +
 						M.count(picked.columns.drafts.verified[k]) +
 						" drafts (" +

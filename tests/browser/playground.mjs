@@ -155,7 +155,7 @@ await check("every part is drawn, and its words lie apart", async () => {
 		await page.waitForFunction(
 			() => document.documentElement.dataset.drawn === document.documentElement.dataset.answers,
 		);
-		assert.equal(await page.locator("#curves .plot").count(), 4);
+		assert.equal(await page.locator("#curves .plot").count(), 6);
 		assert.equal(await page.locator("#misses .plot").count(), 1);
 		assert.equal(await page.locator("#lateness canvas.surface").count(), 2);
 		assert((await page.locator("#words dt").count()) > 30, "words and causes are explained");
@@ -166,7 +166,7 @@ await check("every part is drawn, and its words lie apart", async () => {
 		await page.waitForFunction(
 			() => document.documentElement.dataset.drawn === document.documentElement.dataset.answers,
 		);
-		assert.equal(await page.locator("#curves .plot").count(), 4);
+		assert.equal(await page.locator("#curves .plot").count(), 6);
 		assert.deepEqual(trouble, []);
 		await context.close();
 	}
@@ -878,7 +878,9 @@ await check("a measured result is judged in the page, beside what is simulated",
 		mimeType: "application/json",
 		buffer: Buffer.from("{}"),
 	});
-	await page.waitForFunction(() => /other\.json/.test(document.querySelector("#measured").textContent));
+	await page.waitForFunction(
+		() => !/^Reading|read as/.test(document.querySelector("#measured [role=status]").textContent),
+	);
 	assert.equal(await page.locator("#measured .plot").count(), 0, "what was read before is gone");
 	assert.deepEqual(trouble, []);
 	await context.close();

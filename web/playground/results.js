@@ -202,6 +202,27 @@
 		const all = !view || (view.from <= whole.from && view.to >= whole.to);
 		return { zoom: all ? null : [view.from, view.to], at: M.cursor.at, request: P.readers.request() };
 	};
+	// Scrolls to a part, and again where it has moved on the way: parts before it may have grown. Whoever
+	// scrolls meanwhile has their way.
+	let leave = new AbortController();
+	const scrollTo = (part, tries) => {
+		leave.abort();
+		leave = new AbortController();
+		const { signal } = leave;
+		["wheel", "touchstart", "keydown"].forEach((own) =>
+			window.addEventListener(own, () => leave.abort(), { signal, passive: true }),
+		);
+		document.addEventListener(
+			"scrollend",
+			() => {
+				const off = part.getBoundingClientRect().top - Number.parseFloat(getComputedStyle(part).scrollMarginTop);
+				if (Math.abs(off) > 8 && tries > 1) scrollTo(part, tries - 1);
+				else leave.abort();
+			},
+			{ signal },
+		);
+		part.scrollIntoView({ block: "start", behavior: M.calm() ? "auto" : "smooth" });
+	};
 	// Shows a part of the page, all of it drawn.
 	P.look = (at, answer) => {
 		// What is drawn later would move it.
@@ -229,7 +250,7 @@
 			curves: "curves",
 			figures: "figures",
 		}[at];
-		by(id).scrollIntoView({ block: "start", behavior: M.calm() ? "auto" : "smooth" });
+		scrollTo(by(id), 3);
 		const heading = by(id + "-h");
 		heading.tabIndex = -1;
 		heading.focus({ preventScroll: true });

@@ -118,7 +118,7 @@
 			step.decodes.length +
 			" decode" +
 			(step.decodes.length === 1 ? "" : "s") +
-			(step.drafts && step.drafts.verified
+			(step.drafts?.verified
 				? " with " + M.count(step.drafts.verified) + " drafts, " + M.count(step.drafts.accepted) + " of them accepted"
 				: "") +
 			(step.chunks.length
