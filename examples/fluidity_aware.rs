@@ -56,7 +56,7 @@ fn asked(mut words: impl Iterator<Item = String>) -> Result<Asked, Box<dyn Error
 fn run(asked: &Asked) -> Result<(), Box<dyn Error>> {
     let sizes = &asked.sizes;
     println!(
-        "{} requests a run (code: half as many more; Azure: as many rows), {} seeds.",
+        "{} requests a run (code: half as many more; Azure: as many rows, played once), {} seeds.",
         sizes.requests, sizes.seeds
     );
     for section in &asked.sections {

@@ -20,15 +20,17 @@ fn head(cells: &[String]) {
     row(&vec!["---".to_owned(); cells.len()]);
 }
 
-/// All seeds of each of these, in order.
+/// All seeds of each of these, in order. A trace is one load, whatever the seed: it is played once.
 fn seeds<'s>(points: &[Point<'s>], sizes: &Sizes) -> Result<Vec<Vec<Figures>>, Box<dyn Error>> {
+    let seeds_of = |point: &Point<'_>| if point.load == Load::Azure { 1 } else { sizes.seeds };
     let each = |point: &Point<'s>| {
         let point = point.clone();
-        (1..=sizes.seeds).map(move |seed| Point { seed, ..point.clone() })
+        (1..=seeds_of(&point)).map(move |seed| Point { seed, ..point.clone() })
     };
     let all: Vec<Point<'s>> = points.iter().flat_map(each).collect();
-    let figures = play(&all, sizes)?;
-    Ok(figures.chunks(sizes.seeds as usize).map(<[Figures]>::to_vec).collect())
+    let mut figures = play(&all, sizes)?.into_iter();
+    let of = |point| figures.by_ref().take(seeds_of(point) as usize).collect();
+    Ok(points.iter().map(of).collect())
 }
 
 fn mean(figures: &[Figures], of: impl Fn(&Figures) -> f64) -> f64 {
