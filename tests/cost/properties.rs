@@ -252,25 +252,38 @@ fn a_batch_is_never_dearer_than_its_chunks_and_then_its_decodes() {
 
 /// To verify drafts is never dearer than to decode as many tokens one after the other, but for what
 /// tables are off between their knots, 1 part in 10,000. Without padding, which a batch may need where
-/// smaller ones do not: 6 tokens run as 8, and each may reach experts of its own.
+/// smaller ones do not: 6 tokens run as 8, and each may reach experts of its own. What ranks send each
+/// other is looked at apart: what is too large for an engine's own all-reduce goes by NCCL's, which may
+/// take longer than several of its own: on an A100 1.6 times as long, as it was measured.
 #[test]
 fn a_query_of_several_tokens_is_never_dearer_than_as_many_steps() {
     everywhere(
         6,
         Padding::None,
         || any_batch(0..=0, 1..=256),
-        |_, served, cost, batch| {
-            let together = cost.time(&BatchShape::of_decodes(batch.decodes(batch.decodes, 0)));
-            let mut in_turn = 0;
+        |_, _, cost, batch| {
+            let apart = |shape: &BatchShape<'_>| {
+                let sent_us = cost.parts(shape).communication_us;
+                (cost.time(shape).gpu.as_nanos() as f64 - 1e3 * sent_us, sent_us)
+            };
+            let shape = BatchShape::of_decodes(batch.decodes(batch.decodes, 0));
+            let (together, sent_together) = apart(&shape);
+            let (mut in_turn, mut sent_in_turn) = (0.0, 0.0);
             for step in 0..=u64::from(batch.drafts) {
                 let kv = u64::from(batch.decodes) * (batch.mean_kv + step);
-                in_turn += cost.time(&BatchShape::decodes_alone(batch.decodes, kv)).gpu.as_nanos();
+                let (alone, sent) = apart(&BatchShape::decodes_alone(batch.decodes, kv));
+                in_turn += alone;
+                sent_in_turn += sent;
             }
-            let rounded = u64::from(served.parallelism.pipeline) * u64::from(batch.drafts + 2);
+            // Each stage and what it hands over is rounded to nanoseconds.
+            let rounded = 4.0 * f64::from(batch.drafts + 2);
             prop_assert!(
-                together.gpu.as_nanos() <= in_turn + in_turn / 10_000 + rounded,
-                "{:?} together, {in_turn} ns in turn",
-                together.gpu
+                together <= in_turn * 1.0001 + rounded,
+                "{together} ns together, {in_turn} ns in turn"
+            );
+            prop_assert!(
+                sent_together <= 2.0 * sent_in_turn + 1e-3,
+                "{sent_together} us sent together, {sent_in_turn} us in turn"
             );
             Ok(())
         },
