@@ -345,7 +345,8 @@
 	M.save = (name, blob) => {
 		const address = URL.createObjectURL(blob);
 		h("a", { href: address, download: name }).click();
-		setTimeout(() => URL.revokeObjectURL(address), 1000);
+		// A browser that is busy, or asks where to, reads it later.
+		setTimeout(() => URL.revokeObjectURL(address), 60000);
 	};
 	const named = (title) =>
 		title

@@ -826,11 +826,16 @@ await check("plots are saved as pictures with captions, and as data", async () =
 	const save = async (section, kind) => {
 		const details = page.locator("#" + section + " details.save").first();
 		if (!(await details.evaluate((/** @type {any} */ one) => one.open))) await details.locator("summary").click();
-		const [download] = await Promise.all([
-			page.waitForEvent("download"),
-			details.getByRole("button", { name: kind === "CSV" ? /CSV/ : "Save as " + kind }).click(),
-		]);
-		return readFileSync(await download.path());
+		const button = details.getByRole("button", { name: kind === "CSV" ? /CSV/ : "Save as " + kind });
+		// Of many downloads in a row headless Chromium loses one now and then.
+		for (let tries = 3; ; tries--) {
+			const arrives = page.waitForEvent("download", { timeout: 12000 }).catch((error) => {
+				if (tries === 1) throw error;
+			});
+			await button.click();
+			const download = await arrives;
+			if (download) return readFileSync(await download.path());
+		}
 	};
 	for (const section of ["readers", "timeline", "lives", "tokens", "curves", "misses", "lateness"]) {
 		const png = await save(section, "PNG");
