@@ -92,11 +92,12 @@ impl Replica {
         self.pool.growth_to(index, self.length(index), slots, tokens)
     }
 
-    /// Takes the cached blocks of a hit for a request that holds none.
-    pub(super) fn take_hit(&mut self, index: SlotId, hit: Hit) {
+    /// Takes the cached blocks of a hit for a request that holds none, behind which `external` tokens come
+    /// from elsewhere.
+    pub(super) fn take_hit(&mut self, index: SlotId, hit: Hit, external: u32) {
         // A policy that keeps the memory itself keeps what it finds there, too.
-        if hit.blocks > 0 && self.pool.caching() {
-            self.pool.take_found(index, hit, 0, self.slots[index.index()].chain());
+        if hit.blocks + external > 0 && self.pool.caching() {
+            self.pool.take_found(index, hit, external, self.slots[index.index()].chain());
         }
     }
 

@@ -299,7 +299,7 @@ impl<'a> Step<'a> {
             return false;
         }
         let replica = &mut *self.replica;
-        replica.take_hit(index, hit);
+        replica.take_hit(index, hit, 0);
         let length = replica.pool.length_for(hold_tokens);
         let computed = match replica.options.drafts.any() {
             true => replica.pool.length_for(hit_tokens + tokens),

@@ -83,9 +83,7 @@ impl Step<'_> {
         let replica = &mut *self.replica;
         assert_eq!(replica.phase(index), Phase::Waiting, "only a waiting request loads");
         let hit_tokens = hit.blocks * replica.options.block_tokens;
-        if replica.pool.caching() && hit.blocks + external > 0 {
-            replica.pool.take_found(index, hit, external, replica.slots[index.index()].chain());
-        }
+        replica.take_hit(index, hit, external);
         let there = hit_tokens + external;
         let length = replica.pool.length_for(there);
         replica.pool.take(index, needed - hit.idle, length);

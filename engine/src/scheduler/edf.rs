@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::draws::Draws;
-use super::facts::{Bounds, Facts, Limit, Seats, StepBudget};
-use super::out_of_turn::{decode, fill, prompts_by};
+use super::facts::Facts;
+use super::out_of_turn::{budget_facts, decode, fill, problems, prompts_by};
 use super::parameters::{Evidence, Idle, Parameters, Problem, Setting};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Feature, Needs, Scheduler, Step};
@@ -39,7 +39,7 @@ impl Parameters for EdfParams {
     const FEATURES: &'static [Feature] = &[Feature::AsyncScheduling];
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
-        budget_problems(self.token_budget, self.max_num_seqs, self.watermark)
+        problems(("token_budget", self.token_budget), self.max_num_seqs, self.watermark)
     }
 
     fn idle(&self, setting: &Setting) -> Vec<Idle> {
@@ -61,31 +61,6 @@ impl Parameters for EdfParams {
 
     fn facts(&self, _engine: &EngineInfo) -> Facts {
         budget_facts(self.token_budget, self.max_num_seqs)
-    }
-}
-
-/// What is wrong with a budget, seats and a watermark.
-pub(super) fn budget_problems(budget: u32, seats: u32, watermark: f64) -> Vec<Problem> {
-    [
-        Problem::when(budget == 0, "token_budget", "at least 1"),
-        Problem::when(seats == 0, "max_num_seqs", "at least 1"),
-        Problem::when(!(0.0..1.0).contains(&watermark), "watermark", "from 0 to below 1"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
-/// What these say of a policy that computes prompts out of turn beside all decodes.
-pub(super) fn budget_facts(budget: u32, seats: u32) -> Facts {
-    let limit = Limit { parameter: "token_budget", most: Some(budget) };
-    Facts {
-        seats: Seats::held("max_num_seqs", seats),
-        // Decodes beyond the budget run all the same.
-        budget: Some(StepBudget::loose(limit, Bounds::Step)),
-        watermark: Some("watermark"),
-        cuts_prompts: true,
-        ..Facts::default()
     }
 }
 

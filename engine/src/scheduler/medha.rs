@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::draws::Draws;
 use super::facts::{Facts, Limit, Seats};
 use super::largest::{Forming, share};
-use super::out_of_turn::{compute, decode, is_begun};
+use super::out_of_turn::{compute, decode, is_begun, problems};
 use super::parameters::{Evidence, Idle, Parameters, Problem, Setting};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Feature, Handle, Held, Needs, RequestView, Scheduler, Step};
@@ -56,16 +56,13 @@ impl Parameters for MedhaParams {
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
         let pace = self.pace_share;
-        [
-            Problem::when(self.max_chunk == 0, "max_chunk", "at least 1"),
-            Problem::when(self.max_num_seqs == 0, "max_num_seqs", "at least 1"),
-            Problem::when(!(0.0..1.0).contains(&self.watermark), "watermark", "from 0 to below 1"),
+        let own = [
             Problem::when(self.long_prompt_tokens == 0, "long_prompt_tokens", "at least 1"),
             Problem::when(!(0.01..=100.0).contains(&pace), "pace_share", "from 0.01 to 100"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        ];
+        let mut all = problems(("max_chunk", self.max_chunk), self.max_num_seqs, self.watermark);
+        all.extend(own.into_iter().flatten());
+        all
     }
 
     fn idle(&self, setting: &Setting) -> Vec<Idle> {

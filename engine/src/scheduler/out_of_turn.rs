@@ -1,7 +1,38 @@
 //! What policies share that choose whose prompt is computed next: everybody decodes, and memory is taken
 //! for whole prompts.
 
+use super::facts::{Bounds, Facts, Limit, Seats, StepBudget};
+use super::parameters::Problem;
 use super::{Handle, Held, Hit, RequestView, Step};
+
+/// What is wrong with the most tokens of an iteration, under the name that they have, seats and a watermark.
+pub(super) fn problems(
+    (name, tokens): (&'static str, u32),
+    seats: u32,
+    watermark: f64,
+) -> Vec<Problem> {
+    [
+        Problem::when(tokens == 0, name, "at least 1"),
+        Problem::when(seats == 0, "max_num_seqs", "at least 1"),
+        Problem::when(!(0.0..1.0).contains(&watermark), "watermark", "from 0 to below 1"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// What a budget and seats say of a policy that computes prompts out of turn beside all decodes.
+pub(super) fn budget_facts(budget: u32, seats: u32) -> Facts {
+    let limit = Limit { parameter: "token_budget", most: Some(budget) };
+    Facts {
+        seats: Seats::held("max_num_seqs", seats),
+        // Decodes beyond the budget run all the same.
+        budget: Some(StepBudget::loose(limit, Bounds::Step)),
+        watermark: Some("watermark"),
+        cuts_prompts: true,
+        ..Facts::default()
+    }
+}
 
 /// Decodes everybody who can. Where memory is short unfinished prompts give way first, the last
 /// admitted before the others, then of those who decode whoever `worse` says most of. Tells who gave

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::draws::Draws;
 use super::facts::{Facts, Limit, Seats};
 use super::largest::{Forming, share};
-use super::out_of_turn::{compute, decode, is_begun};
+use super::out_of_turn::{compute, decode, is_begun, problems};
 use super::parameters::{Evidence, Idle, Parameters, Problem, Setting};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Feature, Handle, Held, Needs, RequestView, Scheduler, Standing, Step};
@@ -65,10 +65,7 @@ impl Parameters for QoServeParams {
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
         let number = |value: f64| value.is_finite() && (0.0..=1e6).contains(&value);
-        [
-            Problem::when(self.max_chunk == 0, "max_chunk", "at least 1"),
-            Problem::when(self.max_num_seqs == 0, "max_num_seqs", "at least 1"),
-            Problem::when(!(0.0..1.0).contains(&self.watermark), "watermark", "from 0 to below 1"),
+        let own = [
             Problem::when(!(0.1..=100.0).contains(&self.margin), "margin", "from 0.1 to 100"),
             Problem::when(!number(self.alpha_ms), "alpha_ms", "from 0 to 1000000"),
             Problem::when(
@@ -76,10 +73,10 @@ impl Parameters for QoServeParams {
                 "low_load_alpha_ms",
                 "from 0 to 1000000",
             ),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        ];
+        let mut all = problems(("max_chunk", self.max_chunk), self.max_num_seqs, self.watermark);
+        all.extend(own.into_iter().flatten());
+        all
     }
 
     fn idle(&self, setting: &Setting) -> Vec<Idle> {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draws::Draws;
 use super::facts::{Bounds, Facts, Limit, Seats, StepBudget};
-use super::out_of_turn::{compute, is_begun, prompts_by};
+use super::out_of_turn::{compute, is_begun, problems, prompts_by};
 use super::parameters::{Evidence, Idle, Parameters, Problem, Setting};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Handle, Held, Needs, Scheduler, Step};
@@ -46,15 +46,11 @@ impl Parameters for SlaiParams {
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
         let offset = self.offset_ms;
-        [
-            Problem::when(self.token_budget == 0, "token_budget", "at least 1"),
-            Problem::when(self.max_num_seqs == 0, "max_num_seqs", "at least 1"),
-            Problem::when(!(0.0..1.0).contains(&self.watermark), "watermark", "from 0 to below 1"),
-            Problem::when(!(0.0..=1e6).contains(&offset), "offset_ms", "from 0 to 1000000"),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
+        let own = [Problem::when(!(0.0..=1e6).contains(&offset), "offset_ms", "from 0 to 1000000")];
+        let mut all =
+            problems(("token_budget", self.token_budget), self.max_num_seqs, self.watermark);
+        all.extend(own.into_iter().flatten());
+        all
     }
 
     fn idle(&self, setting: &Setting) -> Vec<Idle> {

@@ -8,9 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::draws::Draws;
-use super::edf::{budget_facts, budget_problems};
 use super::facts::Facts;
-use super::out_of_turn::{decode, fill, prompts_by};
+use super::out_of_turn::{budget_facts, decode, fill, problems, prompts_by};
 use super::parameters::{Evidence, Idle, Parameters, Problem, Setting};
 use super::vllm_v0::watermark_blocks;
 use super::{EngineInfo, Feature, Needs, Scheduler, Step};
@@ -40,7 +39,7 @@ impl Parameters for SrptParams {
     const FEATURES: &'static [Feature] = &[Feature::AsyncScheduling];
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
-        budget_problems(self.token_budget, self.max_num_seqs, self.watermark)
+        problems(("token_budget", self.token_budget), self.max_num_seqs, self.watermark)
     }
 
     fn idle(&self, setting: &Setting) -> Vec<Idle> {

@@ -13,9 +13,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::draws::Draws;
-use super::edf::{budget_facts, budget_problems};
 use super::facts::Facts;
-use super::out_of_turn::{compute, decode, decoding, is_begun, prompts_by};
+use super::out_of_turn::{budget_facts, compute, decode, decoding, is_begun, problems, prompts_by};
 use super::parameters::{Evidence, Idle, Parameters, Problem, Setting};
 use super::vllm_v0::watermark_blocks;
 use super::{
@@ -71,7 +70,8 @@ impl Parameters for VtcParams {
     const FEATURES: &'static [Feature] = &[Feature::AsyncScheduling];
 
     fn problems(&self, _engine: &EngineInfo) -> Vec<Problem> {
-        let mut problems = budget_problems(self.token_budget, self.max_num_seqs, self.watermark);
+        let mut problems =
+            problems(("token_budget", self.token_budget), self.max_num_seqs, self.watermark);
         let none = self.prompt_weight == 0 && self.output_weight == 0;
         problems.extend(Problem::when(
             none,
