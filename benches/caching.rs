@@ -60,6 +60,7 @@ fn simulate(cost: &Roofline, case: Case, workload: &Workload, prefix_caching: bo
         luck: None,
         answers_end_at: None,
         outlook: None,
+        tiers: None,
         make: &make,
     };
     let setup = FleetSetup {

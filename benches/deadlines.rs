@@ -104,6 +104,7 @@ fn benches(c: &mut Criterion) {
                 luck: None,
                 answers_end_at: None,
                 outlook: Some(&outlook),
+                tiers: None,
                 make: &make,
             };
             let setup = FleetSetup {

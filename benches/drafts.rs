@@ -77,6 +77,7 @@ fn simulate(case: Case, workload: &Workload) -> Outcome {
         luck: case.drafts.then_some(&luck),
         answers_end_at: None,
         outlook: None,
+        tiers: None,
         make: &make,
     };
     let setup = FleetSetup {

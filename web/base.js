@@ -167,6 +167,7 @@ var Metron = (() => {
 		draft_rejected: ["#9f5f80", "#dca7c6", "back"],
 		cache_evicted: ["#8a3ffc", "#be95ff", "cross"],
 		kv_transfer: ["#9a5b13", "#e0a458", "level"],
+		kv_load: ["#7c6a0a", "#d9c463", "slash"],
 		front_end: ["#5b6b2f", "#b7c97a", "slash"],
 		step_in_flight: ["#3f8f3f", "#86d186", "dots"],
 		scheduled_ahead: ["#2f6f4f", "#6cc49a", "slash"],

@@ -64,6 +64,7 @@ pub(crate) fn simulate(
         luck: None,
         answers_end_at: None,
         outlook: None,
+        tiers: None,
         make: &make,
     };
     let setup = FleetSetup {

@@ -1,4 +1,4 @@
-//! Keys of prefill and decode on replicas of their own.
+//! Keys of prefill and decode on replicas of their own, and of tiers behind KV blocks.
 
 use super::Effect::{Always, Unless};
 use super::{Entry, Facts, Written};
@@ -10,6 +10,13 @@ use crate::scheduler::Feature;
 pub(super) const TABLE: &[Entry] = &[
     ("Scenario.disaggregation", Always("its keys are judged one by one")),
     ("Pool.role", Always("who prefills and who decodes")),
+    ("Disaggregation.decider", Always("which prompts are handed over")),
+    ("DeciderRules.conditional", Always("which prompts are handed over")),
+    ("DeciderRules.prefix-based", Always("which prompts are handed over")),
+    ("ConditionalDecider.min_new_tokens", Always("which prompts are handed over")),
+    ("ConditionalDecider.min_new_ratio", Always("which prompts are handed over")),
+    ("PrefixBasedDecider.non_cached_tokens", Always("which prompts are handed over")),
+    ("PrefixBasedDecider.prompt_tokens", Always("which prompts are handed over")),
     ("Disaggregation.decode_router", Unless(decode_router)),
     ("Disaggregation.transfer", Always("its keys are judged one by one")),
     ("Disaggregation.kv_lease", Always("how long blocks are held")),
@@ -22,7 +29,25 @@ pub(super) const TABLE: &[Entry] = &[
     ("LinkFigures.bandwidth", Always("part of the time of a transfer")),
     ("LinkFigures.latency", Always("part of the time of a transfer")),
     ("LinkFigures.scope", Always("part of the time of a transfer")),
+    ("Engine.kv_tiers", Always("its keys are judged one by one")),
+    ("KvTier.name", Always("what it is called")),
+    ("KvTier.capacity", Always("what is kept hangs on it")),
+    ("KvTier.read_bandwidth", Always("part of the time of a load")),
+    ("KvTier.write_bandwidth", Always("when what is stored can be found")),
+    ("KvTier.latency", Always("part of the time of a load")),
+    ("KvTier.scope", Unless(tier_scope)),
+    ("Engine.kv_load", Always("its keys are judged one by one")),
+    ("KvLoad.min_tokens", Always("what is brought hangs on it")),
+    ("KvLoad.recompute", Always("what is brought hangs on it")),
+    ("KvLoad.prompt_only", Always("what is stored hangs on it")),
+    ("KvLoad.store_threshold", Always("what is stored hangs on it")),
+    ("KvLoad.chunk_blocks", Always("what is stored hangs on it")),
+    ("KvLoad.bytes_per_token", Always("part of the time of a load")),
 ];
+
+fn tier_scope(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    (facts.experiment.replicas == 1).then(|| "one replica has the tier in any case".to_owned())
+}
 
 fn decode_router(facts: &Facts<'_>, key: &Written) -> Option<String> {
     if key.value == "round-robin" {

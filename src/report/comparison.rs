@@ -494,6 +494,7 @@ fn sessions(all: &mut Rows<'_>, runs: &[RunResult]) {
         part(|of| of.hit_tokens.shared_prefix),
     );
     all.add_if_any("    in other requests", Show::Percent, None, part(|of| of.hit_tokens.other));
+    all.add_if_any("    brought from tiers", Show::Percent, None, part(|of| of.hit_tokens.tiers));
     all.add_if_any(
         "  gone from the cache",
         Show::Percent,

@@ -23,6 +23,14 @@ pub(super) fn handed(run: &RunResult) -> Vec<String> {
             percent(of.busiest_link),
         ),
     ];
+    if of.prefilled_where_answered > 0 {
+        let all = of.prefilled_where_answered + of.handed_over;
+        lines.push(format!(
+            "  {} of {} prompts were computed where they were answered (decider)",
+            count(of.prefilled_where_answered),
+            count(all)
+        ));
+    }
     lines.extend(stages(of));
     lines.push(format!(
         "  KV memory held for hand-overs: {} of that where prompts are computed, {} of that where answers \
@@ -123,7 +131,7 @@ fn decided(of: &DisaggregationResult, twin: &ColocatedResult) -> String {
 }
 
 /// Bytes in the unit that fits.
-fn bytes(bytes: u64) -> String {
+pub(super) fn bytes(bytes: u64) -> String {
     let units = [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")];
     let found = units.iter().find(|(unit, _)| bytes as f64 >= *unit);
     match found {

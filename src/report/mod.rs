@@ -18,6 +18,7 @@ pub mod requests;
 pub mod step_law;
 pub mod table;
 pub mod text;
+mod tiers;
 pub mod timeline;
 pub mod validation;
 pub mod verdict;

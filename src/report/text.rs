@@ -8,6 +8,7 @@ use crate::report::handed::handed;
 use crate::report::header::header;
 use crate::report::provenance::provenance;
 use crate::report::table::{width, wrap};
+use crate::report::tiers::tiers;
 use crate::report::verdict::verdict;
 use crate::result::ResultFile;
 
@@ -38,7 +39,7 @@ pub fn to_text(result: &ResultFile, color: bool) -> String {
         }
     }
     for run in &result.runs {
-        for line in handed(run).into_iter().chain(provenance(run)) {
+        for line in handed(run).into_iter().chain(tiers(run)).chain(provenance(run)) {
             text.push_str(&wrap(&line, width(), "  "));
             text.push('\n');
         }

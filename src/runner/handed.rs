@@ -1,6 +1,7 @@
 //! What a run's hand-overs say, from replicas that prefill to those that decode.
 
 use crate::fleet::Role;
+use crate::ids::RequestId;
 use crate::metrics::{Options, counted, distribution_of_nanos};
 use crate::result::energy::Usage;
 use crate::result::{DisaggregationResult, SideResult, TtftStages};
@@ -40,6 +41,7 @@ pub(super) fn handed(
     };
     Some(DisaggregationResult {
         handed_over: all.len() as u64,
+        prefilled_where_answered: stayed(experiment, outcome),
         ttft: stages(outcome, judged_by),
         bytes: all.iter().map(|hand| hand.bytes).sum(),
         tokens: all.iter().map(|hand| u64::from(hand.tokens)).sum(),
@@ -49,6 +51,18 @@ pub(super) fn handed(
         decode: side(Role::Decode),
         colocated: None,
     })
+}
+
+/// Requests whose prompts were computed, or were to be, by the replica that answers them.
+fn stayed(experiment: &Experiment, outcome: &Outcome) -> u64 {
+    let fleet = experiment.fleet();
+    let decodes = |request: usize| {
+        let row = &outcome.trace.requests[request];
+        let lane = outcome.trace.lane(row.lane);
+        fleet[lane.pool.index()].role == Role::Decode
+            && outcome.trace.hand_over(RequestId::at(request)).is_none()
+    };
+    (0..outcome.trace.requests.len()).filter(|&request| decodes(request)).count() as u64
 }
 
 fn share(part: Span, whole: Span) -> f64 {

@@ -20,6 +20,7 @@ mod requests;
 mod simulate;
 mod stated;
 mod summarise;
+mod tiers;
 mod what_if;
 
 pub use features::{comparable_schedulers, features, uneven};

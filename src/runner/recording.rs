@@ -19,7 +19,8 @@ pub fn recording<'a>(
         let planned = pool.engine.async_scheduling(&scheduler.config);
         let cost = pool.cost.as_ref();
         let recorded = recorded_pool(outcome, id, cost, &info, &needs, planned);
-        RecordedPool { name: pool.name, in_step: pool.hardware.lockstep(), ..recorded }
+        let tiers = pool.engine.tiers.is_some();
+        RecordedPool { name: pool.name, in_step: pool.hardware.lockstep(), tiers, ..recorded }
     };
     Recording {
         trace: &outcome.trace,
@@ -67,6 +68,7 @@ fn recorded_pool<'a>(
         by_turns: cost.stages() > 1 && needs.by_request,
         in_step: 1,
         caches: needs.caches_on(engine),
+        tiers: false,
         memory: Memory {
             block_tokens: needs.engine(engine).kv_block_tokens,
             blocks: used.map_or(outcome.kv.blocks, |pool| pool.kv.blocks),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::fleet::{FleetSetup, MakeScheduler, PoolSetup, Routing};
 use crate::progress::RunProgress;
 use crate::replica::Accepts;
+use crate::runner::tiers::tiers_of;
 use crate::runner::{Hopeless, Requests, memory, outlook};
 use crate::scenario::{Experiment, PoolView, SchedulerRun};
 use crate::scheduler::EngineInfo;
@@ -106,6 +107,7 @@ fn finds_own_blocks_alone(
     fleet.iter().any(asked)
         && fleet.iter().all(|pool| pool.engine.kv_groups.states() == 0)
         && experiment.disaggregation.is_none()
+        && fleet.iter().all(|pool| pool.engine.tiers.is_none())
         && !meet_in_prompts(experiment, requests)
 }
 
@@ -169,6 +171,7 @@ fn with_setup<T>(
         false => Vec::new(),
     };
     let mut pools = Vec::with_capacity(fleet.len());
+    let tiers: Vec<_> = fleet.iter().map(tiers_of).collect();
     for (place, ((pool, make), luck)) in fleet.iter().zip(&makers).zip(&lucks).enumerate() {
         let make: &MakeScheduler<'_> = make;
         pools.push(PoolSetup {
@@ -182,6 +185,7 @@ fn with_setup<T>(
             answers_end_at: Some(pool.engine.max_model_len)
                 .filter(|&longest| longest < experiment.engine.max_model_len),
             outlook: outlooks.get(place),
+            tiers: tiers[place].as_ref(),
             make,
         });
     }

@@ -12,6 +12,7 @@ use crate::result::{
 };
 use crate::runner::RunInput;
 use crate::runner::handed::handed;
+use crate::runner::tiers::kv_tiers;
 use crate::scenario::{Experiment, PoolView};
 use crate::scheduler::{Feature, SchedulerConfig};
 use crate::shown::{duration, percent};
@@ -67,6 +68,7 @@ pub(super) fn summarise(
         kv: Some(kv_result(outcome.kv)),
         routing: RoutingResult::of(outcome),
         disaggregation: handed(experiment, outcome, judged_by, &usage),
+        kv_tiers: kv_tiers(experiment, outcome),
         pools,
         sessions: SessionsResult::of(outcome, kv_facts(experiment, scheduler)).map(Box::new),
         fairness: classes.as_ref().map(Fairness::of),
@@ -84,7 +86,8 @@ fn compute_share(experiment: &Experiment, outcome: &Outcome) -> Option<f64> {
         tokens => u64::from(row.prompt_tokens) + u64::from(tokens) - 1,
     };
     let tokens: u64 = outcome.trace.requests.iter().map(computed).sum();
-    let tokens = tokens.saturating_sub(outcome.kv.prefix_hit_tokens) as f64;
+    let loaded: u64 = outcome.trace.kv_loads.iter().map(|load| u64::from(load.tokens)).sum();
+    let tokens = tokens.saturating_sub(outcome.kv.prefix_hit_tokens + loaded) as f64;
     let mut capacity = 0.0;
     let mut parameters = None;
     for (pool, index) in experiment.fleet().into_iter().zip(0..) {

@@ -362,6 +362,46 @@ pub struct EngineLimits {
     pub front_end: FrontEnd,
     /// How a policy that looks at deadlines is wrong about an iteration's time.
     pub predictor: PredictorError,
+    /// What keeps KV behind its blocks, where anything does.
+    pub tiers: Option<Arc<Tiers>>,
+}
+
+/// What keeps KV behind a replica's blocks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tiers {
+    /// The host's memory.
+    pub host: TierPath,
+    /// What lies below it.
+    pub below: Option<TierPath>,
+    /// Whether the replicas of a pool have that together.
+    pub below_is_shared: bool,
+    /// Bytes of a KV block on all GPUs of a replica.
+    pub block_bytes: u64,
+    /// KV blocks in a chunk.
+    pub chunk_blocks: u32,
+    /// Fewer tokens than these are computed.
+    pub min_tokens: u32,
+    /// Whether tokens are computed where that is faster than to bring them.
+    pub recomputes_if_faster: bool,
+    /// Whether only prompts are stored.
+    pub prompt_only: bool,
+    /// A chunk is stored when it was offered so often.
+    pub store_threshold: u32,
+}
+
+/// A tier, and the way to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierPath {
+    /// What it is called.
+    pub name: String,
+    /// Chunks that it holds.
+    pub chunks: u32,
+    /// Bytes a second towards the GPUs.
+    pub read_bytes_per_s: u64,
+    /// Bytes a second away from them.
+    pub write_bytes_per_s: u64,
+    /// Before the first byte.
+    pub latency: Span,
 }
 
 /// What a prediction of an iteration's time differs by from the time that it takes, in millionths.

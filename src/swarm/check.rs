@@ -98,6 +98,8 @@ struct Pool {
     planned_ahead: bool,
     /// Whether ranks of it wait for each other's steps.
     in_step: bool,
+    /// Whether it can wait for KV on its way.
+    has_tiers: bool,
     used: PoolUse,
 }
 
@@ -107,6 +109,7 @@ impl<'a> Run<'a> {
             facts: scheduler.config.facts(&pool.engine_info(&scheduler.config)),
             planned_ahead: pool.plans_ahead(&scheduler.config),
             in_step: pool.hardware.lockstep() > 1,
+            has_tiers: pool.engine.tiers.is_some(),
             used,
         };
         let pools = experiment.fleet();
@@ -152,7 +155,9 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        if pool.facts.order == Order::Arrival && self.experiment.disaggregation.is_none() {
+        // One whose KV is on its way waits, and those behind it do not.
+        let overtakes = self.experiment.disaggregation.is_some() || pool.has_tiers;
+        if pool.facts.order == Order::Arrival && !overtakes {
             let scheduled = rows().map(|(row, _)| row.scheduled).filter(|&at| at != Time::NEVER);
             assert!(scheduled.is_sorted(), "first come, first served");
         }
@@ -238,12 +243,17 @@ impl Run<'_> {
         let hits = figures.hit_tokens;
         let found: u64 = rows.iter().map(|row| u64::from(row.hit_tokens)).sum();
         assert_eq!(hits.own_session + hits.shared_prefix + hits.other, found);
+        let brought = (0..).map(RequestId).zip(rows).filter_map(|(id, row)| {
+            self.outcome.trace.first_load(id).filter(|_| row.scheduled != Time::NEVER)
+        });
+        assert_eq!(hits.tiers, brought.map(|load| u64::from(load.tokens)).sum::<u64>());
         assert!(figures.completed + figures.failed <= figures.begun);
     }
 
     /// A prompt is computed in order, without gaps, and its token comes when it is done.
     fn prefills(&self, row: &RequestRow, id: RequestId, batches: &[Iteration<'_>]) {
         let handed = self.outcome.trace.hand_over(id).is_some();
+        let loaded = !self.outcome.trace.kv_loads.is_empty();
         let mut computed: Option<u32> = None;
         let mut first = None;
         for iteration in batches {
@@ -254,7 +264,10 @@ impl Run<'_> {
                 match computed {
                     Some(before) => assert_eq!(chunk.context, before, "request {id}: no gap"),
                     None => assert!(
-                        chunk.context == 0 || handed || self.outcome.kv.prefix_hit_tokens > 0,
+                        chunk.context == 0
+                            || handed
+                            || loaded
+                            || self.outcome.kv.prefix_hit_tokens > 0,
                         "request {id} begins at its beginning, or after a prefix hit"
                     ),
                 }
@@ -270,14 +283,15 @@ impl Run<'_> {
     }
 
     /// Nobody who could be served waits while the replica stands still, unless it plans ahead, has
-    /// several lanes, or waits for the step of other ranks.
+    /// several lanes, or waits for the step of other ranks or for KV from a tier.
     fn works_while_there_is_work<'r>(
         &self,
         pool: &Pool,
         (from, to): (Time, Time),
         mut rows: impl Iterator<Item = (&'r RequestRow, RequestId)>,
     ) {
-        if from >= to || pool.planned_ahead || pool.in_step || pool.lanes() > 1 {
+        let waits = pool.planned_ahead || pool.in_step || pool.has_tiers;
+        if from >= to || waits || pool.lanes() > 1 {
             return;
         }
         let trace = &self.outcome.trace;

@@ -51,6 +51,7 @@ impl<'a> Setup<'a> {
             luck: self.luck,
             answers_end_at: None,
             outlook: Some(&*OUTLOOK),
+            tiers: None,
             make,
         };
         FleetSetup {

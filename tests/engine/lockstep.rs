@@ -102,6 +102,7 @@ fn the_wait_for_a_slower_rank_has_a_name() {
         by_turns: false,
         in_step: 2,
         caches: false,
+        tiers: false,
         memory,
     };
     let recording = Recording {

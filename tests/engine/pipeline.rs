@@ -90,6 +90,7 @@ fn recording<'o>(outcome: &'o Outcome, cost: &'o dyn CostModel) -> Recording<'o>
         by_turns: false,
         in_step: 1,
         caches: false,
+        tiers: false,
         memory,
     }];
     Recording { trace: &outcome.trace, entered: &[], turns: &[], log, pools }

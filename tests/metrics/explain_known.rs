@@ -48,6 +48,7 @@ fn index(outcome: &Outcome) -> Index<'_> {
         by_turns: false,
         in_step: 1,
         caches: false,
+        tiers: false,
         memory,
     }];
     let recording = Recording { trace: &outcome.trace, entered: &[], turns: &[], log, pools };

@@ -32,6 +32,7 @@ fn simulate(scheduler: &str, requests: Vec<Request>) -> Outcome {
         luck: None,
         answers_end_at: None,
         outlook: None,
+        tiers: None,
         make: &make,
     };
     let fleet = FleetSetup {
@@ -56,6 +57,7 @@ fn index(outcome: &Outcome) -> Index<'_> {
         by_turns: false,
         in_step: 2,
         caches: false,
+        tiers: false,
         memory,
     };
     Index::new(Recording {

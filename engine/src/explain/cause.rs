@@ -52,6 +52,7 @@ causes! {
     StepInFlight "step_in_flight" "arrived while an iteration ran",
     ScheduledAhead "scheduled_ahead" "the next iteration was planned before it arrived",
     KvTransfer "kv_transfer" "KV on its way between replicas: its own, or what took the memory that it waited for",
+    KvLoad "kv_load" "KV on its way from the host's memory or a tier below it, or to it out of blocks that were needed",
     NoSeat "no_seat" "all seats were taken",
     NoKvBlocks "no_kv_blocks" "too few free KV blocks",
     HeadOfLine "head_of_line" "stood behind the head of the queue, which lacked KV blocks",

@@ -27,7 +27,7 @@ impl<'w> Walk<'w> {
         let host = hand.at.since(from.log.end(last)).as_nanos();
         self.gap.split.add(Cause::Host, host);
         visit.leg(id);
-        self.waits_for_memory(lane, hand, visit);
+        self.waits_for_memory(lane, (hand.at, hand.begun), Cause::KvTransfer, visit);
         let end = self.trace.end;
         if hand.begun < end {
             let moved = hand.landed.min(end).since(hand.begun).as_nanos();
@@ -37,23 +37,25 @@ impl<'w> Walk<'w> {
         hand.landed <= end
     }
 
-    /// From the end of its prompt to when blocks were taken for it where it decodes.
-    fn waits_for_memory(
+    /// From when it came to a lane's queue to when blocks were taken for its KV there; `idle` is what it
+    /// waits for while the lane runs nothing.
+    pub(super) fn waits_for_memory(
         &mut self,
         lane: &LaneColumns<'w>,
-        hand: &HandOver,
+        (came, begun): (Time, Time),
+        idle: Cause,
         visit: &mut impl Visit,
     ) {
-        let until = hand.begun.min(self.trace.end);
-        if until <= hand.at {
+        let until = begun.min(self.trace.end);
+        if until <= came {
             return;
         }
-        let first = lane.log.begun_before(hand.at, lane.log.numbers().end);
+        let first = lane.log.begun_before(came, lane.log.numbers().end);
         let began = lane.begins(first).min(until);
-        let ran = lane.log.free_before(first).clamp(hand.at, began);
-        self.in_flight(first, ran.since(hand.at).as_nanos(), visit);
+        let ran = lane.log.free_before(first).clamp(came, began);
+        self.in_flight(first, ran.since(came).as_nanos(), visit);
         // It ran nothing: what lacks is memory for KV that is still on its way.
-        self.gap.split.add(Cause::KvTransfer, began.since(ran).as_nanos());
+        self.gap.split.add(idle, began.since(ran).as_nanos());
         if began >= until {
             return;
         }

@@ -290,7 +290,8 @@ impl<'a> LaneColumns<'a> {
     /// From the tokens of iteration `from` to those of iteration `to`, for a request that decodes
     /// in every decode step between.
     pub(super) fn decoding(&self, from: IterationNo, to: IterationNo, into: &mut Split) {
-        for (cause, ns) in DECODING.into_iter().zip(self.decoding_row(from, to)) {
+        let causes = self.decoding_causes();
+        for (cause, ns) in causes.into_iter().zip(self.decoding_row(from, to)) {
             into.add(cause, ns);
         }
     }
@@ -316,7 +317,8 @@ impl<'a> LaneColumns<'a> {
         let changes = IterationNo::FIRST.onwards().zip(change);
         for (number, &change) in changes.filter(|(_, change)| **change != 0) {
             if requests > 0 {
-                for (cause, ns) in DECODING.into_iter().zip(self.decoded(from..number)) {
+                let causes = self.decoding_causes();
+                for (cause, ns) in causes.into_iter().zip(self.decoded(from..number)) {
                     into.add(cause, ns.saturating_mul(requests));
                 }
             }
@@ -455,6 +457,17 @@ impl<'a> LaneColumns<'a> {
             parts.push((Cause::DraftRejected, rejected));
         }
         parts
+    }
+
+    /// Why a lane runs nothing while a request of it runs: the step that comes waits for copies out of
+    /// blocks that it takes.
+    pub(super) fn idles_for(&self) -> Cause {
+        if self.pool.tiers { Cause::KvLoad } else { Cause::Idle }
+    }
+
+    /// [`DECODING`], with this lane's reason to run nothing.
+    pub(super) fn decoding_causes(&self) -> [Cause; DECODING.len()] {
+        DECODING.map(|cause| if cause == Cause::Idle { self.idles_for() } else { cause })
     }
 
     /// What the time of an iteration beyond its own price is, where there is some.

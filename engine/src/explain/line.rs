@@ -42,7 +42,8 @@ impl Line {
     ) -> Line {
         let mut line = Line::default();
         // Who is handed over waits for memory in two places: there no line is told apart.
-        let handed = !recording.trace.hand_overs.is_empty();
+        let trace = recording.trace;
+        let handed = !trace.hand_overs.is_empty() || !trace.kv_loads.is_empty();
         if handed || lane.staged || !lane.log.ever_held(Held::NoKvBlocks) {
             return line;
         }

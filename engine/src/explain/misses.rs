@@ -72,7 +72,7 @@ impl Charges {
 /// Each cause's share of what the gap up to a decode step takes beyond `pace`.
 fn decode_step_beyond(lane: &LaneColumns<'_>, decode_step: DecodeStepNo, pace: u64) -> Charged {
     let shares = beyond(&lane.decode_step(decode_step), pace);
-    DECODING.map(|cause| shares[cause as usize])
+    lane.decoding_causes().map(|cause| shares[cause as usize])
 }
 
 /// Each cause's share of what a gap takes beyond `pace`; they sum to 1, or all are 0 where it does
@@ -316,7 +316,7 @@ impl Visit for Charge<'_, '_, '_> {
                 last = next;
             }
         }
-        for (cause, charged) in DECODING.into_iter().zip(charged) {
+        for (cause, charged) in lane.decoding_causes().into_iter().zip(charged) {
             self.charged[cause as usize] += charged;
         }
         self.due = due_at(lateness.at(last), end - last);

@@ -39,6 +39,8 @@ pub struct RecordedPool<'a> {
     pub in_step: u32,
     /// Whether blocks are kept by content, so that the next turn of a session can find them.
     pub caches: bool,
+    /// Whether it had tiers behind its blocks.
+    pub tiers: bool,
     /// KV memory of one replica.
     pub memory: Memory,
 }

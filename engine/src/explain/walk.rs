@@ -381,6 +381,11 @@ impl<'w> Walk<'w> {
         {
             return self.cut_off(visit);
         }
+        if let Some(load) = self.trace.first_load(self.request).filter(|_| told)
+            && !self.loaded(load, visit)
+        {
+            return self.cut_off(visit);
+        }
         let at = match self.row.first_token {
             Time::NEVER => None,
             _ => Some(self.delivered(visit)),
@@ -725,7 +730,7 @@ impl<'w> Walk<'w> {
         }
         let (free, start) = (self.lane.log.free_before(next), self.lane.log.start(next));
         self.gap.split.add(Cause::Host, self.lane.tail_before(next));
-        let until = self.lane.waits_for().unwrap_or(Cause::Idle);
+        let until = self.lane.waits_for().unwrap_or(self.lane.idles_for());
         self.gap.split.add(until, start.since(free).as_nanos());
     }
 

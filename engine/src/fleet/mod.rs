@@ -15,6 +15,7 @@ mod member;
 mod prefixes;
 mod router;
 mod setup;
+mod tiers;
 mod view;
 
 use std::cmp::Reverse;
@@ -28,7 +29,7 @@ use crate::time::Time;
 use crate::workload::streams::{Purpose, Stream};
 
 pub use controller::{Action, Controller, MakeControllers};
-pub use disaggregation::{Disaggregation, Port, TransferSetup};
+pub use disaggregation::{Disaggregation, Port, PrefillDecider, TransferSetup};
 pub use member::{Member, Role, State};
 pub use prefixes::Held;
 pub(crate) use prefixes::{Caches, NoCaches, Prompt};
@@ -39,6 +40,7 @@ pub use router::{
     RoutingLogic, Scorer,
 };
 pub use setup::{FleetSetup, MakeScheduler, PoolSetup};
+pub use tiers::{CopyPath, KvTiers, TierBelow};
 pub use view::FleetView;
 
 use prefixes::Sent;
@@ -123,13 +125,14 @@ impl Fleet {
         setup: Option<&Disaggregation>,
         classes: &[String],
     ) -> Fleet {
-        let Some(Disaggregation { decode_router, .. }) = setup else { return self };
+        let Some(Disaggregation { decode_router, decider, .. }) = setup else { return self };
         let decodes = |member: &&Member| member.role == Role::Decode;
         let live: Vec<Member> = self.members.iter().filter(decodes).copied().collect();
         let draws = Stream::new(routing.seed, Purpose::DecodeRouting);
         let router = decode_router.make(draws, classes, &live);
         self.counts |= decode_router.sees_load();
         self.reads_prompts |= decode_router.reads_prompts() || decode_router.asks_caches();
+        self.reads_prompts |= decider.looks();
         if decode_router.asks_caches() && self.sent.is_none() {
             self.sent = Some(Sent::new(&self.members));
         }
@@ -137,40 +140,73 @@ impl Fleet {
         self
     }
 
-    /// A request's prompt is computed: chooses the replica that decodes it, `at` that instant.
+    /// Chooses the replica that decodes a request, `at` that instant; says too how many tokens of its prompt
+    /// that replica holds, where `looks` asks for it.
+    pub(crate) fn choose_decoder(
+        &mut self,
+        id: RequestId,
+        request: &Request,
+        (session, prompt): (Option<u32>, Option<&Arc<Prompt>>),
+        (at, looks): (Time, bool),
+        caches: &mut dyn Caches,
+    ) -> (ReplicaId, u32) {
+        let (live, router) = self.decode.as_mut().expect("somebody decodes");
+        let tokens = request.prompt_tokens;
+        let asked = Asked { id, class: request.class, session, at, prompt_tokens: tokens, prompt };
+        let view = FleetView::new(live, &self.outstanding);
+        let mut known = Known { sent: self.sent.as_mut(), caches: &mut *caches };
+        let replica = router.choose(&asked, &view, &mut known).replica;
+        let held = prompt.filter(|_| looks).map_or(0, |prompt| caches.held(replica, prompt));
+        (replica, held)
+    }
+
+    /// A request's prompt is computed, and it goes on to the replica that decodes it.
     pub(crate) fn hand_over(
         &mut self,
         id: RequestId,
         request: &Request,
-        (session, content): (Option<u32>, Option<Content>),
-        at: Time,
-        caches: &mut dyn Caches,
-    ) -> ReplicaId {
+        prompt: Option<&Arc<Prompt>>,
+        to: ReplicaId,
+    ) {
         self.leave(id);
-        let (live, router) = self.decode.as_mut().expect("somebody decodes");
-        let (tokens, answer) = (request.prompt_tokens, request.max_tokens);
-        let prompt = content.map(|content| Arc::new(Prompt::of(id, content, tokens, answer)));
-        let asked = Asked {
-            id,
-            class: request.class,
-            session,
-            at,
-            prompt_tokens: tokens,
-            prompt: prompt.as_ref(),
-        };
-        let view = FleetView::new(live, &self.outstanding);
-        let mut known = Known { sent: self.sent.as_mut(), caches };
-        let replica = router.choose(&asked, &view, &mut known).replica;
-        if let (Some(sent), Some(prompt)) = (&mut self.sent, &prompt) {
-            sent.insert(prompt, replica);
+        if let (Some(sent), Some(prompt)) = (&mut self.sent, prompt) {
+            sent.insert(prompt, to);
         }
         if self.counts {
-            let tokens = request.prompt_tokens.saturating_add(request.max_tokens);
-            self.outstanding.add(replica, tokens);
-            let class = request.class;
-            self.placed[id.index()] = Placed { replica, tokens, class, decodes: true };
+            self.placed[id.index()] = self.place_decode(request, to);
         }
-        replica
+    }
+
+    /// The next request in order of arrival is computed where it is answered, of whose prompt so many tokens
+    /// are new there.
+    pub(crate) fn stays(
+        &mut self,
+        request: &Request,
+        (prompt, new_tokens): (Option<&Arc<Prompt>>, u32),
+        to: ReplicaId,
+        caches: &mut dyn Caches,
+    ) -> RouteDecision {
+        if let (Some(sent), Some(prompt)) = (&mut self.sent, prompt) {
+            if self.notes_held {
+                self.held.push(sent.held(prompt, to, caches));
+            }
+            sent.insert(prompt, to);
+        }
+        if self.counts {
+            let placed = self.place_decode(request, to);
+            self.placed.push(placed);
+        }
+        RouteDecision {
+            replica: to,
+            why: RouteReason::LittleNew { new_tokens },
+            within_pool: false,
+        }
+    }
+
+    fn place_decode(&mut self, request: &Request, replica: ReplicaId) -> Placed {
+        let tokens = request.prompt_tokens.saturating_add(request.max_tokens);
+        self.outstanding.add(replica, tokens);
+        Placed { replica, tokens, class: request.class, decodes: true }
     }
 
     /// A member.

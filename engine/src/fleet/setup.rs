@@ -4,6 +4,7 @@ use super::controller::MakeControllers;
 use super::disaggregation::Disaggregation;
 use super::member::{Member, Role};
 use super::router::Routing;
+use super::tiers::KvTiers;
 use crate::cost::CostModel;
 use std::sync::Arc;
 
@@ -91,6 +92,8 @@ pub struct PoolSetup<'a> {
     pub answers_end_at: Option<u32>,
     /// What policies that look at deadlines are told; needed for those.
     pub outlook: Option<&'a Arc<Outlook>>,
+    /// What each has behind its KV blocks, for policies that [can](crate::replica::Needs::transfers).
+    pub tiers: Option<&'a KvTiers>,
     /// Makes the policy of each.
     pub make: &'a MakeScheduler<'a>,
 }

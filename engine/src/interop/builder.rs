@@ -357,6 +357,7 @@ impl Builder {
                 end: Time::from_nanos(end),
                 to_come: self.to_come,
                 hand_overs: Vec::new(),
+                kv_loads: Vec::new(),
             },
             spooled,
             knows: Knowledge {

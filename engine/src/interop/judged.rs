@@ -90,6 +90,7 @@ pub fn judge(
         routing: None,
         pools: None,
         disaggregation: None,
+        kv_tiers: None,
         kv: None,
         fairness: classes.as_ref().filter(|_| measured.stated.is_some()).map(Fairness::of),
         sessions: None,

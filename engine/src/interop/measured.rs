@@ -156,6 +156,7 @@ impl Parts for Measured {
                 end: self.trace.end,
                 to_come: self.trace.to_come.clone(),
                 hand_overs: Vec::new(),
+                kv_loads: Vec::new(),
             };
             visit(Part { trace: &trace, first: RequestId(first as u32) });
             column = std::mem::take(&mut trace.columns[0].times);

@@ -302,6 +302,7 @@ fn run(path: &Path, model: &str, of: &BTreeMap<Of, Histogram>) -> RunResult {
         routing: None,
         pools: None,
         disaggregation: None,
+        kv_tiers: None,
         kv: None,
         fairness: None,
         sessions: None,

@@ -13,7 +13,7 @@ use super::slot::Phase;
 use super::{Handle, Plan, Replica};
 use crate::ids::SlotId;
 use crate::kv::Detached;
-use crate::kv::host_tier::{HostTier, JobId, Known, Lookup, Orders, Scheduled};
+use crate::kv::host_tier::{HostTier, JobId, Known, Lookup, Move, Orders, Scheduled};
 use crate::request::RequestId;
 
 /// How a replica deals with KV of other places.
@@ -50,6 +50,8 @@ pub enum External {
 pub struct LoadBegun {
     /// Whose.
     pub request: RequestId,
+    /// Tokens that are there, before those that come.
+    pub context: u32,
     /// Tokens that come.
     pub tokens: u32,
     /// KV blocks of the request's table, or where a host tier brings them the blocks copied.
@@ -180,7 +182,13 @@ impl Replica {
         self.transfers.as_mut().map_or(Vec::new(), |t| std::mem::take(&mut t.looked_up))
     }
 
-    /// What the host tier ordered in the last step.
+    /// Copies between the host and the tier below that have begun since this was last asked.
+    pub(crate) fn moves(&mut self) -> Vec<Move> {
+        let host = self.transfers.as_mut().and_then(|t| t.host.as_mut());
+        host.map_or(Vec::new(), HostTier::moves)
+    }
+
+    /// What the host tier has ordered since this was last asked.
     pub(crate) fn orders(&mut self) -> Orders {
         self.transfers.as_mut().map_or(Orders::default(), |t| std::mem::take(&mut t.orders))
     }
@@ -425,7 +433,7 @@ impl Replica {
         let orders = host.settle(scheduled.iter().copied(), &plan.preempted, key);
         drop(scheduled);
         let transfers = self.transfers.as_mut().expect("it was there");
-        transfers.orders = orders;
+        transfers.orders.extend(orders);
         transfers.host = Some(host);
     }
 
@@ -470,7 +478,8 @@ impl Replica {
         let Some(mut host) = transfers.host.take() else {
             if external > 0 {
                 let tokens = external;
-                let begun = LoadBegun { request, tokens, blocks, taken, whole, job: None };
+                let context = local;
+                let begun = LoadBegun { request, context, tokens, blocks, taken, whole, job: None };
                 transfers.begun.push(begun);
             }
             return;
@@ -482,7 +491,8 @@ impl Replica {
         transfers.host = Some(host);
         if let Some(load) = load {
             let (tokens, blocks, job) = (external, load.blocks, Some(load.job));
-            transfers.begun.push(LoadBegun { request, tokens, blocks, taken, whole, job });
+            let context = local;
+            transfers.begun.push(LoadBegun { request, context, tokens, blocks, taken, whole, job });
         }
     }
 

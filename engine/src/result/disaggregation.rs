@@ -11,6 +11,9 @@ use crate::metrics::Distribution;
 pub struct DisaggregationResult {
     /// Requests whose prompt one replica computed and another answered, or was to answer.
     pub handed_over: u64,
+    /// Requests whose prompt the replica that answers them computed itself (`decider`).
+    #[serde(default)]
+    pub prefilled_where_answered: u64,
     /// The time to the first token of those that have one and count, stage by stage.
     pub ttft: TtftStages,
     /// KV that went over, bytes.

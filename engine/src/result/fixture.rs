@@ -72,6 +72,7 @@ pub fn outcome() -> Outcome {
             end: ms(40),
             to_come: Vec::new(),
             hand_overs: Vec::new(),
+            kv_loads: Vec::new(),
         },
         iterations: IterationCounts { prefill_only: 1, mixed: 1, decode_only: 2, sequences: 7 },
         kv: KvUse { blocks: 100, peak_used: 14, ..KvUse::default() },
@@ -216,6 +217,7 @@ pub fn run(scheduler: &str) -> RunResult {
         routing: None,
         pools: None,
         disaggregation: None,
+        kv_tiers: None,
         kv: Some(KvResult {
             blocks: 27_000,
             peak_used: 2_100,

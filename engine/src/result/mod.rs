@@ -8,6 +8,7 @@ pub mod features;
 #[cfg(any(test, feature = "internals"))]
 #[doc(hidden)]
 pub mod fixture;
+mod kv_tiers;
 pub mod measured;
 mod routing;
 mod run;
@@ -21,6 +22,7 @@ pub use disaggregation::{
     ColocatedResult, Decider, DisaggregationResult, SideResult, TakenTime, TtftStages,
 };
 pub use features::FeatureUse;
+pub use kv_tiers::{KvTiersResult, TierResult};
 pub use measured::{GapBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestProgress};
 pub use routing::{RouteCounts, RoutedToCaches, RoutingResult};
 pub use run::{

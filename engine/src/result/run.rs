@@ -12,11 +12,11 @@ use crate::explain::ByCause;
 use crate::ids::ReplicaId;
 use crate::metrics::{Summary, class_fairness};
 use crate::promise::{JudgedBy, Verdict, all_met};
-use crate::result::DisaggregationResult;
 use crate::result::features::{Features, why_not_comparable};
 use crate::result::measured::MeasuredResult;
 use crate::result::routing::RoutingResult;
 use crate::result::sessions::SessionsResult;
+use crate::result::{DisaggregationResult, KvTiersResult};
 
 /// Version of the result's layout; raised when a member is renamed, dropped or changes meaning.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -111,6 +111,9 @@ pub struct RunResult {
     /// What went from replicas that prefill to those that decode; absent where each does both.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disaggregation: Option<DisaggregationResult>,
+    /// What came from tiers behind the KV blocks; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kv_tiers: Option<KvTiersResult>,
     /// The same figures for each class of requests; null when there is one class.
     pub classes: Option<BTreeMap<String, ClassResult>>,
     /// How evenly the classes were served; null when there is one class.

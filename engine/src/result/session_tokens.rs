@@ -3,6 +3,7 @@
 
 use super::session_times::shared_at_head;
 use super::sessions::{HitsBySource, MissedTokens};
+use crate::ids::RequestId;
 use crate::sim::Outcome;
 use crate::time::Time;
 use crate::trace::RequestRow;
@@ -44,12 +45,15 @@ pub fn fates(outcome: &Outcome, turns: &[SessionTurn], block_tokens: Option<u32>
             all.of_turns.push(Fate::default());
             continue;
         }
-        let found = row.hit_tokens;
-        let of_shared = found.min(shared[place]);
-        let of_own = found.min(turn.inherits).saturating_sub(of_shared);
+        let cached = row.hit_tokens;
+        let of_shared = cached.min(shared[place]);
+        let of_own = cached.min(turn.inherits).saturating_sub(of_shared);
         all.hits.shared_prefix += u64::from(of_shared);
         all.hits.own_session += u64::from(of_own);
-        all.hits.other += u64::from(found - of_shared - of_own);
+        all.hits.other += u64::from(cached - of_shared - of_own);
+        let brought = brought(outcome, place);
+        all.hits.tiers += u64::from(brought);
+        let found = cached + brought;
         let before = turn.before.map(|before| &rows[before.index()]);
         let missed = match (before, block_tokens) {
             (Some(before), Some(block_tokens)) => {
@@ -67,6 +71,11 @@ pub fn fates(outcome: &Outcome, turns: &[SessionTurn], block_tokens: Option<u32>
     all
 }
 
+/// Prompt tokens of a request that tiers brought before it was first in a batch.
+fn brought(outcome: &Outcome, place: usize) -> u32 {
+    outcome.trace.first_load(RequestId::at(place)).map_or(0, |load| load.tokens)
+}
+
 /// How far apart turns are that follow each other.
 pub(super) struct Reuse {
     /// From the last token of one to the first batch of the next.
@@ -82,7 +91,7 @@ pub(super) fn reuse(outcome: &Outcome, turns: &[SessionTurn], lasts: &[Time]) ->
     // answers when their last does.
     let mut computed: Vec<Vec<(Time, u64)>> = Vec::new();
     let replica = |row: &RequestRow| outcome.trace.replica_of(row).index();
-    for (row, &last) in rows.iter().zip(lasts) {
+    for (id, (row, &last)) in rows.iter().zip(lasts).enumerate() {
         if row.first_token == Time::NEVER {
             continue;
         }
@@ -90,7 +99,7 @@ pub(super) fn reuse(outcome: &Outcome, turns: &[SessionTurn], lasts: &[Time]) ->
         if computed.len() <= place {
             computed.resize(place + 1, Vec::new());
         }
-        let own = row.prompt_tokens.saturating_sub(row.hit_tokens);
+        let own = row.prompt_tokens.saturating_sub(row.hit_tokens + brought(outcome, id));
         computed[place].push((row.first_token, own.into()));
         computed[place].push((last, row.tokens.saturating_sub(1).into()));
     }

@@ -67,6 +67,9 @@ pub struct HitsBySource {
     pub shared_prefix: u64,
     /// In other requests that are known to have the same tokens.
     pub other: u64,
+    /// Wherever they had been said, brought from a tier behind the replica's KV blocks.
+    #[serde(default)]
+    pub tiers: u64,
 }
 
 /// Prompt tokens that could have been found.

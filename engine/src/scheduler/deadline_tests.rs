@@ -100,6 +100,7 @@ fn outcome(config: &SchedulerConfig, case: &Case, load: &[Load], reference: bool
         luck: None,
         answers_end_at: None,
         outlook: Some(&outlook),
+        tiers: None,
         make: &make,
     };
     let setup = FleetSetup {

@@ -7,7 +7,7 @@ use super::engine::{SimError, SimOptions, part};
 use super::part::Part;
 use super::progress::Done;
 use crate::content::Content;
-use crate::fleet::{Fleet, FleetSetup, NoCaches, PoolSetup, RouteDecision, Routing};
+use crate::fleet::{Fleet, FleetSetup, KvTiers, NoCaches, PoolSetup, RouteDecision, Routing};
 use crate::ids::ReplicaId;
 use crate::request::{Request, RequestId};
 use crate::threads;
@@ -38,6 +38,7 @@ pub(super) fn independent(
         && setup.pools.iter().all(|pool| pool.lockstep <= 1)
         && (setup.controllers)().is_empty()
         && setup.disaggregation.is_none()
+        && !setup.pools.iter().any(|pool| pool.tiers.is_some_and(KvTiers::are_shared))
 }
 
 /// Plays them.

@@ -6,6 +6,7 @@ use super::caches::CachesOf;
 use super::calendar::{Calendar, Touch, What};
 use super::capacity::Capacity;
 use super::hand_over::{self, HandOvers};
+use super::host_copies::SharedBelow;
 use super::lane::{Lane, Limit};
 use super::lockstep::Group;
 use super::part::{Part, ReplicaUse};
@@ -412,12 +413,15 @@ impl<'a> Engine<'a> {
         let id = RequestId::at(self.tally.trace.requests.len());
         let content = self.fleet.reads_prompts().then(|| arriving.content(id));
         self.hand_over_first_tokens();
-        let mut caches = CachesOf(&mut self.servers);
-        let route =
-            self.fleet.route(id, &request, arriving.session(id), content.clone(), &mut caches);
+        let stays = self.stays(id, &request, (arriving.session(id), content.as_ref()));
+        let hands_over = self.handing.is_some() && stays.is_none();
+        let route = stays.unwrap_or_else(|| {
+            let mut caches = CachesOf(&mut self.servers);
+            self.fleet.route(id, &request, arriving.session(id), content.clone(), &mut caches)
+        });
         let index = route.replica;
         // One that is handed over is answered elsewhere, and its answer cut there.
-        if self.handing.is_none() {
+        if !hands_over {
             self.limit_answer(&mut request, index);
         }
         let id = self.tally.arrive(&request, self.servers[index.index()].first_lane());
@@ -425,10 +429,11 @@ impl<'a> Engine<'a> {
             routes.push(route);
         }
         let asked = request;
-        if let Some(handing) = &mut self.handing {
+        if let Some(handing) = self.handing.as_mut().filter(|_| hands_over) {
             request = handing.prompt_of(&request);
         }
-        let refused = self.rejects(id, &request, index).or_else(|| self.no_decoder(id, &asked));
+        let refused = self.rejects(id, &request, index);
+        let refused = refused.or_else(|| self.no_decoder(id, &asked).filter(|_| hands_over));
         if let Some(why) = refused {
             self.tally.reject(id, request.arrival, why);
             if self.options.ended.is_some() {
@@ -445,7 +450,7 @@ impl<'a> Engine<'a> {
         };
         let with = (content, arriving.session(id));
         let handle = server.replica_mut().arrive(id, arriving.number(id), &request, with);
-        if self.handing.is_some() {
+        if hands_over {
             let remote = Remote { pulls: false, is_fetched: true };
             server.replica_mut().is_remote(handle, remote);
         }
@@ -605,9 +610,13 @@ impl<'a> Engine<'a> {
                 log.extend(logs.into_iter().flatten());
             }
         }
-        for (kv, server) in self.kv_uses().zip(&self.servers) {
-            replicas.push(ReplicaUse { kv, gpu_busy: server.gpu_busy() });
+        let copied: Vec<_> = self.servers.iter_mut().map(Server::take_copied).collect();
+        let mut kv_loads = Vec::new();
+        for ((kv, server), (loads, tiers)) in self.kv_uses().zip(&self.servers).zip(copied) {
+            replicas.push(ReplicaUse { kv, gpu_busy: server.gpu_busy(), tiers });
+            kv_loads.extend(loads);
         }
+        self.tally.trace.kv_loads = kv_loads;
         self.tally.write_own();
         if self.ends_by_horizon {
             self.tally.cut_at(self.horizon);
@@ -636,6 +645,10 @@ fn add_pool<'a>(
     assert!(stages > 0, "at least one pipeline stage");
     assert!(stages == 1 || pool.lockstep <= 1, "ranks that step together have no stages");
     assert!(
+        pool.tiers.is_none() || stages == 1 && pool.lockstep <= 1 && needs.transfers,
+        "tiers stand behind replicas of one lane"
+    );
+    assert!(
         !(needs.deadlines && needs.by_request),
         "who looks at deadlines counts decodes together"
     );
@@ -651,6 +664,7 @@ fn add_pool<'a>(
         reaches: pool.cost.reaches(),
         ..ReplicaOptions::of(&pool.engine, &needs, out, options.reference)
     };
+    let tiers = pool.tiers.map(SharedBelow::of);
     for _ in 0..pool.replicas {
         let first = *lanes;
         *lanes += stages;
@@ -663,8 +677,10 @@ fn add_pool<'a>(
             let outlook = pool.outlook.expect("promises for a policy that looks at them");
             replica.keep_deadlines(outlook.clone());
         }
+        let copies = tiers.as_ref().map(|tiers| tiers.give(&mut replica, LaneId(first)));
         servers.push(if stages == 1 {
-            let lane = Lane::new(replica, planner(0), out.ahead, pool.cost);
+            let mut lane = Lane::new(replica, planner(0), out.ahead, pool.cost);
+            lane.copies = copies.map(Box::new);
             Server::Whole(Box::new(lane))
         } else if turns {
             let planners = (0..stages).map(planner).collect();

@@ -7,12 +7,13 @@
 //! fits there and the queue grows before that. Nothing here makes it so but the blocks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Rejection;
 use super::caches::CachesOf;
 use super::engine::Engine;
 use crate::content::Content;
-use crate::fleet::{Disaggregation, FleetSetup, Role};
+use crate::fleet::{Disaggregation, FleetSetup, Prompt, Role, RouteDecision};
 use crate::ids::{ReplicaId, RequestId};
 use crate::replica::{Failure, LoadBegun, Remote, TransferRules};
 use crate::request::Request;
@@ -34,6 +35,8 @@ pub(super) struct HandOvers<'a> {
     ports: Vec<(LinkId, LinkId)>,
     /// By request: what it asked for. Of those that have ended nothing is asked.
     asked: Vec<Request>,
+    /// Who decodes a request, where that was chosen before its prompt was computed.
+    chosen: BTreeMap<RequestId, ReplicaId>,
     /// Prompts that were computed in the step that just ended.
     computed: Vec<RequestId>,
     /// By request.
@@ -76,6 +79,7 @@ impl<'a> HandOvers<'a> {
             flows: Flows::over(links),
             ports,
             asked: Vec::new(),
+            chosen: BTreeMap::new(),
             computed: Vec::new(),
             handed: BTreeMap::new(),
             under_way: BTreeMap::new(),
@@ -115,6 +119,11 @@ impl<'a> HandOvers<'a> {
         let links = (0..self.flows.links().len() as u32).map(link).collect();
         (all, links)
     }
+}
+
+fn prompt_of(id: RequestId, request: &Request, content: Option<Content>) -> Option<Arc<Prompt>> {
+    let (tokens, answer) = (request.prompt_tokens, request.max_tokens);
+    content.map(|content| Arc::new(Prompt::of(id, content, tokens, answer)))
 }
 
 /// The first replica of each pool that decodes.
@@ -157,13 +166,45 @@ impl Engine<'_> {
         }
     }
 
+    /// Where a request goes that has come and is computed where it is answered, if it is one; who
+    /// answers the others is chosen when their prompts are computed, or here, where a decider has to know.
+    pub(super) fn stays(
+        &mut self,
+        id: RequestId,
+        request: &Request,
+        (session, content): (Option<u32>, Option<&Content>),
+    ) -> Option<RouteDecision> {
+        let handing = self.handing.as_mut()?;
+        let decider = handing.setup.decider;
+        if !decider.looks() {
+            return None;
+        }
+        let prompt = prompt_of(id, request, content.cloned());
+        let (with, now) = ((session, prompt.as_ref()), request.arrival);
+        let mut caches = CachesOf(&mut self.servers);
+        let (to, held) = self.fleet.choose_decoder(id, request, with, (now, true), &mut caches);
+        if decider.is_elsewhere(request.prompt_tokens, held) {
+            handing.chosen.insert(id, to);
+            return None;
+        }
+        handing.asked.push(*request);
+        let new = (prompt.as_ref(), request.prompt_tokens.saturating_sub(held));
+        Some(self.fleet.stays(request, new, to, &mut caches))
+    }
+
     fn hand_over_one(&mut self, id: RequestId, from: ReplicaId, arriving: &mut dyn Arriving) {
         let now = self.calendar.now();
-        let mut request = self.handing.as_ref().expect("it hands over").asked[id.index()];
+        let handing = self.handing.as_mut().expect("it hands over");
+        let mut request = handing.asked[id.index()];
+        let chosen = handing.chosen.remove(&id);
         let content = self.fleet.reads_prompts().then(|| arriving.content(id));
-        let mut caches = CachesOf(&mut self.servers);
-        let with = (arriving.session(id), content.clone());
-        let to = self.fleet.hand_over(id, &request, with, now, &mut caches);
+        let prompt = prompt_of(id, &request, content.clone());
+        let to = chosen.unwrap_or_else(|| {
+            let with = (arriving.session(id), prompt.as_ref());
+            let mut caches = CachesOf(&mut self.servers);
+            self.fleet.choose_decoder(id, &request, with, (now, false), &mut caches).0
+        });
+        self.fleet.hand_over(id, &request, prompt.as_ref(), to);
         self.limit_answer(&mut request, to);
         let server = &mut self.servers[to.index()];
         let lane = server.first_lane();

@@ -7,6 +7,7 @@
 
 use std::ops::Range;
 
+use super::host_copies::HostCopies;
 use super::planner::{Instants, Planner};
 use super::tally::Tally;
 use crate::cost::{BatchShape, CostModel, IterationTime};
@@ -38,6 +39,8 @@ pub(super) struct Lane<'a> {
     priced: Range<usize>,
     /// GPU time of all steps so far.
     pub gpu_busy: Span,
+    /// What goes to and from the tiers behind its blocks, where it has any.
+    pub copies: Option<Box<HostCopies<'a>>>,
 }
 
 struct InFlight {
@@ -113,6 +116,7 @@ impl<'a> Lane<'a> {
             times: vec![IterationTime::default(); PRICED_TOGETHER].into(),
             priced: 0..0,
             gpu_busy: Span::ZERO,
+            copies: None,
         }
     }
 
@@ -157,6 +161,20 @@ impl<'a> Lane<'a> {
         self.asked = false;
         self.priced = 0..0;
         self.planner.end(step.plan, step.tokens_at, &mut self.replica, tally, finished);
+        self.see_copies(step.end);
+    }
+
+    /// Takes note of the copies that are over `now`.
+    fn see_copies(&mut self, now: Time) {
+        if let Some(copies) = &mut self.copies {
+            copies.over(&mut self.replica, now);
+        }
+    }
+
+    /// When a replica that runs nothing and has requests looks again at what its tiers copy.
+    pub(super) fn looks_again(&self) -> Option<Time> {
+        let copies = self.copies.as_ref()?;
+        if self.running.is_some() || self.replica.is_empty() { None } else { copies.next_end() }
     }
 
     /// Starts and plans what can be at `now`, and runs ahead while the decision repeats.
@@ -175,9 +193,16 @@ impl<'a> Lane<'a> {
             dropped(request, at);
         };
         if starts {
+            self.see_copies(now);
             let next = self.next_plan(now, tally, &mut dropped);
-            let Some((plan, decided)) = next else { return };
-            self.start(now, decided, plan, tally);
+            let Some((plan, decided)) = next else {
+                if let Some(copies) = &mut self.copies {
+                    copies.idle(now);
+                }
+                return;
+            };
+            let at = self.copies.as_mut().map_or(now, |copies| copies.step(now));
+            self.start(at, decided, plan, tally);
         }
         self.plan_ahead(now, tally, &mut dropped);
         if starts && stays {
@@ -197,7 +222,11 @@ impl<'a> Lane<'a> {
         match self.planned.take() {
             Some(plan) => Some((plan, self.planned_at)),
             None => {
-                self.planner.plan(&mut self.replica, now, tally, &mut dropped).map(|p| (p, now))
+                let plan = self.planner.plan(&mut self.replica, now, tally, &mut dropped);
+                if let Some(copies) = &mut self.copies {
+                    copies.planned(&mut self.replica, now);
+                }
+                plan.map(|plan| (plan, now))
             }
         }
     }
@@ -213,6 +242,14 @@ impl<'a> Lane<'a> {
             self.asked = true;
             // Once: whom it preempts has a token on its way, and comes back later.
             let plan = self.planner.ask(&mut self.replica, now, tally, &mut dropped);
+            let tokens_at = self.tokens_at();
+            if let Some(copies) = &mut self.copies {
+                copies.planned(&mut self.replica, now);
+                if plan.is_empty() {
+                    // It is over with the step in flight.
+                    copies.step(tokens_at.unwrap_or(now));
+                }
+            }
             if plan.is_empty() {
                 self.planner.put_away(plan);
             } else {

@@ -7,6 +7,7 @@ mod capacity;
 mod engine;
 mod front_end;
 mod hand_over;
+mod host_copies;
 mod lane;
 mod live;
 mod lockstep;

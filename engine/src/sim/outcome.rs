@@ -59,6 +59,47 @@ pub struct PoolUse {
     pub kv: KvUse,
     /// GPU time of its iterations, summed over replicas; the mean of the pipeline stages for each.
     pub gpu_busy: Span,
+    /// What went to and from the tiers behind its KV blocks, summed over replicas.
+    pub tiers: TierUse,
+}
+
+/// What copies between KV blocks and the tiers behind them carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TierUse {
+    /// Between blocks and host.
+    pub host: PathUse,
+    /// Between the host and the tier below.
+    pub below: PathUse,
+}
+
+/// What went over one path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathUse {
+    /// Bytes towards the replica.
+    pub read_bytes: u64,
+    /// Time in which they went.
+    pub read_busy: Span,
+    /// Bytes away from it.
+    pub written_bytes: u64,
+    /// Time in which they went.
+    pub write_busy: Span,
+}
+
+impl TierUse {
+    pub(super) fn add(&mut self, other: TierUse) {
+        self.host.add(other.host);
+        self.below.add(other.below);
+    }
+}
+
+impl PathUse {
+    /// Adds what went over another path.
+    pub fn add(&mut self, other: PathUse) {
+        self.read_bytes += other.read_bytes;
+        self.read_busy += other.read_busy;
+        self.written_bytes += other.written_bytes;
+        self.write_busy += other.write_busy;
+    }
 }
 
 impl PoolUse {

@@ -1,13 +1,13 @@
 //! What some replicas of a fleet leave behind, and how the parts of a fleet are put together.
 
 use super::tally::Tally;
-use super::{IterationCounts, KvUse, LinkUse, Outcome, PoolUse};
+use super::{IterationCounts, KvUse, LinkUse, Outcome, PoolUse, TierUse};
 use crate::fleet::{FleetSetup, RouteDecision};
-use crate::ids::{ColumnId, ReplicaId};
+use crate::ids::{ColumnId, LaneId, ReplicaId};
 use crate::request::RequestId;
 use crate::threads;
 use crate::time::Span;
-use crate::trace::{Log, NO_RUN, Run, TokenTrace};
+use crate::trace::{KvLoad, Log, NO_RUN, Run, TokenTrace};
 
 /// What some replicas leave behind.
 pub(super) struct Part {
@@ -26,6 +26,8 @@ pub(super) struct ReplicaUse {
     pub kv: KvUse,
     /// Of all its stages together.
     pub gpu_busy: Span,
+    /// What its tiers' paths carried.
+    pub tiers: TierUse,
 }
 
 impl Part {
@@ -51,6 +53,7 @@ impl Part {
             in_order_of_requests(&mut trace);
             rejections.sort_by_key(|&(request, _)| request);
         }
+        trace.kv_loads.sort_by_key(|load| load.request);
         // Those of replicas that were played alone count from 0 each.
         trace.lanes = setup.lanes();
         Outcome {
@@ -76,6 +79,8 @@ impl Part {
         self.tally.rejections.iter_mut().for_each(|(id, _)| *id = of_fleet(*id));
         self.log.iter_mut().flatten().for_each(|lane| lane.rename(of_fleet));
         self.tally.trace.to_come.iter_mut().for_each(|one| one.row = of_fleet(one.row));
+        let loads = self.tally.trace.kv_loads.iter_mut();
+        loads.for_each(|load| load.request = of_fleet(load.request));
     }
 
     /// The parts of a fleet of `requests` requests, each a replica that was played alone and
@@ -126,6 +131,11 @@ impl Part {
         whole.trace.more_runs.extend(runs.map(|run| offset.moved(run)));
         whole.trace.end = whole.trace.end.max(tally.trace.end);
         whole.trace.to_come.extend(tally.trace.to_come);
+        let loads = tally.trace.kv_loads.into_iter();
+        whole
+            .trace
+            .kv_loads
+            .extend(loads.map(|load| KvLoad { lane: LaneId(load.lane.0 + offset.lanes), ..load }));
         whole.rejections.extend(tally.rejections);
         let IterationCounts { prefill_only, mixed, decode_only, sequences } = tally.counts;
         whole.counts.prefill_only += prefill_only;
@@ -166,8 +176,9 @@ fn pool_use(replicas: &[ReplicaUse], stages: u32) -> PoolUse {
         ..PoolUse::default()
     };
     let mut busy = Span::ZERO;
-    for ReplicaUse { kv, gpu_busy } in replicas {
+    for ReplicaUse { kv, gpu_busy, tiers } in replicas {
         busy += *gpu_busy;
+        whole.tiers.add(*tiers);
         whole.kv.blocks = kv.blocks;
         whole.kv.peak_used = whole.kv.peak_used.max(kv.peak_used);
         whole.kv.preemptions += kv.preemptions;

@@ -1,6 +1,7 @@
 //! A replica in time, whole or cut into pipeline stages.
 
 use super::lane::{Lane, Limit};
+use super::outcome::TierUse;
 use super::pipeline::{Begun, Pipeline};
 use super::planner::Planner;
 use super::tally::Tally;
@@ -10,7 +11,7 @@ use crate::replica::{Handle, Replica};
 use crate::request::RequestId;
 use crate::scheduler::{News, Scheduler};
 use crate::time::{Span, Time};
-use crate::trace::Log;
+use crate::trace::{KvLoad, Log};
 
 /// What serves the requests that the router sends to one replica.
 pub(super) enum Server<'a> {
@@ -160,7 +161,7 @@ impl Server<'_> {
                 let before = lane.end();
                 lane.decide(now, limit, tally, dropped);
                 // What was busy and only planned ahead is in the calendar already.
-                Next { turn: None, end: lane.end().filter(|_| before.is_none()) }
+                Next { turn: lane.looks_again(), end: lane.end().filter(|_| before.is_none()) }
             }
             Server::Staged(pipeline) => match pipeline.decide(now, tally, dropped) {
                 None => Next::default(),
@@ -170,6 +171,15 @@ impl Server<'_> {
             },
             Server::Turns(turns) => turns.decide(now, tally, dropped),
         }
+    }
+
+    /// What came from tiers behind its blocks, and what went to and from them.
+    pub(super) fn take_copied(&mut self) -> (Vec<KvLoad>, TierUse) {
+        match self {
+            Server::Whole(lane) => lane.copies.take().map(|copies| copies.close()),
+            Server::Staged(_) | Server::Turns(_) => None,
+        }
+        .unwrap_or_default()
     }
 
     /// Closes what is still open when observation ends at `horizon`: the iterations of each lane,

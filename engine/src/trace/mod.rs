@@ -13,6 +13,7 @@ pub mod decimal;
 pub mod formula;
 mod hand_over;
 mod iteration;
+mod kv_load;
 mod lanes;
 mod log;
 pub(crate) mod numbers;
@@ -27,6 +28,7 @@ use crate::time::Time;
 pub use column::{Column, ColumnKind};
 pub use hand_over::HandOver;
 pub use iteration::{ChunkAt, ChunkRecord, Drafts, Iteration};
+pub use kv_load::KvLoad;
 pub use lanes::{Lane, Stay};
 pub use log::{Iterations, Log};
 pub use parts::{Part, Parts, last_tokens};
@@ -53,6 +55,8 @@ pub struct TokenTrace {
     pub to_come: Vec<ToCome>,
     /// Requests that went from one replica to another, by request.
     pub hand_overs: Vec<HandOver>,
+    /// KV that came from tiers behind replicas' blocks, by request, of one in order of time.
+    pub kv_loads: Vec<KvLoad>,
 }
 
 /// What an unfinished request was still to get when observation ended.

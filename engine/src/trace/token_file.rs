@@ -173,6 +173,7 @@ mod tests {
             end: at(3_000_000_000),
             to_come: vec![ToCome { row: RequestId(1), tokens: 9 }],
             hand_overs: Vec::new(),
+            kv_loads: Vec::new(),
         }
     }
 

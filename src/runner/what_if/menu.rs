@@ -315,6 +315,14 @@ pub(super) fn fitting(cause: Cause) -> Fits {
             (OneReplicaMore, FEWER_A_REPLICA),
         ],
         Cause::KvTransfer => &[(Router, SPREAD), (LessLoad, LESS)],
+        Cause::KvLoad => &[
+            (HigherUtilization, KEPT_PREFIX),
+            (MoreBlocks, KEPT_PREFIX),
+            (KvFp8, "each token takes half the memory, and half the time on its way"),
+            (SessionRouter, "a session comes back to the replica that has its prefix"),
+            (OneReplicaMore, "there is more memory in all"),
+            (LessLoad, LESS),
+        ],
         Cause::FrontEnd => &[(OneReplicaMore, "there is one front end more"), (LessLoad, LESS)],
         Cause::Host => &[
             (PlanAhead, "the host works while the GPU does"),

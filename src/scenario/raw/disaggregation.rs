@@ -26,7 +26,12 @@ pub enum PoolRole {
     expecting = "a map such as `{transfer: {link: ib-400g}, decode_router: least-requests}`"
 )]
 pub struct Disaggregation {
-    /// Which replica decodes a request, chosen when its prompt is computed: `round-robin` unless given,
+    /// Which prompts are computed by the pools that prefill: `always`, unless given, or a rule such as
+    /// `{conditional: {}}`. The others are computed where they are answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decider: Option<DeciderRef>,
+    /// Which replica decodes a request, chosen when its prompt is computed, or by a `decider` before:
+    /// `round-robin` unless given,
     /// or another router that is a name. `router` chooses among the replicas that prefill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decode_router: Option<String>,
@@ -41,6 +46,52 @@ pub struct Disaggregation {
     /// its prompt is computed again where it decodes (vLLM's `kv_load_failure_policy`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<OnFailure>,
+}
+
+/// The name of a decider, or its rule.
+pub type DeciderRef = TextOr<DeciderRules>;
+
+/// Which prompts are computed by pools that prefill.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeciderRules {
+    /// By the tokens that are new to the replica which answers, as Dynamo does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conditional: Option<ConditionalDecider>,
+    /// By these and the prompt's length, as llm-d does.
+    #[serde(rename = "prefix-based", skip_serializing_if = "Option::is_none")]
+    pub prefix_based: Option<PrefixBasedDecider>,
+}
+
+impl InPlaceOfText for DeciderRules {
+    const EXPECTING: &'static str =
+        "`always`, or a map such as `{conditional: {min_new_tokens: 2048, min_new_ratio: 0.7}}`";
+}
+
+/// A prompt stays where it is answered when fewer tokens than `min_new_tokens` are new there, and they are
+/// less than `min_new_ratio` of it (Dynamo's `IslBounding`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a map such as `{min_new_tokens: 2048}`")]
+pub struct ConditionalDecider {
+    /// 2048 unless given (Dynamo's).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_new_tokens: Option<u32>,
+    /// From 0 to 1; 0.7 unless given (Dynamo's).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_new_ratio: Option<f64>,
+}
+
+/// A prompt of `prompt_tokens` or more goes to a replica that prefills when `non_cached_tokens` or more of it
+/// are new to the replica which answers (llm-d's `prefix-based-pd-decider`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, expecting = "a map such as `{non_cached_tokens: 16}`")]
+pub struct PrefixBasedDecider {
+    /// 0, unless given (llm-d's): no prompt goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub non_cached_tokens: Option<u32>,
+    /// 0 unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<u32>,
 }
 
 /// What becomes of a request whose KV is gone.

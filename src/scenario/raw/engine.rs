@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Speculative;
 use super::text_or_map::{InPlaceOfText, TextOr};
+use super::{KvLoad, KvTier, Speculative};
 use crate::catalog::StepLaw;
 use crate::cost::{Dtype, KvDtype};
 use crate::units::{Bytes, Duration};
@@ -67,6 +67,13 @@ pub struct Engine {
     /// Speculative decoding, for policies that can (vllm-v1); none unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub speculative: Option<Speculative>,
+    /// What keeps KV for which the GPUs have no room, for policies that can (vllm-v1): the host's memory
+    /// first, and a disk or a shared store below it. None unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_tiers: Option<Vec<KvTier>>,
+    /// What goes to `kv_tiers`, and what is brought back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kv_load: Option<KvLoad>,
 }
 
 /// What a prediction of an iteration's time differs by from the time that it takes.

@@ -73,6 +73,8 @@ impl Engine {
             front_end,
             predictor,
             speculative,
+            kv_tiers,
+            kv_load,
         } = self;
         Engine {
             profile: profile.or(otherwise.profile),
@@ -89,6 +91,8 @@ impl Engine {
             front_end: front_end.or(otherwise.front_end),
             predictor: predictor.or(otherwise.predictor),
             speculative: speculative.or(otherwise.speculative),
+            kv_tiers: kv_tiers.or(otherwise.kv_tiers),
+            kv_load: kv_load.or(otherwise.kv_load),
         }
     }
 }

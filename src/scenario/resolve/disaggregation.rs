@@ -6,10 +6,13 @@ use super::hardware::found;
 use crate::catalog;
 use crate::cost::kv_layout;
 use crate::excerpt::quoted;
-use crate::fleet::{Disaggregation, Port, Role, TransferSetup};
+use crate::fleet::{Disaggregation, Port, PrefillDecider, Role, TransferSetup};
 use crate::replica::Failure;
 use crate::scenario::experiment::{RouterKind, SchedulerRun};
-use crate::scenario::raw::{self, LinkFigures, LinkRef, LinkScope, OnFailure, PoolRole, TextOr};
+use crate::scenario::raw::{
+    self, ConditionalDecider, DeciderRef, DeciderRules, LinkFigures, LinkRef, LinkScope, OnFailure,
+    PoolRole, PrefixBasedDecider, TextOr,
+};
 use crate::suggest::advice;
 use crate::time::Span;
 use crate::units::{Bandwidth, Duration};
@@ -62,6 +65,7 @@ pub(super) fn disaggregation(
     can_be(check, fleet, router, runs);
     alike(check, fleet);
     let decode_router = decode_router(check, &path.key("decode_router"), given.decode_router);
+    let (decider, filled_decider) = decider(check, &path.key("decider"), given.decider.as_ref());
     let place = path.key("transfer");
     let transfer = given.transfer.clone().unwrap_or_default();
     let link = link(check, &place, transfer.link.as_ref());
@@ -91,6 +95,7 @@ pub(super) fn disaggregation(
     let setup_and_latency =
         Span::from_nanos(setup_time.as_nanos().saturating_add(link.latency.as_nanos()));
     let resolved = Disaggregation {
+        decider,
         decode_router: router,
         transfer: TransferSetup {
             setup: setup_and_latency,
@@ -106,6 +111,7 @@ pub(super) fn disaggregation(
         ports,
     };
     let filled = raw::Disaggregation {
+        decider: Some(filled_decider),
         decode_router: Some(name),
         transfer: Some(raw::KvTransfer {
             setup: Some(setup),
@@ -230,6 +236,58 @@ fn decode_router(
     let message = format!("no router `{}` chooses who decodes", quoted(&name));
     check.report(path, message, &advice(&name, ROUTERS));
     None
+}
+
+/// Which prompts replicas that prefill compute, and the same with every default filled in.
+fn decider(
+    check: &mut Check<'_>,
+    path: &Path,
+    given: Option<&DeciderRef>,
+) -> (PrefillDecider, DeciderRef) {
+    let always = (PrefillDecider::Always, TextOr::Text("always".to_owned()));
+    let rules = match given {
+        None => return always,
+        Some(TextOr::Text(name)) => {
+            if name != "always" {
+                let message = format!("no decider `{}`", quoted(name));
+                let help = "`always`, `{conditional: {min_new_tokens: 2048, min_new_ratio: 0.7}}` or \
+                            `{prefix-based: {non_cached_tokens: 16}}`";
+                check.report(path, message, help);
+            }
+            return always;
+        }
+        Some(TextOr::Map(rules)) => *rules,
+    };
+    match rules {
+        DeciderRules { conditional: Some(given), prefix_based: None } => {
+            let tokens = given.min_new_tokens.unwrap_or(2048);
+            let ratio = given.min_new_ratio.unwrap_or(0.7);
+            check.share(&path.key("conditional").key("min_new_ratio"), ratio);
+            let filled =
+                ConditionalDecider { min_new_tokens: Some(tokens), min_new_ratio: Some(ratio) };
+            let rules = DeciderRules { conditional: Some(filled), prefix_based: None };
+            (
+                PrefillDecider::Conditional { min_new_tokens: tokens, min_new_ratio: ratio },
+                TextOr::Map(rules),
+            )
+        }
+        DeciderRules { conditional: None, prefix_based: Some(given) } => {
+            let new = given.non_cached_tokens.unwrap_or(0);
+            let prompt = given.prompt_tokens.unwrap_or(0);
+            let filled =
+                PrefixBasedDecider { non_cached_tokens: Some(new), prompt_tokens: Some(prompt) };
+            let rules = DeciderRules { conditional: None, prefix_based: Some(filled) };
+            (
+                PrefillDecider::PrefixBased { non_cached_tokens: new, prompt_tokens: prompt },
+                TextOr::Map(rules),
+            )
+        }
+        _ => {
+            let message = "expected one rule, `conditional` or `prefix-based`";
+            check.report(path, message, "such as `decider: {conditional: {min_new_tokens: 2048}}`");
+            always
+        }
+    }
 }
 
 fn link(check: &mut Check<'_>, transfer: &Path, given: Option<&LinkRef>) -> Option<Link> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::check::Check;
 use super::hardware::{self, Memory, Profile};
 use super::kv;
+use super::kv_tiers::{Behind, tiers};
 use super::links::linked;
 use super::model;
 use super::owner::Owner;
@@ -233,6 +234,9 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         }
     }
     let cost = cost(check, owner, &profile, pricing.as_deref(), parallelism)?;
+    let behind =
+        Behind { pricing: pricing.as_deref(), parallelism, groups: layout.groups, block_tokens };
+    let (tiers, kv_tiers, kv_load) = tiers(check, owner, given, &behind);
     if let (Profile::Engine(_), None, Some(model)) = (&profile, profile.law(), &model) {
         check.warnings.extend(model.approximations());
         if model.experts().is_some() && evenly {
@@ -261,6 +265,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             speculative: drafting.as_ref().map(|drafting| drafting.speculative.clone()),
             front_end,
             predictor,
+            tiers: tiers.map(Arc::new),
         },
         cost,
         hardware: Hardware { pricing, ..hardware_of(model.as_ref(), gpu.as_ref(), parallelism) },
@@ -284,6 +289,8 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             front_end: given.front_end,
             predictor: given.predictor,
             speculative: drafting.map(|drafting| drafting.filled),
+            kv_tiers,
+            kv_load,
         },
         derived: DerivedReplicas {
             kv_blocks,

@@ -11,6 +11,7 @@ mod feasible;
 mod fleet;
 mod hardware;
 mod kv;
+mod kv_tiers;
 mod lengths;
 mod links;
 mod lists;
@@ -166,6 +167,7 @@ fn checked(
     if let Some(fleet) = fleet.as_deref().filter(|_| check.problems.is_empty()) {
         schedulers::can_pipeline(check, &runs, fleet);
         schedulers::can_draft(check, &runs, fleet);
+        kv_tiers::can_have_tiers(check, &runs, fleet);
         schedulers::simplified_pipelines(check, &runs, fleet);
         schedulers::uncached_states(check, &runs, fleet);
         schedulers::limits_at_first(check, &runs, fleet);

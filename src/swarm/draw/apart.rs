@@ -38,6 +38,16 @@ impl Draw {
         self.perhaps(&mut transfer, "bytes_per_token", known, bytes);
         let mut apart = Map::new();
         apart.insert("transfer".to_owned(), Value::Object(transfer));
+        let new = self.one_of(&[0, 16, 100]);
+        let decider = match self.rng.random_range(0..3) {
+            0 => json!("always"),
+            1 => {
+                let ratio = self.one_of(&[0.0, 0.7, 1.0]);
+                json!({"conditional": {"min_new_tokens": new, "min_new_ratio": ratio}})
+            }
+            _ => json!({"prefix-based": {"non_cached_tokens": new, "prompt_tokens": 50}}),
+        };
+        self.perhaps(&mut apart, "decider", 0.5, decider);
         let decode_router = json!(self.one_of(&ROUTERS));
         self.perhaps(&mut apart, "decode_router", 0.7, decode_router);
         let lease = json!(self.one_of(&["1us", "10ms", "30s"]));

@@ -10,6 +10,7 @@ mod files;
 mod sessions;
 mod speculative;
 mod system;
+mod tiers;
 mod workload;
 
 use rand::rngs::Xoshiro256PlusPlus;
@@ -22,6 +23,9 @@ use crate::scheduler::{Draws, Scale, SchedulerConfig};
 const PROMPT_MAX: u32 = 300;
 /// Makes a seed one for whether there are sessions.
 const SESSIONS: u64 = 0x5e55_1045;
+
+/// Its luck decides whether KV blocks have tiers behind them.
+const TIERS: u64 = 0x71e5;
 /// Longest output, but for those of tables.
 const OUTPUT_MAX: u32 = 60;
 
@@ -108,6 +112,11 @@ impl Draw {
         if !self.has("pipeline") {
             self.on("disaggregation", 0.06);
         }
+        // By luck of its own too.
+        let tiers = Xoshiro256PlusPlus::seed_from_u64(seed ^ TIERS).random_bool(0.06);
+        if tiers && !self.has("disaggregation") && self.can_have_tiers(&scenario) {
+            self.features.push("tiers");
+        }
         let label = self.schedulers(&mut scenario, &limits);
         scenario.insert("workload".to_owned(), self.workload(&label));
         if self.has("deadlines") && self.on("wrong predictor", 0.4) {
@@ -132,6 +141,9 @@ impl Draw {
                 self.speculative(predicts, llama.then_some("llama-3.2-1b"));
         }
         self.spread(&mut scenario, &limits);
+        if self.has("tiers") {
+            self.tiers(&mut scenario);
+        }
         self.observation(&mut scenario);
         let (key, promised) = self.promised(&label);
         scenario.insert(key.to_owned(), promised);
@@ -147,7 +159,7 @@ impl Draw {
                 let config = SchedulerConfig::by_name(name).expect("a registered name");
                 let needs = config.build(&limits.info).needs();
                 // Some need every request of a replica at each decision; not all draft.
-                let apart = !self.has("disaggregation") || needs.transfers;
+                let apart = !self.has("disaggregation") && !self.has("tiers") || needs.transfers;
                 let drafts = !self.has("drafts") || needs.drafts;
                 (!self.has("pipeline") || !needs.one_lane) && drafts && apart
             })

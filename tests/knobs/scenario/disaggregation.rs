@@ -31,6 +31,48 @@ pub(super) const CASES: &[Case] = &[
         "disaggregation.decode_router=least-tokens",
     ),
     case(
+        "Disaggregation.decider",
+        &[VLLM_V1, POOLS, APART],
+        "disaggregation.decider=always",
+        "disaggregation.decider={prefix-based: {non_cached_tokens: 500}}",
+    ),
+    case(
+        "DeciderRules.conditional",
+        &[VLLM_V1, POOLS, APART, PREFIXES, CACHING],
+        "disaggregation.decider={conditional: {}}",
+        "disaggregation.decider=always",
+    ),
+    case(
+        "DeciderRules.prefix-based",
+        &[VLLM_V1, POOLS, APART],
+        "disaggregation.decider={prefix-based: {}}",
+        "disaggregation.decider=always",
+    ),
+    case(
+        "ConditionalDecider.min_new_tokens",
+        &[VLLM_V1, POOLS, APART, PREFIXES, CACHING],
+        "disaggregation.decider={conditional: {min_new_tokens: 1}}",
+        "disaggregation.decider={conditional: {min_new_tokens: 4000}}",
+    ),
+    case(
+        "ConditionalDecider.min_new_ratio",
+        &[VLLM_V1, POOLS, APART, PREFIXES, CACHING],
+        "disaggregation.decider={conditional: {min_new_ratio: 0.1}}",
+        "disaggregation.decider={conditional: {min_new_ratio: 1.0}}",
+    ),
+    case(
+        "PrefixBasedDecider.non_cached_tokens",
+        &[VLLM_V1, POOLS, APART],
+        "disaggregation.decider={prefix-based: {non_cached_tokens: 16}}",
+        "disaggregation.decider={prefix-based: {non_cached_tokens: 900}}",
+    ),
+    case(
+        "PrefixBasedDecider.prompt_tokens",
+        &[VLLM_V1, POOLS, APART],
+        "disaggregation.decider={prefix-based: {non_cached_tokens: 16, prompt_tokens: 10}}",
+        "disaggregation.decider={prefix-based: {non_cached_tokens: 16, prompt_tokens: 900}}",
+    ),
+    case(
         "Disaggregation.transfer",
         &[VLLM_V1, POOLS],
         APART,

@@ -5,6 +5,7 @@ mod drafts;
 mod judging;
 mod sessions;
 mod system;
+mod tiers;
 mod workload;
 
 use std::collections::BTreeSet;
@@ -136,6 +137,7 @@ fn every_key_has_a_case() {
     let cases = [
         system::CASES,
         disaggregation::CASES,
+        tiers::CASES,
         drafts::CASES,
         workload::CASES,
         sessions::CASES,
@@ -150,6 +152,7 @@ fn every_key_changes_a_result() {
     for cases in [
         system::CASES,
         disaggregation::CASES,
+        tiers::CASES,
         drafts::CASES,
         workload::CASES,
         sessions::CASES,

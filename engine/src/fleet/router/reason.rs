@@ -97,6 +97,11 @@ pub enum RouteReason {
         /// Tokens of the prompt that it has.
         tokens: u32,
     },
+    /// So few tokens of the prompt are new to the replica which answers it that it computes them itself.
+    LittleNew {
+        /// Tokens.
+        new_tokens: u32,
+    },
     /// The API server that the request reached saw the lowest score there.
     LowestScore {
         /// The score, in thousandths.
@@ -112,6 +117,7 @@ impl RouteReason {
         match self {
             RouteReason::Turn | RouteReason::Drawn => RouteKind::Blind,
             RouteReason::SameSession
+            | RouteReason::LittleNew { .. }
             | RouteReason::SentBefore { .. }
             | RouteReason::HoldsMost { .. } => RouteKind::Affinity,
             RouteReason::TooLittle { .. }
@@ -164,6 +170,9 @@ impl fmt::Display for RouteReason {
                 write!(f, "new session: fewest requests outstanding ({n})")
             }
             RouteReason::SameSession => f.write_str("same session"),
+            RouteReason::LittleNew { new_tokens } => {
+                write!(f, "only {new_tokens} tokens are new: computed where it is answered")
+            }
             RouteReason::SentBefore { tokens } => {
                 write!(f, "was sent the first {tokens} tokens before")
             }

@@ -50,11 +50,17 @@ pub(super) struct Chunks {
     capacity: u32,
     all: HashMap<BlockKey, (Use, Recency)>,
     idle: BTreeMap<Recency, BlockKey>,
+    /// Changes whenever what is there, or what is done with it, does.
+    version: u64,
 }
 
 impl Chunks {
     pub(super) fn new(capacity: u32) -> Chunks {
-        Chunks { capacity, all: HashMap::new(), idle: BTreeMap::new() }
+        Chunks { capacity, all: HashMap::new(), idle: BTreeMap::new(), version: 0 }
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 
     pub(super) fn len(&self) -> u32 {
@@ -84,6 +90,7 @@ impl Chunks {
         if going.len() < over {
             return false;
         }
+        self.version += u64::from(over > 0);
         for (recency, key) in going {
             self.idle.remove(&recency);
             self.all.remove(&key);
@@ -94,6 +101,7 @@ impl Chunks {
 
     /// A chunk that was not there is being written.
     pub(super) fn begin_write(&mut self, key: BlockKey, recency: Recency) {
+        self.version += 1;
         let before = self.all.insert(key, (Use::Written, recency));
         assert!(before.is_none(), "a chunk is written once");
     }
@@ -137,6 +145,7 @@ impl Chunks {
     }
 
     fn change(&mut self, key: &BlockKey, change: impl FnOnce(Use) -> Use) {
+        self.version += 1;
         let (use_, recency) = self.all.get_mut(key).expect("it is there");
         let before = std::mem::replace(use_, change(*use_));
         match (before, *use_) {

@@ -15,6 +15,10 @@ pub(super) enum Direction {
     Load,
     /// To the host.
     Store,
+    /// To the host, from the tier below.
+    Up,
+    /// From the host to the tier below.
+    Down,
 }
 
 #[derive(Clone, Debug)]

@@ -23,15 +23,22 @@
 //! The least recently used chunks go first. A request has one rank, taken when it first loads or
 //! offers a chunk; among its own, later chunks are older. When it ends, its chunks become the most
 //! recent, the first one the most of all. Chunks that are being written or read stay.
+//!
+//! Below it there may be a disk or a store ([`Below`]): what is stored is written on there, and comes up
+//! again when it is looked up. Those [`moves`](HostTier::moves) are copies too, between the two tiers.
 
+mod below;
 mod chunks;
 mod jobs;
 #[cfg(test)]
 mod plain;
 #[cfg(test)]
 mod tests;
+mod worth;
 
+pub use below::Below;
 pub use jobs::JobId;
+pub use worth::{AgainstComputing, LoadTime, Worth};
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -102,6 +109,29 @@ pub struct Orders {
     pub refused: Vec<RequestId>,
 }
 
+impl Orders {
+    /// Adds those of a later step.
+    pub(crate) fn extend(&mut self, later: Orders) {
+        self.stores.extend(later.stores);
+        self.flush.extend(later.flush);
+        self.evicted.extend(later.evicted);
+        self.refused.extend(later.refused);
+    }
+}
+
+/// A copy between the host and the tier below that begins now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// Its number.
+    pub job: JobId,
+    /// Who asked for the chunks, or stored them.
+    pub request: RequestId,
+    /// Chunks that are copied.
+    pub chunks: u32,
+    /// Whether they come up.
+    pub is_up: bool,
+}
+
 /// A request in a settled step.
 #[derive(Clone, Copy, Debug)]
 pub struct Scheduled<'a> {
@@ -147,6 +177,10 @@ pub struct HostTier {
     /// How often each chunk was offered, where that counts.
     offered: HashMap<BlockKey, u32>,
     ranks: u64,
+    below: Option<Below>,
+    worth: Worth,
+    /// Copies to and from the tier below that have begun since they were last asked for.
+    moves: Vec<Move>,
 }
 
 /// What is kept of a request.
@@ -161,6 +195,16 @@ struct Kept {
     /// Chunks that need not be offered again, from the first one on.
     settled: u32,
     jobs: Vec<JobId>,
+    /// What it was last told, with what that went by.
+    told: Option<(Asked, Lookup)>,
+}
+
+/// What an answer to a lookup goes by, where there is no tier below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Asked {
+    version: u64,
+    local: u32,
+    tokens: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -184,7 +228,25 @@ impl HostTier {
             touched: HashSet::new(),
             offered: HashMap::new(),
             ranks: 0,
+            below: None,
+            worth: Worth::default(),
+            moves: Vec::new(),
         }
+    }
+
+    /// With a tier below it.
+    pub fn above(self, below: Below) -> HostTier {
+        HostTier { below: Some(below), ..self }
+    }
+
+    /// That brings tokens where it is worth it.
+    pub fn bringing(self, worth: Worth) -> HostTier {
+        HostTier { worth, ..self }
+    }
+
+    /// Copies between the host and the tier below that have begun since this was last asked.
+    pub fn moves(&mut self) -> Vec<Move> {
+        std::mem::take(&mut self.moves)
     }
 
     /// Chunks in host memory, those that are being written included.
@@ -233,23 +295,94 @@ impl HostTier {
         if most.saturating_sub(local) < width {
             return Lookup::Tokens(0);
         }
+        let asked = Asked { version: self.chunks.version(), local, tokens };
+        if let Some((before, answer)) = kept.told
+            && before == asked
+            && self.below.is_none()
+        {
+            return answer;
+        }
+        let answer = self.look(request, (local, most), key);
+        self.kept(request).told = Some((asked, answer));
+        answer
+    }
+
+    /// What there is of the first `most` tokens of a request beyond `local`.
+    fn look(
+        &mut self,
+        request: RequestId,
+        (local, most): (u32, u32),
+        key: impl Fn(u32) -> BlockKey,
+    ) -> Lookup {
+        let width = self.chunk_tokens();
         let first = local / width;
         let (mut found, mut written, mut read) = (0, false, false);
+        let mut below: Vec<(u32, BlockKey)> = Vec::new();
         for place in first..most.div_ceil(width) {
-            let Some(use_) = self.chunks.get(&key(place)) else { break };
+            let key = key(place);
+            match self.chunks.get(&key) {
+                Some(use_) => {
+                    written |= use_.is_written();
+                    read |= use_.is_read();
+                }
+                None if self.below.as_ref().is_some_and(|tier| tier.has(&key)) => {
+                    below.push((place, key));
+                }
+                None => break,
+            }
             found += 1;
-            written |= use_.is_written();
-            read |= use_.is_read();
         }
         if written {
             return Lookup::Later;
         }
-        let hit = most.min(width * (first + found)).saturating_sub(local);
+        let upto = |chunk: u32| most.min(width * chunk).saturating_sub(local);
+        let hit = upto(first + found);
         match hit {
             _ if found == 0 || hit < width => Lookup::Tokens(0),
+            _ if !self.worth.is_load(local, hit, below.len() as u32 * width) => Lookup::Tokens(0),
             _ if read => Lookup::Later,
-            hit => Lookup::Tokens(hit),
+            hit => match below.first() {
+                None => Lookup::Tokens(hit),
+                Some(_) if self.bring_up(request, &below) => Lookup::Later,
+                // What lies before those is here.
+                Some(&(place, _)) => match upto(place) {
+                    hit if hit >= width && self.worth.is_load(local, hit, 0) => Lookup::Tokens(hit),
+                    _ => Lookup::Tokens(0),
+                },
+            },
         }
+    }
+
+    /// Begins to copy chunks up that only the tier below has; says `false`, and does nothing, where there
+    /// is no room for them.
+    fn bring_up(&mut self, request: RequestId, chunks: &[(u32, BlockKey)]) -> bool {
+        let keys: HashSet<BlockKey> = chunks.iter().map(|&(_, key)| key).collect();
+        if !self.chunks.make_room(chunks.len() as u32, &keys, &mut Vec::new()) {
+            return false;
+        }
+        let rank = self.rank(request);
+        for &(place, key) in chunks {
+            self.chunks.begin_write(key, Recency::of_running(rank, place));
+        }
+        let keys = chunks.iter().map(|&(_, key)| key).collect();
+        let job = Job { direction: Direction::Up, request, keys, blocks: Vec::new() };
+        let job = self.jobs.add(job);
+        self.kept(request).jobs.push(job);
+        self.moves.push(Move { job, request, chunks: chunks.len() as u32, is_up: true });
+        true
+    }
+
+    /// Chunks have been stored: those that the tier below lacks go there too.
+    fn write_down(&mut self, request: RequestId, keys: Vec<BlockKey>) {
+        let Some(below) = &self.below else { return };
+        let missing: Vec<BlockKey> = keys.into_iter().filter(|key| !below.has(key)).collect();
+        if missing.is_empty() {
+            return;
+        }
+        let chunks = missing.len() as u32;
+        let job = Job { direction: Direction::Down, request, keys: missing, blocks: Vec::new() };
+        let job = self.jobs.add(job);
+        self.moves.push(Move { job, request, chunks, is_up: false });
     }
 
     /// Blocks were taken for a request that was looked up: `table`, in which `local` tokens were found
@@ -366,8 +499,17 @@ impl HostTier {
         for key in &keys {
             match direction {
                 Direction::Load => self.chunks.end_read(key),
-                Direction::Store => self.chunks.end_write(key),
+                Direction::Store | Direction::Up => self.chunks.end_write(key),
+                Direction::Down => {}
             }
+        }
+        if let (Direction::Up | Direction::Down, Some(below)) = (direction, &self.below) {
+            below.use_all(keys.iter());
+        }
+        match direction {
+            Direction::Down => return Done { request, loaded: false },
+            Direction::Store => self.write_down(request, keys),
+            Direction::Load | Direction::Up => {}
         }
         let kept = self.requests.get_mut(&request).expect("who has a copy going on is kept");
         kept.jobs.retain(|&own| own != job);

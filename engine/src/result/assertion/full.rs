@@ -30,6 +30,7 @@ pub(super) fn full_summary() -> Summary {
         end: at(3),
         to_come: Vec::new(),
         hand_overs: Vec::new(),
+        kv_loads: Vec::new(),
     };
     let second = Span::from_nanos(1);
     let deadlines = Deadlines::new(FirstToken::Fixed(second), second, 0.9);

@@ -12,9 +12,9 @@ use crate::metrics::Distribution;
 use crate::promise::{Sense, Term, Verdict};
 use crate::result::{
     ColocatedResult, Cost, Decider, DisaggregationResult, Energy, Fairness, GapBounds,
-    IterationResult, KvResult, MeasuredDeadlines, MeasuredResult, PoolResult, RoutedToCaches,
-    RoutingResult, RunResult, SessionsResult, SideResult, StallsResult, TakenTime, TtftStages,
-    TurnsResult,
+    IterationResult, KvResult, KvTiersResult, MeasuredDeadlines, MeasuredResult, PoolResult,
+    RoutedToCaches, RoutingResult, RunResult, SessionsResult, SideResult, StallsResult, TakenTime,
+    TierResult, TtftStages, TurnsResult,
 };
 use crate::suggest::nearest;
 use crate::workload::GapKind;
@@ -188,11 +188,31 @@ fn sessions() -> SessionsResult {
     }
 }
 
+fn tiers(distribution: Distribution) -> KvTiersResult {
+    KvTiersResult {
+        loads: 0,
+        tokens: 0,
+        from_below_tokens: 0,
+        load_s: distribution,
+        computing_s: 0.0,
+        loading_s: 0.0,
+        break_even_bytes_per_s: Some(0.0),
+        tiers: vec![TierResult {
+            name: String::new(),
+            read_bytes: 0,
+            written_bytes: 0,
+            read_busy: 0.0,
+            write_busy: 0.0,
+        }],
+    }
+}
+
 /// What a run says with prefill and decode apart.
 fn apart(of: Distribution) -> DisaggregationResult {
     let side = SideResult::default();
     DisaggregationResult {
         handed_over: 0,
+        prefilled_where_answered: 0,
         ttft: TtftStages {
             queue_s: of,
             prefill_s: of,
@@ -264,6 +284,7 @@ fn full_run() -> RunResult {
         }),
         pools: Some(BTreeMap::from([(ANY_POOL.to_owned(), pool())])),
         disaggregation: Some(apart(distribution)),
+        kv_tiers: Some(tiers(distribution)),
         kv: Some(KvResult { blocks: 0, peak_used: 0, preemptions: 0, prefix_hit_tokens: 0 }),
         sessions: Some(Box::new(sessions())),
         classes: Some(BTreeMap::new()),

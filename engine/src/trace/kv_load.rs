@@ -1,0 +1,40 @@
+//! KV that came from a tier behind a replica's blocks.
+
+use super::TokenTrace;
+use crate::ids::{LaneId, RequestId};
+use crate::time::Time;
+
+/// KV of a request that was brought from the host's memory, or from further down, in place of being computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvLoad {
+    /// Whose.
+    pub request: RequestId,
+    /// The lane that it was brought to.
+    pub lane: LaneId,
+    /// When the first of it set out.
+    pub begun: Time,
+    /// When all of it was there; [`Time::NEVER`] if never.
+    pub landed: Time,
+    /// Tokens of it that the replica had itself.
+    pub context: u32,
+    /// Tokens that came; 0 where they came to the host and no further.
+    pub tokens: u32,
+    /// Those of them, in whole chunks, that lay below the host's memory.
+    pub from_below: u32,
+    /// Bytes that went from the host to the GPUs.
+    pub bytes: u64,
+}
+
+impl TokenTrace {
+    /// The load that a request waited for before it was first in a batch, where it did.
+    pub fn first_load(&self, request: RequestId) -> Option<&KvLoad> {
+        if self.kv_loads.is_empty() {
+            return None;
+        }
+        let first = self.kv_loads.partition_point(|load| load.request < request);
+        let load = self.kv_loads.get(first).filter(|load| load.request == request)?;
+        let scheduled = self.requests[request.index()].scheduled;
+        (load.begun < scheduled && (load.landed <= scheduled || scheduled == Time::NEVER))
+            .then_some(load)
+    }
+}

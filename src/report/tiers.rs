@@ -1,0 +1,54 @@
+//! Tiers behind KV blocks, for people: what came from them, and whether that was worth it.
+
+use super::handed::bytes;
+use crate::result::{RunResult, TierResult};
+use crate::shown::{count, duration, percent, three_digits};
+
+/// What a run's loads say, line by line; nothing where there are no tiers.
+pub(super) fn tiers(run: &RunResult) -> Vec<String> {
+    let Some(of) = &run.kv_tiers else { return Vec::new() };
+    let path = |tier: &TierResult| {
+        format!(
+            "{}: {} read ({} of the time), {} written ({})",
+            tier.name,
+            bytes(tier.read_bytes),
+            percent(tier.read_busy),
+            bytes(tier.written_bytes),
+            percent(tier.write_busy)
+        )
+    };
+    let paths: Vec<String> = of.tiers.iter().map(path).collect();
+    let mut lines = vec![String::new(), format!("{}: {}", run.label, paths.join("; "))];
+    let prompts = run.summary.tokens.prompt as f64;
+    let share = if prompts > 0.0 { of.tokens as f64 / prompts } else { 0.0 };
+    let below = match of.from_below_tokens {
+        0 => String::new(),
+        _ => format!(", {} of them from below the host", count(of.from_below_tokens)),
+    };
+    let times = match (of.load_s.p50, of.load_s.p99) {
+        (Some(p50), Some(p99)) => {
+            format!("; a load takes {} (P50), {} (P99)", duration(p50), duration(p99))
+        }
+        _ => String::new(),
+    };
+    lines.push(format!(
+        "  {} loads brought {} tokens{below} ({} of all prompt tokens){times}",
+        count(of.loads),
+        count(of.tokens),
+        percent(share)
+    ));
+    if let Some(rate) = of.break_even_bytes_per_s {
+        let (word, than) = match of.loading_s < of.computing_s {
+            true => ("saved", of.computing_s - of.loading_s),
+            false => ("lost", of.loading_s - of.computing_s),
+        };
+        lines.push(format!(
+            "  to compute them again would have taken {} where loads took {}: {} {word}; break-even at {} GB/s",
+            duration(of.computing_s),
+            duration(of.loading_s),
+            duration(than),
+            three_digits(rate / 1e9)
+        ));
+    }
+    lines
+}
