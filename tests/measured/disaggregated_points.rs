@@ -1,5 +1,15 @@
 //! Public points of prefill and decode apart, simulated: how far off TPOT, end to end and TTFT are, by engine,
 //! GPU, model, format and split.
+//!
+//! Of 754 rows 169 can be said, and 3 of them do not fit. Over the other 166 TPOT is off by 11.5 % in the mean
+//! (median 10.7), end to end by 11.2. Nothing was fitted on them: the profiles' constants come from
+//! aggregated points, so that both halves of the hash (12.6 and 10.7) are new to them. How seats and ranks are
+//! read (`points::apart`) was settled with all rows in sight, though each for a reason outside of what is
+//! simulated: with seats for everybody TPOT is off by 12.5 %.
+//!
+//! What is left, by group: TensorRT-LLM serving DeepSeek in fp8 on H200 takes 4.4 ms a step more than here, at
+//! 4 users as at 64, and does so in aggregated points too (-18 %); on B200 with data-parallel ranks 5 to 8
+//! ms. SGLang's ranks of 500 to 1,000 users a rank are 20 % faster than here.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +23,12 @@ use crate::shared::{say, shared};
 
 const TABLE: &str = "data/silicon/inferencemax_half.csv.gz";
 
-/// Percent.
+/// Percent: what was reached, with a little room.
 const TPOT_MAPE: f64 = 12.0;
+const TPOT_MEDIAN: f64 = 11.5;
+const TPOT_MAPE_HELD: f64 = 13.5;
+const TPOT_MAPE_WITH_ENOUGH_SEATS: f64 = 13.0;
+const E2E_MAPE: f64 = 12.0;
 
 #[test]
 fn disaggregated_points() {
@@ -37,9 +51,7 @@ fn disaggregated_points() {
     let of = |p: &Apart| format!("{} {} {} {}", p.engine.name(), p.gpu, p.model, p.dtype);
     by("prefill and decode apart: engine, GPU, model, format", &all, of);
     by("the same by who decodes", &all, |p| format!("{} {}", of(p), p.decode.split()));
-    by("by exchange of tokens", &all, |p| {
-        if p.decode.data == 1 { "one rank" } else { p.exchange }.to_owned()
-    });
+    by("by exchange of tokens", &all, |p| p.decode.exchange.unwrap_or("one rank").to_owned());
     by("by users", &all, |p| format!("{:>5}", p.users.next_power_of_two()));
     by("by seats", &all, |p| if p.seats().is_some() { "waited for" } else { "enough" }.to_owned());
     by("by engine", &all, |p| p.engine.name().to_owned());
@@ -47,15 +59,34 @@ fn disaggregated_points() {
         if p.is_held_out() { "held out" } else { "not" }.to_owned()
     });
     by("all", &all, |_| "all".to_owned());
-    let waited: Vec<Apart> = points.iter().filter(|p| p.seats().is_some()).cloned().collect();
-    by("where seats were waited for, but with enough", &compared(&waited, Seats::Enough), |_| {
-        "all".to_owned()
-    });
+    let enough = with_enough_seats(&all);
+    by("all, with seats for everybody", &enough, |_| "all".to_owned());
     if let Some(path) = std::env::var_os("METRON_POINTS_CSV") {
         write(path.as_ref(), &all);
     }
+    within_bounds(&all);
+    let tpot = errors(enough.iter().map(Compared::tpot));
+    assert!(tpot[0] <= TPOT_MAPE_WITH_ENOUGH_SEATS, "{tpot:?}");
+}
+
+fn within_bounds(all: &[Compared<Apart>]) {
     let tpot = errors(all.iter().map(Compared::tpot));
-    assert!(tpot[0] <= TPOT_MAPE, "{tpot:?}");
+    assert!(tpot[0] <= TPOT_MAPE && tpot[1] <= TPOT_MEDIAN, "{tpot:?}");
+    let e2e = errors(all.iter().map(Compared::e2e));
+    assert!(e2e[0] <= E2E_MAPE, "{e2e:?}");
+    let held = all.iter().filter(|c| c.point.is_held_out());
+    let held = errors(held.map(Compared::tpot));
+    assert!(held[0] <= TPOT_MAPE_HELD, "{held:?}");
+}
+
+/// The same points, none of which waits for a seat.
+fn with_enough_seats(all: &[Compared<Apart>]) -> Vec<Compared<Apart>> {
+    let (waited, others): (Vec<_>, Vec<_>) = all.iter().partition(|c| c.point.seats().is_some());
+    let again: Vec<Apart> = waited.iter().map(|c| c.point.clone()).collect();
+    let same = |c: &Compared<Apart>| Compared { point: c.point.clone(), played: c.played };
+    let mut enough = compared(&again, Seats::Enough);
+    enough.extend(others.into_iter().map(same));
+    enough
 }
 
 /// Plays them; what the program refuses is told.

@@ -17,8 +17,6 @@ pub(crate) struct Apart {
     pub(crate) users: u32,
     pub(crate) prefill: Workers,
     pub(crate) decode: Workers,
-    /// How ranks that decode send tokens to experts (`experts.exchange`).
-    pub(crate) exchange: &'static str,
     pub(crate) ttft_ms: f64,
     pub(crate) tpot_ms: f64,
 }
@@ -30,6 +28,8 @@ pub(crate) struct Workers {
     pub(crate) tensor: u32,
     pub(crate) data: u32,
     pub(crate) expert: bool,
+    /// How ranks send tokens to experts (`experts.exchange`), where there are several.
+    pub(crate) exchange: Option<&'static str>,
 }
 
 impl Workers {
@@ -41,10 +41,12 @@ impl Workers {
     }
 
     fn pool(self, name: &str, role: &str) -> String {
-        let Workers { count, tensor, data, expert } = self;
+        let Workers { count, tensor, data, expert, exchange } = self;
+        let experts = exchange.map(|way| format!(", experts: {{exchange: {way}}}"));
         format!(
             "{{name: {name}, role: {role}, replicas: {count}, \
-             parallelism: {{tensor: {tensor}, data: {data}, expert: {expert}}}}}"
+             parallelism: {{tensor: {tensor}, data: {data}, expert: {expert}}}{}}}",
+            experts.unwrap_or_default()
         )
     }
 }
@@ -92,7 +94,7 @@ impl Apart {
         let decoding = self.tpot_ms * (self.mean_output() - 1.0);
         let ranks = f64::from(self.decode.count * self.decode.data);
         let each = f64::from(self.users) * decoding / (self.ttft_ms + decoding) / ranks;
-        let seats = each.log2().round().exp2();
+        let seats = libm::exp2(libm::log2(each).round());
         let full = (0.9..=1.03).contains(&(each / seats));
         (full && seats >= 1.0 && seats * ranks < f64::from(self.users)).then_some(seats as u32)
     }
@@ -110,7 +112,7 @@ impl Apart {
         };
         let low = |tokens: u32| (0.8 * f64::from(tokens)) as u32;
         format!(
-            "model: {}\ngpu: {}\nexperts: {{exchange: {}}}\n\
+            "model: {}\ngpu: {}\n\
              engine: {{profile: {profile}, dtype: {}, kv_cache_dtype: {kv}, max_model_len: {}}}\n\
              schedulers: [vllm-v1: {{max_num_seqs: {}, max_num_batched_tokens: 16384}}]\n\
              pools:\n  - {}\n  - {}\nrouter: least-requests\n\
@@ -119,7 +121,6 @@ impl Apart {
              lengths: {{prompt: {{uniform: {{min: {}, max: {}}}}}, output: {{uniform: {{min: {}, max: {}}}}}}}\n",
             self.model,
             self.gpu,
-            self.exchange,
             self.dtype,
             self.prompt + self.output + 256,
             seats.unwrap_or(self.users),
@@ -136,10 +137,10 @@ impl Apart {
 
     /// How often a user asks: ten times there, fewer here where answers are long or users many.
     fn turns(&self) -> u32 {
-        match u64::from(self.users) * u64::from(self.output) {
-            0..=0x4_0000 => 6,
-            0..=0x10_0000 => 4,
-            0..=0x40_0000 => 3,
+        match (u64::from(self.users) * u64::from(self.output)) >> 18 {
+            0 => 6,
+            1..=3 => 4,
+            4..=15 => 3,
             _ => 2,
         }
     }

@@ -66,7 +66,6 @@ pub(crate) fn express_apart(row: &Row, known: &BTreeSet<String>) -> Result<Apart
         users,
         prefill,
         decode,
-        exchange: exchange(engine, gpu, decode),
         ttft_ms: row.number("silicon_ttft_ms"),
         tpot_ms: row.number("silicon_tpot_ms"),
     })
@@ -89,31 +88,29 @@ fn workers(row: &Row, role: &str, engine: Engine, gpu: &str) -> Workers {
     let of = |column: &str| row.whole(&format!("{role}_{column}")).unwrap_or(1).max(1);
     let (count, tensor, data) = (of("num_workers"), of("tp_size"), of("attention_dp_size"));
     let whole = of("moe_ep_size") > 1;
-    match engine {
-        Engine::Vllm if tensor == 16 && whole => {
-            Workers { count, tensor: 1, data: 16, expert: true }
-        }
-        Engine::Sglang if data > 1 && of_a_rack(gpu) => {
-            Workers { count, tensor, data, expert: true }
-        }
-        _ => Workers { count, tensor, data, expert: whole },
-    }
+    let (tensor, data, expert) = match engine {
+        Engine::Vllm if tensor == 16 && whole => (1, 16, true),
+        Engine::Sglang if data > 1 && of_a_rack(gpu) => (tensor, data, true),
+        _ => (tensor, data, whole),
+    };
+    let several = expert && data > 1;
+    let exchange = several.then(|| exchange(role, engine, gpu, tensor * data));
+    Workers { count, tensor, data, expert, exchange }
 }
 
-/// How the ranks that decode send tokens to experts and back.
+/// How data-parallel ranks send tokens to whole experts and back.
 ///
-/// - TensorRT-LLM sends them by all-to-alls over NVLink where attention is data-parallel, there are at least as
-///   many ranks as a token has experts (8), and a rack's GPUs reach each other's memory; else it gathers
-///   (`fused_moe_wide_ep.py`, `select_alltoall_method_type`).
-/// - SGLang on GB200 has DeepEP, its low-latency kernels where it decodes (its guide for wide expert parallelism);
-///   its default, without `--moe-a2a-backend`, gathers.
+/// - TensorRT-LLM sends them by all-to-alls over NVLink where there are at least as many ranks as a token has
+///   experts (8) and a rack's GPUs reach each other's memory; else it gathers (`fused_moe_wide_ep.py`,
+///   `select_alltoall_method_type`).
+/// - SGLang on GB200 has DeepEP, its normal kernels where it prefills and its low-latency ones where it
+///   decodes (its guide for wide expert parallelism); its default, without `--moe-a2a-backend`, gathers.
 /// - vLLM gathers by default.
-fn exchange(engine: Engine, gpu: &str, decode: Workers) -> &'static str {
-    let ranks = decode.tensor * decode.data;
+fn exchange(role: &str, engine: Engine, gpu: &str, ranks: u32) -> &'static str {
     match engine {
-        _ if decode.data == 1 || !decode.expert || !of_a_rack(gpu) => "allgather_reducescatter",
-        Engine::TensorRtLlm if ranks >= 8 => "all_to_all",
-        Engine::Sglang => "deepep_low_latency",
-        Engine::TensorRtLlm | Engine::Vllm => "allgather_reducescatter",
+        Engine::TensorRtLlm if of_a_rack(gpu) && ranks >= 8 => "all_to_all",
+        Engine::Sglang if of_a_rack(gpu) && role == "prefill" => "deepep_high_throughput",
+        Engine::Sglang if of_a_rack(gpu) => "deepep_low_latency",
+        Engine::Sglang | Engine::TensorRtLlm | Engine::Vllm => "allgather_reducescatter",
     }
 }
