@@ -69,6 +69,7 @@ pub(super) const TABLE: &[Entry] = &[
     ("Pool.model", Unless(model)),
     ("Pool.gpu", Unless(gpu)),
     ("Pool.parallelism", Always("its keys are judged one by one")),
+    ("Pool.experts", Always("its keys are judged one by one")),
     ("Pool.links", Always("its links are judged one by one")),
     ("Links.node", Unless(link)),
     ("Links.network", Unless(network)),

@@ -499,7 +499,7 @@ pub(crate) fn fix(root: &Node, key: &str, value: Option<&str>, at: &Path) -> Opt
 fn within(at: &Path, path: String) -> String {
     let head = path.split('.').next().unwrap_or_default();
     let (of_pool, of_class) =
-        (["parallelism", "engine", "gpu", "replicas", "links"], ["slo", "promise"]);
+        (["parallelism", "engine", "gpu", "replicas", "experts", "links"], ["slo", "promise"]);
     match at.steps() {
         [Step::Key(list), Step::Index(index), ..] if list == "pools" && of_pool.contains(&head) => {
             format!("pools.{index}.{path}")

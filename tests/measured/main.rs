@@ -1,6 +1,7 @@
 //! Files that were measured elsewhere: read, judged, and compared with what is simulated.
 
 mod contradictions;
+mod disaggregated_points;
 mod evaluate_cli;
 mod evaluate_formats;
 mod evaluate_hostile;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::points::{Dropped, Played, Point, express, play, rows};
+use crate::points::{Compared, Dropped, Point, by, errors, express, play, rows};
 use crate::shared::{say, shared};
 
 const TABLE: &str = "data/silicon/inferencemax_half.csv.gz";
@@ -14,66 +14,6 @@ const TABLE: &str = "data/silicon/inferencemax_half.csv.gz";
 const TPOT_MAPE: f64 = 12.0;
 const TPOT_MEDIAN: f64 = 9.0;
 const E2E_MAPE: f64 = 13.5;
-
-/// A point and what was simulated of it.
-struct Compared {
-    point: Point,
-    played: Played,
-}
-
-impl Compared {
-    fn tpot(&self) -> f64 {
-        self.played.tpot_ms / self.point.tpot_ms - 1.0
-    }
-
-    fn ttft(&self) -> f64 {
-        self.played.ttft_ms / self.point.ttft_ms - 1.0
-    }
-
-    fn e2e(&self) -> f64 {
-        let simulated = self.point.e2e_ms(self.played.ttft_ms, self.played.tpot_ms);
-        simulated / self.point.e2e_ms(self.point.ttft_ms, self.point.tpot_ms) - 1.0
-    }
-}
-
-/// Mean and median of the absolute values, and the mean, in percent.
-fn errors(of: impl Iterator<Item = f64>) -> [f64; 3] {
-    let all: Vec<f64> = of.collect();
-    let mut sizes: Vec<f64> = all.iter().map(|e| e.abs()).collect();
-    sizes.sort_by(f64::total_cmp);
-    let mean = |values: &[f64]| 100.0 * values.iter().sum::<f64>() / values.len().max(1) as f64;
-    [mean(&sizes), 100.0 * sizes.get(sizes.len() / 2).copied().unwrap_or(0.0), mean(&all)]
-}
-
-fn line(name: &str, of: &[&Compared]) {
-    let [tpot, e2e, ttft] =
-        [Compared::tpot, Compared::e2e, Compared::ttft].map(|e| errors(of.iter().map(|c| e(c))));
-    say(&format!(
-        "{name:<58} {:>5}  {:>5.1} {:>5.1} {:>+6.1}  {:>5.1} {:>5.1}  {:>6.1} {:>5.1}",
-        of.len(),
-        tpot[0],
-        tpot[1],
-        tpot[2],
-        e2e[0],
-        e2e[1],
-        ttft[0],
-        ttft[1]
-    ));
-}
-
-fn by(title: &str, all: &[Compared], key: impl Fn(&Compared) -> String) {
-    say(&format!(
-        "\n{title:<58} {:>5}  {:>5} {:>5} {:>6}  {:>5} {:>5}  {:>6} {:>5}",
-        "n", "TPOT", "med", "bias", "E2E", "med", "TTFT", "med"
-    ));
-    let mut groups: BTreeMap<String, Vec<&Compared>> = BTreeMap::new();
-    for compared in all {
-        groups.entry(key(compared)).or_default().push(compared);
-    }
-    for (name, group) in &groups {
-        line(name, group);
-    }
-}
 
 #[test]
 fn public_points() {
@@ -105,15 +45,15 @@ fn public_points() {
         say(&format!("{count:>4} rows refused: {point}: {why}"));
     }
     let of = |p: &Point| format!("{} {} {} {}", p.engine.name(), p.gpu, p.model, p.dtype);
-    by("engine, GPU, model, format", &all, |c| of(&c.point));
-    by("the same by split", &all, |c| format!("{} {}", of(&c.point), c.point.split()));
-    by("by split", &all, |c| c.point.split());
-    by("by users", &all, |c| format!("{:>5}", c.point.users.next_power_of_two()));
-    by("by GPU", &all, |c| c.point.gpu.to_owned());
-    by("by format", &all, |c| c.point.dtype.to_owned());
-    by("by engine", &all, |c| c.point.engine.name().to_owned());
+    by("engine, GPU, model, format", &all, of);
+    by("the same by split", &all, |c| format!("{} {}", of(c), c.split()));
+    by("by split", &all, Point::split);
+    by("by users", &all, |c| format!("{:>5}", c.users.next_power_of_two()));
+    by("by GPU", &all, |c| c.gpu.to_owned());
+    by("by format", &all, |c| c.dtype.to_owned());
+    by("by engine", &all, |c| c.engine.name().to_owned());
     by("held out of fits, and not", &all, |c| {
-        if c.point.is_held_out() { "held out" } else { "fitted on" }.to_owned()
+        if c.is_held_out() { "held out" } else { "fitted on" }.to_owned()
     });
     by("all", &all, |_| "all".to_owned());
     within_bounds(&all);
@@ -124,7 +64,7 @@ fn public_points() {
 
 /// What was reached, with a little room: the aims are 9 % (median 6) of TPOT, 10 % end to end, 12 % on
 /// Blackwell, in 4 bits and for mixtures of experts; `docs/profiles.md` says what stands between.
-fn within_bounds(all: &[Compared]) {
+fn within_bounds(all: &[Compared<Point>]) {
     let tpot = errors(all.iter().map(Compared::tpot));
     assert!(tpot[0] <= TPOT_MAPE && tpot[1] <= TPOT_MEDIAN, "{tpot:?}");
     let e2e = errors(all.iter().map(Compared::e2e));
@@ -135,7 +75,7 @@ fn within_bounds(all: &[Compared]) {
 }
 
 /// Every point, for a closer look.
-fn write(path: &std::path::Path, all: &[Compared]) {
+fn write(path: &std::path::Path, all: &[Compared<Point>]) {
     let mut csv = csv::Writer::from_path(path).expect("writable");
     for Compared { point, played } in all {
         csv.write_record([

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use metron_sim::cost::{ExpertChoice, ExpertExchange};
 use metron_sim::metrics::{Latency, Statistic};
 use metron_sim::promise::TtftDeadline;
 use metron_sim::scenario::{Document, Files, Resolved, ScenarioError, json_schema};
@@ -410,4 +411,28 @@ fn a_scenario_from_elsewhere_names_no_file() {
         assert!(error.contains("`/etc/hostname` may not be read"), "{part}: {error}");
         assert!(!error.contains("looked for"), "{error}");
     }
+}
+
+/// Prefill and decode commonly exchange tokens by different kernels; what a pool leaves out is the scenario's.
+#[test]
+fn a_pool_has_a_way_to_experts_of_its_own() {
+    let of = |experts: &str| {
+        let text = format!(
+            "model: qwen3-30b-a3b\ngpu: h100-sxm\nparallelism: {{data: 2, expert: true}}\n\
+             experts: {{exchange: all_to_all, imbalance: 1.5}}\nschedulers: [vllm-v1]\n\
+             pools: [{{replicas: 1, experts: {experts}}}, {{replicas: 1}}]\n\
+             workload: {{requests: 1, arrivals: all_at_once, lengths: {{table: chat}}}}\n"
+        );
+        Document::from_text("s.yaml", &text, Files::any(Path::new(".")))
+            .and_then(|d| d.resolve(None))
+    };
+    let resolved = of("{exchange: deepep_low_latency}").unwrap_or_else(|e| panic!("{e}"));
+    let load = |pool: usize| {
+        resolved.experiment.pools[pool].hardware.pricing.as_ref().expect("priced").experts.clone()
+    };
+    let ways = [0, 1].map(|pool| load(pool).exchange);
+    assert_eq!(ways, [ExpertExchange::DeepepLowLatency, ExpertExchange::AllToAll]);
+    assert_eq!([0, 1].map(|pool| load(pool).choice), [1.5, 1.5].map(ExpertChoice::Imbalance));
+    let error = of("{imbalance: 0.5}").map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("pools.0.experts.imbalance"), "{error}");
 }

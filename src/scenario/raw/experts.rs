@@ -23,6 +23,17 @@ pub struct ExpertTraffic {
     pub imbalance: Option<Imbalance>,
 }
 
+impl ExpertTraffic {
+    /// This, and where it is silent, `otherwise`.
+    #[must_use]
+    pub fn or(self, otherwise: ExpertTraffic) -> ExpertTraffic {
+        ExpertTraffic {
+            exchange: self.exchange.or(otherwise.exchange),
+            imbalance: self.imbalance.or(otherwise.imbalance),
+        }
+    }
+}
+
 /// How unevenly tokens choose experts.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Imbalance {

@@ -68,7 +68,7 @@ pub struct Scenario {
     /// How the model is spread over GPUs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallelism: Option<Parallelism>,
-    /// How tokens get to the experts of a mixture, in every pool.
+    /// How tokens get to the experts of a mixture, in pools that do not say it themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub experts: Option<ExpertTraffic>,
     /// What joins GPUs, within a node and between nodes; the GPU's own figures, and no network, unless

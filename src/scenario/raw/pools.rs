@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, GpuRef, Links, ModelRef, Parallelism, PoolRole, Promise};
+use super::{Engine, ExpertTraffic, GpuRef, Links, ModelRef, Parallelism, PoolRole, Promise};
 
 /// Replicas of a kind. What it does not give is the scenario's.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,6 +31,10 @@ pub struct Pool {
     /// How the model is spread over GPUs in it, field by field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallelism: Option<Parallelism>,
+    /// How tokens get to experts in it, field by field: pools that prefill and pools that decode
+    /// commonly exchange them by different kernels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub experts: Option<ExpertTraffic>,
     /// What joins its GPUs, link by link.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub links: Option<Links>,

@@ -154,7 +154,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     let gpu = hardware::gpu(check, owner, given_gpu)
         .and_then(|gpu| linked(check, owner, gpu, given_gpu, links));
     let precision = precision(check, &path(check, "dtype"), given, model.as_ref());
-    let experts = super::experts::experts(check, experts, model.as_ref());
+    let experts = super::experts::experts(check, owner, experts, model.as_ref());
     let drafting = given.speculative.as_ref().and_then(|given| {
         speculative(check, owner, given, Drafted { model: model.as_ref(), precision, classes })
     });

@@ -1,6 +1,7 @@
 //! How tokens get to experts, and how evenly they choose them.
 
 use super::check::Check;
+use super::owner::Owner;
 use crate::catalog::Model;
 use crate::cost::{ExpertChoice, ExpertLoad};
 use crate::scenario::raw::{ExpertShares, ExpertTraffic, Imbalance};
@@ -9,14 +10,15 @@ use crate::yaml::Path;
 /// Longest file of experts' shares.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
-/// What the scenario says of the way to experts; the default where something is wrong (and reported).
+/// What the scenario or its pool says of the way to experts; the default where something is wrong (and reported).
 pub(super) fn experts(
     check: &mut Check<'_>,
+    owner: &Owner,
     given: Option<&ExpertTraffic>,
     model: Option<&Model>,
 ) -> ExpertLoad {
     let Some(given) = given else { return ExpertLoad::default() };
-    let path = Path::root().key("experts").key("imbalance");
+    let path = owner.path(check, &["experts", "imbalance"]);
     let choice = match &given.imbalance {
         None => ExpertChoice::default(),
         Some(Imbalance::Ratio(ratio)) => {

@@ -67,6 +67,7 @@ pub(super) fn fleet(check: &mut Check<'_>, scenario: &Scenario) -> Option<Vec<Bu
                 model: None,
                 gpu: scenario.gpu.clone(),
                 parallelism: scenario.parallelism,
+                experts: scenario.experts.clone(),
                 links: scenario.links,
                 engine: scenario.engine.clone(),
                 promise: None,
@@ -105,7 +106,7 @@ fn built(
         parallelism: given.parallelism.unwrap_or_default(),
         links: given.links.unwrap_or_default(),
         engine: &given.engine.clone().unwrap_or_default(),
-        experts: scenario.experts.as_ref(),
+        experts: given.experts.as_ref(),
         classes: &class_names(scenario),
     };
     let engine = engine::engine(check, &owner, from)?;
@@ -131,6 +132,14 @@ fn links(pool: &raw::Pool, scenario: &Scenario) -> Option<raw::Links> {
     let others =
         scenario.links.map(|links| raw::Links { node: links.node.filter(|_| !has_own), ..links });
     match (pool.links, others) {
+        (Some(own), Some(others)) => Some(own.or(others)),
+        (own, others) => own.or(others),
+    }
+}
+
+/// How tokens get to experts in a pool, and where it is silent, the scenario's.
+fn experts(pool: &raw::Pool, scenario: &Scenario) -> Option<raw::ExpertTraffic> {
+    match (pool.experts.clone(), scenario.experts.clone()) {
         (Some(own), Some(others)) => Some(own.or(others)),
         (own, others) => own.or(others),
     }
@@ -173,6 +182,7 @@ fn pools(check: &mut Check<'_>, scenario: &Scenario, given: &[raw::Pool]) -> Opt
             model: pool.model.clone().or_else(|| scenario.model.clone().filter(|_| of_pools)),
             gpu: pool.gpu.clone().or_else(|| scenario.gpu.clone()),
             parallelism: Some(parallelism.or(scenario.parallelism.unwrap_or_default())),
+            experts: experts(pool, scenario),
             links: links(pool, scenario),
             engine: Some(engine),
             promise: in_one_line,

@@ -296,6 +296,10 @@ impl Draw {
                 let network = json!({"network": {"bandwidth": speed, "latency": time}});
                 self.perhaps(&mut pool, "links", 0.3, network);
             }
+            if scenario.contains_key("experts") {
+                let way = self.one_of(&["all_to_all", "deepep_low_latency"]);
+                self.perhaps(&mut pool, "experts", 0.5, json!({"exchange": way}));
+            }
             let promise = self.promise();
             self.perhaps(&mut pool, "promise", 0.3, promise);
             let engine = self.pool_engine(&scenario["engine"], limits);

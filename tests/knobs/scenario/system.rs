@@ -30,6 +30,12 @@ pub(super) const CASES: &[Case] = &[
     case("Links.node", &[TENSOR], "", LINKS),
     case("Links.network", &[SIXTEEN], NETWORK, "links.network={bandwidth: 25GB/s, latency: 20us}"),
     case(
+        "Pool.experts",
+        &[MOE, EIGHT, SPREAD],
+        "pools=[{replicas: 1}]",
+        "pools=[{replicas: 1, experts: {exchange: deepep_high_throughput}}]",
+    ),
+    case(
         "Pool.links",
         &[TENSOR],
         "pools=[{replicas: 1}]",

@@ -47,20 +47,8 @@ pub(crate) fn express(row: &Row) -> Result<Point, Dropped> {
     let Some(users) = row.whole("concurrency").filter(|&users| users > 0) else {
         return Err(Dropped::UsersUnknown);
     };
-    let engine = match row.text("backend") {
-        "sglang" => Engine::Sglang,
-        "trtllm" => Engine::TensorRtLlm,
-        "vllm" => Engine::Vllm,
-        other => panic!("an engine {other}"),
-    };
-    let gpu = match row.text("system") {
-        "b200_sxm" => "b200-sxm",
-        "b300_sxm" => "b300-sxm",
-        "gb200" => "gb200",
-        "h100_sxm" => "h100-sxm",
-        "h200_sxm" => "h200-sxm",
-        other => panic!("a GPU {other}"),
-    };
+    let engine = engine(row);
+    let gpu = gpu(row);
     let model = model(row.text("model_path"));
     if model == "deepseek-r1" && gpu == "gb200" {
         return Err(Dropped::SeveralServers);
@@ -92,7 +80,28 @@ pub(crate) fn express(row: &Row) -> Result<Point, Dropped> {
     })
 }
 
-fn model(path: &str) -> &'static str {
+pub(super) fn engine(row: &Row) -> Engine {
+    match row.text("backend") {
+        "sglang" => Engine::Sglang,
+        "trtllm" => Engine::TensorRtLlm,
+        "vllm" => Engine::Vllm,
+        other => panic!("an engine {other}"),
+    }
+}
+
+pub(super) fn gpu(row: &Row) -> &'static str {
+    match row.text("system") {
+        "b200_sxm" => "b200-sxm",
+        "b300_sxm" => "b300-sxm",
+        "gb200" => "gb200",
+        "gb300" => "gb300",
+        "h100_sxm" => "h100-sxm",
+        "h200_sxm" => "h200-sxm",
+        other => panic!("a GPU {other}"),
+    }
+}
+
+pub(super) fn model(path: &str) -> &'static str {
     match path {
         "MiniMaxAI/MiniMax-M2.5" => "minimax-m2",
         "Qwen/Qwen3-235B-A22B-FP8" => "qwen3-235b-a22b",
@@ -110,7 +119,7 @@ fn model(path: &str) -> &'static str {
 }
 
 /// The model's own formats where the precision is that of its checkpoint.
-fn dtype(model: &str, precision: &str) -> &'static str {
+pub(super) fn dtype(model: &str, precision: &str) -> &'static str {
     match (model, precision) {
         ("gpt-oss-120b", "fp4") | ("kimi-k2.5", "int4") => "auto",
         (_, "bf16" | "") => "bf16",
@@ -121,7 +130,7 @@ fn dtype(model: &str, precision: &str) -> &'static str {
 }
 
 /// Whether the checkpoint is NVIDIA's, which has scales for K and V in 8 bits; TensorRT-LLM follows it.
-fn of_model_opt(model: &str, precision: &str) -> bool {
+pub(super) fn of_model_opt(model: &str, precision: &str) -> bool {
     precision == "fp4" && model != "gpt-oss-120b"
         || precision == "fp8" && model.starts_with("llama")
 }

@@ -4,12 +4,18 @@
 //! of Qwen3 on H100 are taken to have had fixed lengths: their first tokens come after the prefill of all
 //! users' prompts and their other tokens without one, at the right total, which is what users in step do.
 
+mod apart;
+mod apart_expressed;
+mod compared;
 mod expressed;
 mod played;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub(crate) use apart::{Apart, Seats, play_apart};
+pub(crate) use apart_expressed::{NotApart, express_apart, times_with_workers};
+pub(crate) use compared::{Compared, Measured, by, errors};
 pub(crate) use expressed::{Dropped, express};
 pub(crate) use played::{Played, play};
 
@@ -105,13 +111,9 @@ impl Point {
         )
     }
 
-    /// Whether fits must not see it: the rows of a configuration are held out together, by the
-    /// first bit of the FNV-1a hash of [`configuration`](Self::configuration).
+    /// Whether fits must not see it: the rows of a configuration are held out together.
     pub(crate) fn is_held_out(&self) -> bool {
-        let hash = self.configuration().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        (hash >> 32) & 1 == 1
+        is_held_out(&self.configuration())
     }
 
     /// GPUs, as `2` or `8 ranks of 1, whole experts`.
@@ -120,14 +122,22 @@ impl Point {
         let experts = if self.expert { "ep" } else { "" };
         format!("tp{}{ranks}{experts}", self.tensor)
     }
+}
 
-    /// Mean tokens of an answer.
+impl Measured for Point {
+    fn measured(&self) -> Played {
+        Played { ttft_ms: self.ttft_ms, tpot_ms: self.tpot_ms }
+    }
+
     fn mean_output(&self) -> f64 {
         0.9 * f64::from(self.output)
     }
+}
 
-    /// End to end of these two.
-    pub(crate) fn e2e_ms(&self, ttft_ms: f64, tpot_ms: f64) -> f64 {
-        ttft_ms + tpot_ms * (self.mean_output() - 1.0)
-    }
+/// Whether a configuration is held out of fits: the first bit of its FNV-1a hash.
+fn is_held_out(configuration: &str) -> bool {
+    let hash = configuration.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (hash >> 32) & 1 == 1
 }

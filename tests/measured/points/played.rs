@@ -14,13 +14,20 @@ pub(crate) struct Played {
     pub(crate) tpot_ms: f64,
 }
 
+impl Played {
+    /// End to end, for answers of so many tokens.
+    pub(crate) fn e2e_ms(self, tokens: f64) -> f64 {
+        self.ttft_ms + self.tpot_ms * (tokens - 1.0)
+    }
+}
+
 /// The scenario that says the point, as a user would write it. InferenceMAX asks ten times as often
 /// as there are users; fewer here where answers are long or users many, so that a test can do it.
 /// TensorRT-LLM computes a prompt in one step, beside the decodes: `max_num_tokens` must hold both, or
 /// prompts near it wait until few decode. That server's was set so: at 8,192 tokens first tokens took two
 /// seconds, and not forty.
 fn scenario(point: &Point) -> String {
-    let (profile, scheduler) = system(point);
+    let (profile, scheduler) = system(point.engine, &point.version);
     let parameters = match point.engine {
         Engine::TensorRtLlm => {
             let needed = (point.users + point.prompt + 64).max(8192);
@@ -54,12 +61,12 @@ fn scenario(point: &Point) -> String {
 }
 
 /// The profile and the scheduler of its engine.
-fn system(point: &Point) -> (&'static str, &'static str) {
-    match point.engine {
+pub(super) fn system(engine: Engine, version: &str) -> (&'static str, &'static str) {
+    match engine {
         Engine::Sglang => ("sglang-0.5", "sglang"),
         Engine::TensorRtLlm => ("tensorrt-llm-1", "tensorrt-llm"),
-        Engine::Vllm if point.version.starts_with("0.12") => ("vllm-0.12", "vllm-v1"),
-        Engine::Vllm if point.version.starts_with("0.19") => ("vllm-0.19", "vllm-v1"),
+        Engine::Vllm if version.starts_with("0.12") => ("vllm-0.12", "vllm-v1"),
+        Engine::Vllm if version.starts_with("0.19") => ("vllm-0.19", "vllm-v1"),
         Engine::Vllm => ("vllm-0.14", "vllm-v1"),
     }
 }
@@ -72,9 +79,19 @@ pub(crate) fn play(
     point: &Point,
     change: Option<&dyn Fn(&mut metron_sim::cost::Pricing)>,
 ) -> Result<Played, String> {
-    let text = scenario(point);
+    simulated(&scenario(point), change)
+}
+
+/// What comes of a scenario.
+///
+/// # Errors
+/// What the program says against it.
+pub(super) fn simulated(
+    text: &str,
+    change: Option<&dyn Fn(&mut metron_sim::cost::Pricing)>,
+) -> Result<Played, String> {
     let document =
-        Document::from_text("a point", &text, Files::any("")).map_err(|e| e.to_string())?;
+        Document::from_text("a point", text, Files::any("")).map_err(|e| e.to_string())?;
     let resolved = document.resolve(None).map_err(|e| e.to_string())?;
     let mut experiment = resolved.experiment;
     if let Some(change) = change {
