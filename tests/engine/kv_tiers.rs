@@ -74,8 +74,10 @@ fn a_prompt_that_had_to_go_comes_back_by_the_time_of_its_bytes() {
 #[test]
 fn without_a_tier_it_is_computed_again() {
     let with = fixed(13, HOST, "", AGAIN);
-    let without: String = with.lines().filter(|line| !line.contains("kv_")).collect::<Vec<_>>().join("\n");
-    let without = without.replace("max_model_len", "kv_block_tokens: 16\n  kv_blocks: 13\n  max_model_len");
+    let without: String =
+        with.lines().filter(|line| !line.contains("kv_")).collect::<Vec<_>>().join("\n");
+    let without =
+        without.replace("max_model_len", "kv_block_tokens: 16\n  kv_blocks: 13\n  max_model_len");
     let output = play(&without, false);
     assert_eq!(ms(output.outcome.trace.requests[2].first_token), 2010.0);
     assert!(output.outcome.trace.kv_loads.is_empty() && output.result.kv_tiers.is_none());
@@ -153,7 +155,6 @@ fn a_way_has_one_copy_at_a_time() {
     let text = "workload:\n  trace: {file: tests/data/traces/again-twice.jsonl, format: jsonl}\n";
     let output = play(&fixed(25, HOST, "", text), false);
     let loads = &output.outcome.trace.kv_loads;
-    let times: Vec<[f64; 2]> =
-        loads.iter().map(|load| [load.begun, load.landed].map(ms)).collect();
+    let times: Vec<[f64; 2]> = loads.iter().map(|load| [load.begun, load.landed].map(ms)).collect();
     assert_eq!(times, [[2000.0, 2065.0], [2000.0, 2130.0]]);
 }

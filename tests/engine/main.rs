@@ -13,6 +13,7 @@ mod golden_routing;
 mod golden_schedulers;
 mod golden_sglang;
 mod golden_sglang_replica;
+mod kv_tiers;
 mod llama_decodes;
 mod lockstep;
 mod modelled_schedulers;

@@ -221,6 +221,18 @@ const CASES: &[Case] = &[
         "disaggregation={transfer: {link: ib-400g, missing_only: false}}",
     ),
     case(
+        "KvTier.scope",
+        &[
+            "schedulers=[vllm-v1]",
+            PREFIXES,
+            "engine.prefix_caching=true",
+            "engine.kv_tiers=[{capacity: 8GiB, read_bandwidth: 25GB/s}, \
+             {capacity: 64GiB, read_bandwidth: 5GB/s}]",
+        ],
+        "engine.kv_tiers.1.scope=replica",
+        "engine.kv_tiers.1.scope=cluster",
+    ),
+    case(
         "PredictorError.bias",
         &["schedulers=[sarathi, edf]"],
         "engine.predictor={bias: -0.2}",

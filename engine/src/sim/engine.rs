@@ -184,6 +184,8 @@ pub(super) struct Engine<'a> {
     pools: Vec<PoolLimits>,
     horizon: Time,
     ends_by_horizon: bool,
+    /// When a step last ended or a request arrived: copies to tiers may go on after that, and nobody waits.
+    worked_until: Time,
     options: SimOptions<'a>,
     reported: (u64, u64),
     /// Requests that ended and nobody was told of yet, where somebody wants to know.
@@ -243,6 +245,7 @@ impl<'a> Engine<'a> {
             pools,
             horizon: setup.horizon.map_or(Time::NEVER, |span| Time::ZERO + span),
             ends_by_horizon: setup.horizon.is_some(),
+            worked_until: Time::ZERO,
             options,
             reported: (0, 0),
             ended: Vec::new(),
@@ -377,6 +380,7 @@ impl<'a> Engine<'a> {
     }
 
     fn end_step(&mut self, index: ReplicaId, arriving: &mut dyn Arriving) {
+        self.worked_until = self.calendar.now();
         let server = &mut self.servers[index.index()];
         let fleet = &mut self.fleet;
         let (told, ended) = (self.options.ended.is_some(), &mut self.ended);
@@ -409,6 +413,7 @@ impl<'a> Engine<'a> {
     }
 
     fn let_in(&mut self, arriving: &mut dyn Arriving) {
+        self.worked_until = self.calendar.now();
         let mut request = arriving.take();
         let id = RequestId::at(self.tally.trace.requests.len());
         let content = self.fleet.reads_prompts().then(|| arriving.content(id));
@@ -610,6 +615,7 @@ impl<'a> Engine<'a> {
                 log.extend(logs.into_iter().flatten());
             }
         }
+        let has_tiers = self.servers.iter().any(Server::has_tiers);
         let copied: Vec<_> = self.servers.iter_mut().map(Server::take_copied).collect();
         let mut kv_loads = Vec::new();
         for ((kv, server), (loads, tiers)) in self.kv_uses().zip(&self.servers).zip(copied) {
@@ -621,8 +627,11 @@ impl<'a> Engine<'a> {
         if self.ends_by_horizon {
             self.tally.cut_at(self.horizon);
         }
-        self.tally.trace.end =
-            if self.ends_by_horizon { self.horizon } else { self.calendar.now() };
+        self.tally.trace.end = match (self.ends_by_horizon, has_tiers) {
+            (true, _) => self.horizon,
+            (false, true) => self.worked_until,
+            (false, false) => self.calendar.now(),
+        };
         if let Some(progress) = self.options.progress {
             progress(self.tally.done, self.tally.counts.total());
         }

@@ -239,7 +239,9 @@ impl HostCopies<'_> {
         self.going_on.insert(moved.job, end);
         if moved.is_up {
             let place = self.begin(moved.request, now);
-            self.loads[place].from_below += moved.chunks * rules.chunk_blocks * rules.block_tokens;
+            let tokens = moved.chunks * rules.chunk_blocks * rules.block_tokens;
+            let load = &mut self.loads[place];
+            load.from_below = load.from_below.saturating_add(tokens);
         }
     }
 

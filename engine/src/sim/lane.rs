@@ -171,10 +171,10 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// When a replica that runs nothing and has requests looks again at what its tiers copy.
+    /// When a replica that runs nothing looks again at what its tiers copy.
     pub(super) fn looks_again(&self) -> Option<Time> {
-        let copies = self.copies.as_ref()?;
-        if self.running.is_some() || self.replica.is_empty() { None } else { copies.next_end() }
+        let copies = self.copies.as_ref().filter(|_| self.running.is_none())?;
+        copies.next_end()
     }
 
     /// Starts and plans what can be at `now`, and runs ahead while the decision repeats.

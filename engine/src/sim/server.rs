@@ -173,6 +173,11 @@ impl Server<'_> {
         }
     }
 
+    /// Whether it has tiers behind its blocks.
+    pub(super) fn has_tiers(&self) -> bool {
+        matches!(self, Server::Whole(lane) if lane.copies.is_some())
+    }
+
     /// What came from tiers behind its blocks, and what went to and from them.
     pub(super) fn take_copied(&mut self) -> (Vec<KvLoad>, TierUse) {
         match self {

@@ -9,7 +9,7 @@ use crate::scenario::experiment::{SchedulerRun, TierPath, Tiers};
 use crate::scenario::raw::{self, KvTier, PoolRole, RecomputeLoads, TierScope};
 use crate::scheduler::SchedulerConfig;
 use crate::time::Span;
-use crate::units::{Bandwidth, Duration};
+use crate::units::{Bytes, Duration};
 
 /// The least that a tier carries, bytes a second.
 const BANDWIDTH_MIN: u64 = 1_000_000;
@@ -96,9 +96,7 @@ pub(super) fn tiers(
     for (i, tier) in filled.iter().enumerate() {
         if chunks(tier) == 0 && tier.capacity.is_some() {
             let place = check.element(&path, i).key("capacity");
-            let message = format!(
-                "it holds no KV: a chunk of {chunk_blocks} blocks takes {chunk_bytes} bytes"
-            );
+            let message = format!("it holds no KV: a chunk takes {}", Bytes(chunk_bytes));
             check.report(&place, message, EXAMPLE);
         }
     }
@@ -167,7 +165,7 @@ fn one(check: &mut Check<'_>, place: &crate::yaml::Path, tier: &KvTier, i: usize
     let write = tier.write_bandwidth.or(tier.read_bandwidth);
     KvTier {
         name: Some(name),
-        write_bandwidth: write.map(|Bandwidth(bytes)| Bandwidth(bytes)),
+        write_bandwidth: write,
         latency: Some(latency),
         scope: Some(scope),
         ..tier.clone()

@@ -1,6 +1,6 @@
 //! Keys of tiers behind KV blocks.
 
-use super::VLLM_V1;
+use super::{CACHING, VLLM_V1};
 use crate::{Case, case};
 
 /// Prompts that share beginnings which the GPU has no room to keep.
@@ -10,10 +10,11 @@ const LENGTH: &str = "engine.max_model_len=4096";
 const HOST: &str = "engine.kv_tiers=[{capacity: 8GiB, read_bandwidth: 25GB/s}]";
 const TWO: &str = "engine.kv_tiers=[{capacity: 256MiB, read_bandwidth: 25GB/s}, \
                    {capacity: 64GiB, read_bandwidth: 5GB/s}]";
-const ALL: &[&str] = &[VLLM_V1, PROMPTS, LITTLE, LENGTH, HOST];
+const ALL: &[&str] = &[VLLM_V1, CACHING, PROMPTS, LITTLE, LENGTH, HOST];
 
 pub(super) const CASES: &[Case] = &[
-    case("Engine.kv_tiers", &[VLLM_V1, PROMPTS, LITTLE, LENGTH], "", HOST),
+    case("Engine.kv_tiers", &[VLLM_V1, CACHING, PROMPTS, LITTLE, LENGTH], "", HOST),
+    case("KvTier.name", ALL, "engine.kv_tiers.0.name=host", "engine.kv_tiers.0.name=ram"),
     case(
         "Engine.kv_load",
         ALL,
@@ -41,14 +42,22 @@ pub(super) const CASES: &[Case] = &[
     case("KvTier.latency", ALL, "engine.kv_tiers.0.latency=0s", "engine.kv_tiers.0.latency=2ms"),
     case(
         "KvTier.scope",
-        &[VLLM_V1, PROMPTS, LITTLE, LENGTH, TWO, "replicas=2"],
+        &[VLLM_V1, CACHING, PROMPTS, LITTLE, LENGTH, TWO, "replicas=2"],
         "engine.kv_tiers.1.scope=replica",
         "engine.kv_tiers.1.scope=cluster",
     ),
     case("KvLoad.min_tokens", ALL, "engine.kv_load.min_tokens=0", "engine.kv_load.min_tokens=4000"),
     case(
         "KvLoad.recompute",
-        &[VLLM_V1, PROMPTS, LITTLE, LENGTH, HOST, "engine.kv_tiers.0.read_bandwidth=1GB/s"],
+        &[
+            VLLM_V1,
+            CACHING,
+            PROMPTS,
+            LITTLE,
+            LENGTH,
+            HOST,
+            "engine.kv_tiers.0.read_bandwidth=1GB/s",
+        ],
         "engine.kv_load.recompute=never",
         "engine.kv_load.recompute=if-faster",
     ),

@@ -50,13 +50,16 @@ pub(super) struct Chunks {
     capacity: u32,
     all: HashMap<BlockKey, (Use, Recency)>,
     idle: BTreeMap<Recency, BlockKey>,
+    /// Chunks that stay for requests which wait for others of theirs, with how many such requests there are.
+    kept_for: HashMap<BlockKey, u32>,
     /// Changes whenever what is there, or what is done with it, does.
     version: u64,
 }
 
 impl Chunks {
     pub(super) fn new(capacity: u32) -> Chunks {
-        Chunks { capacity, all: HashMap::new(), idle: BTreeMap::new(), version: 0 }
+        let (all, idle) = (HashMap::new(), BTreeMap::new());
+        Chunks { capacity, all, idle, kept_for: HashMap::new(), version: 0 }
     }
 
     pub(super) fn version(&self) -> u64 {
@@ -83,7 +86,7 @@ impl Chunks {
         let going: Vec<(Recency, BlockKey)> = self
             .idle
             .iter()
-            .filter(|(_, key)| !keep.contains(key))
+            .filter(|(_, key)| !keep.contains(key) && !self.kept_for.contains_key(key))
             .map(|(&recency, &key)| (recency, key))
             .take(over)
             .collect();
@@ -97,6 +100,20 @@ impl Chunks {
             evicted.push(key);
         }
         true
+    }
+
+    /// A chunk stays until it is [let go](Self::let_go).
+    pub(super) fn keep(&mut self, key: BlockKey) {
+        *self.kept_for.entry(key).or_default() += 1;
+    }
+
+    /// One request fewer waits for others of its chunks.
+    pub(super) fn let_go(&mut self, key: &BlockKey) {
+        let waiting = self.kept_for.get_mut(key).expect("it is kept");
+        *waiting -= 1;
+        if *waiting == 0 {
+            self.kept_for.remove(key);
+        }
     }
 
     /// A chunk that was not there is being written.

@@ -195,6 +195,8 @@ struct Kept {
     /// Chunks that need not be offered again, from the first one on.
     settled: u32,
     jobs: Vec<JobId>,
+    /// Chunks that stay for it while others of its come up.
+    waits_with: Vec<BlockKey>,
     /// What it was last told, with what that went by.
     told: Option<(Asked, Lookup)>,
 }
@@ -343,13 +345,31 @@ impl HostTier {
             _ if read => Lookup::Later,
             hit => match below.first() {
                 None => Lookup::Tokens(hit),
-                Some(_) if self.bring_up(request, &below) => Lookup::Later,
+                Some(_) if self.bring_up(request, &below) => {
+                    // What it has by then stays until it has all.
+                    self.keep((first..first + found).map(key), request);
+                    Lookup::Later
+                }
                 // What lies before those is here.
                 Some(&(place, _)) => match upto(place) {
                     hit if hit >= width && self.worth.is_load(local, hit, 0) => Lookup::Tokens(hit),
                     _ => Lookup::Tokens(0),
                 },
             },
+        }
+    }
+
+    fn keep(&mut self, keys: impl Iterator<Item = BlockKey>, request: RequestId) {
+        for key in keys {
+            self.chunks.keep(key);
+            self.kept(request).waits_with.push(key);
+        }
+    }
+
+    fn let_go(&mut self, request: RequestId) {
+        let Some(kept) = self.requests.get_mut(&request) else { return };
+        for key in std::mem::take(&mut kept.waits_with) {
+            self.chunks.let_go(&key);
         }
     }
 
@@ -396,6 +416,7 @@ impl HostTier {
         key: impl Fn(u32) -> BlockKey,
     ) -> Option<Load> {
         self.touched.extend(table);
+        self.let_go(request);
         if external == 0 {
             return None;
         }
@@ -420,6 +441,7 @@ impl HostTier {
     /// A request has ended, by whatever cause. Its blocks may go to others at once: copies of
     /// them that are going on are watched.
     pub fn finished(&mut self, request: RequestId, known: Known, key: impl Fn(u32) -> BlockKey) {
+        self.let_go(request);
         let Some(kept) = self.requests.get(&request) else { return };
         self.jobs.watch(&kept.jobs);
         // The last token was sampled and never computed.
