@@ -91,7 +91,16 @@ impl<'a> Lives<'a> {
                     of.push((Phase::Sending, begun, to));
                 }
                 None if preempted => of.push((Phase::Preempted, from, to)),
-                None => of.push((Phase::Queued, from, to)),
+                None => match recording.trace.first_load(request) {
+                    Some(load) => {
+                        let [begun, landed] =
+                            [load.begun, load.landed].map(|at| at.clamp(from, to));
+                        of.push((Phase::Queued, from, begun));
+                        of.push((Phase::Sending, begun, landed));
+                        of.push((Phase::Queued, landed, to));
+                    }
+                    None => of.push((Phase::Queued, from, to)),
+                },
             }
         }
         let mut prefills: HashMap<RequestId, Vec<(LaneId, IterationNo)>> = HashMap::new();
