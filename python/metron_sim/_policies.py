@@ -122,7 +122,8 @@ def schedulers() -> dict[str, type[Any]]:
 
 def made(kind: type[Any], parameters: dict[str, Any], engine: dict[str, int]) -> Any:
     """The policy of a replica."""
-    policy: Any = kind.__new__(kind)  # type: ignore[call-overload]
+    new: Any = kind.__new__
+    policy: Any = new(kind)
     for name, value in parameters.items():
         setattr(policy, name, value)
     policy.engine = SimpleNamespace(**engine)

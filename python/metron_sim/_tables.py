@@ -47,7 +47,8 @@ class Table:
         """As a `pyarrow.Table`, which shares its memory."""
         import pyarrow
 
-        return pyarrow.table(self)
+        arrow: Any = pyarrow
+        return arrow.table(self)
 
     def to_pandas(self) -> pandas.DataFrame:
         """As a data frame of pandas (needs PyArrow)."""
