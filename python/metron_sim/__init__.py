@@ -37,7 +37,8 @@ from ._errors import (
     WriteError,
 )
 from ._native import version as __version__
-from ._policies import Policy, Request, Step, scheduler, schedulers
+from ._policies import Past, Policy, Request, Standing, Step, scheduler, schedulers
+from ._program import program
 from ._ray import Ray, tune
 from ._records import Record
 from ._results import RunResult, StallReport
@@ -55,6 +56,7 @@ __all__ = [
     "MetronError",
     "MetronWarning",
     "Page",
+    "Past",
     "Plan",
     "Points",
     "Policy",
@@ -71,6 +73,7 @@ __all__ = [
     "ScenarioLike",
     "Stall",
     "StallReport",
+    "Standing",
     "Step",
     "StuckError",
     "SweepResult",
@@ -86,6 +89,7 @@ __all__ = [
     "explain",
     "merge",
     "plan",
+    "program",
     "run",
     "scenarios",
     "scheduler",

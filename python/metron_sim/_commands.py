@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from . import _native
 from ._errors import UsageError
+from ._kinds import is_list, is_path
 from ._progress import Progress, in_notebook, shown
 from ._results import CapacityFile, ComparisonFile, PlanFile
 from ._runs import Answered, Explanation, Result, parsed
@@ -88,7 +89,7 @@ class Call:
                 continue
             if value is True:
                 self.args.append(flag)
-            elif isinstance(value, (list, tuple)):
+            elif is_list(value):
                 for one in value:
                     self.args.append(f"{flag}={_word(one)}")
             else:
@@ -126,7 +127,7 @@ def given(arguments: Mapping[str, Any], *left_out: str) -> dict[str, Any]:
 
 
 def _word(value: Any) -> str:
-    return os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    return os.fspath(value) if is_path(value) else str(value)
 
 
 def run(
@@ -482,7 +483,7 @@ def bench(
 
 def vary(grid: Mapping[str, Iterable[Any]]) -> list[str]:
     """A grid as `--vary` has it."""
-    given = []
+    given: list[str] = []
     for path, values in grid.items():
         many = isinstance(values, Iterable)  # pyright: ignore[reportUnnecessaryIsInstance]
         if isinstance(values, (str, Mapping)) or not many:

@@ -91,6 +91,59 @@ class Request:
         """Whether it was admitted in the step being formed."""
 
 @final
+class Standing:
+    """What a request is promised, and how it stands with that."""
+
+    @property
+    def ttft_s(self) -> float:
+        """Its first token is due so many seconds after its arrival."""
+    @property
+    def tbt_s(self) -> float:
+        """The next token is due so many seconds after the deadline of a token that was on time, or after a token
+        that was late."""
+    @property
+    def fluid_index(self) -> float:
+        """The index from which on it is fluid: `on_time / (on_time + missed)` is to reach it."""
+    @property
+    def next_deadline_s(self) -> float:
+        """When its next token is due, seconds."""
+    @property
+    def on_time(self) -> int:
+        """Tokens that came by their deadlines."""
+    @property
+    def late(self) -> int:
+        """Tokens that came late."""
+    @property
+    def missed(self) -> int:
+        """Deadlines missed: one for a late token, and one more for each further `tbt_s` that it was late."""
+    @property
+    def first_token_s(self) -> float | None:
+        """When its first token came, seconds."""
+    @property
+    def last_token_s(self) -> float | None:
+        """When its last token so far came, seconds."""
+    @property
+    def session(self) -> int | None:
+        """The conversation that it belongs to, where the workload has some."""
+
+@final
+class Past:
+    """An iteration that is over."""
+
+    @property
+    def predicted_s(self) -> float:
+        """How many seconds it was expected to take when it was planned."""
+    @property
+    def actual_s(self) -> float:
+        """How many seconds it took."""
+    @property
+    def ended_s(self) -> float:
+        """When it was over, seconds: no two of a replica are at once."""
+    @property
+    def prefilled(self) -> bool:
+        """Whether prompts were computed in it."""
+
+@final
 class Step:
     """A replica at the moment of a decision: what a policy reads, and the verbs with which it forms a batch.
 
@@ -156,6 +209,29 @@ class Step:
     def hold(self, reason: str) -> None:
         """Says why the queue's head was left waiting: `no_seat`, `no_kv_blocks`, `no_token_budget`,
         `preempting`, `deferred`, `relegated`, `sliver` or `slack_saved`. `explain` tells it."""
+    # Where the class has `deadlines = True`:
+    def standing(self, request: Request) -> Standing:
+        """What a request is promised, and how it stands with that."""
+    def least_deadline_s(self, from_s: float = 0.0) -> float | None:
+        """When the first of the tokens of all that decode is due, seconds; `None` where nobody decodes. Those
+        that are due before `from_s` are late in any case: of them the next instant at which one more deadline is
+        missed counts. Nobody is visited."""
+    @property
+    def starts_at_s(self) -> float:
+        """When the batch being formed will start, seconds: now, or when the one in flight is expected to be
+        over."""
+    def predict_s(self, prompts: Sequence[tuple[Request, int]] = ..., decodes: bool = True) -> float:
+        """Seconds that an iteration is expected to take over these requests' prompts, so many tokens of each,
+        beside all decodes (or none). Where the class has `predicts = True` too."""
+    @property
+    def last(self) -> Past | None:
+        """The last iteration that is over."""
+    def median_answer(self, like: Request | None = None) -> int | None:
+        """The median length of answers that have ended, in tokens; of the class of a request, where one is
+        given."""
+    def hold_request(self, request: Request, reason: str) -> None:
+        """Says why this request, waiting or with an unfinished prompt, is left out of the batch; the reason
+        stands until another is given or the request is scheduled. The reasons are those of `hold`."""
 
 def ask(
     args: Sequence[str],
@@ -168,6 +244,11 @@ def check_scenario(scenario: Given) -> str: ...
 def scenario_not_there(name: str) -> None: ...
 def program(args: Sequence[str]) -> int: ...
 def register_scheduler(
-    name: str, kind: type[Any], defaults: str, budget: str | None, seats: str | None, reserves: bool
+    name: str,
+    kind: type[Any],
+    defaults: str,
+    budget: str | None,
+    seats: str | None,
+    traits: tuple[bool, bool, bool],
 ) -> None: ...
 def python_schedulers() -> list[str]: ...

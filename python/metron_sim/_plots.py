@@ -60,7 +60,7 @@ class Plots:
             found = self._columns("requests", column)
             pairs2 = zip(found["scheduler"], found[column], strict=True)
             rows = [(label, value) for label, value in pairs2 if value is not None]
-        drawn = []
+        drawn: list[dict[str, Any]] = []
         for label in dict.fromkeys(label for label, _ in rows):
             values = sorted(value for own, value in rows if own == label)
             count = len(values)

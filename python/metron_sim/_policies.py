@@ -11,10 +11,12 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from . import _native
 from ._errors import UsageError
 
-__all__ = ["Policy", "Request", "Step", "scheduler", "schedulers"]
+__all__ = ["Past", "Policy", "Request", "Standing", "Step", "scheduler", "schedulers"]
 
 Step = _native.Step
 Request = _native.Request
+Standing = _native.Standing
+Past = _native.Past
 
 
 class Policy(Protocol):
@@ -51,7 +53,8 @@ def scheduler(name: str, /, **parameters: bool | int | float | str) -> Callable[
     Optional: a method `reserves(request)` that says how many KV blocks the policy will ask for on behalf of a
     request, so that one which can never get them is rejected; class attributes `step_budget = "budget"` and
     `seat_limit = "seats"` that name the parameters which bound a step's tokens and the requests at once, so
-    that `explain` tries other values of them.
+    that `explain` tries other values of them; `deadlines = True`, so that `step.standing` and what is beside it
+    tell what is promised; `predicts = True`, so that `step.predict_s` tells how long an iteration takes.
 
     A name can be given again, as a cell of a notebook does: the new class takes its place.
     """
@@ -83,6 +86,13 @@ def register(name: str, kind: type[Any], parameters: Mapping[str, Any]) -> None:
     for bound in (budget, seats):
         if bound is not None and bound not in parameters:
             raise UsageError(f"{name} has no parameter `{bound}`")
+    traits = (
+        callable(getattr(kind, "reserves", None)),
+        _asked(name, kind, "deadlines"),
+        _asked(name, kind, "predicts"),
+    )
+    if traits[2] and not traits[1]:
+        raise UsageError(f"{name}: `predicts = True` needs `deadlines = True` beside it")
     try:
         _native.register_scheduler(
             name,
@@ -90,11 +100,19 @@ def register(name: str, kind: type[Any], parameters: Mapping[str, Any]) -> None:
             json.dumps(dict(parameters)),
             budget,
             seats,
-            callable(getattr(kind, "reserves", None)),
+            traits,
         )
     except ValueError as error:
         raise UsageError(str(error)) from None
     _KNOWN[name] = _Registered(kind, dict(parameters))
+
+
+def _asked(name: str, kind: type[Any], trait: str) -> bool:
+    """Whether a class asks for what is kept for those alone that want it."""
+    asked = getattr(kind, trait, False)
+    if not isinstance(asked, bool):
+        raise UsageError(f"{name}: `{trait}` is True or False, and says what the class asks of the simulator")
+    return asked
 
 
 def schedulers() -> dict[str, type[Any]]:
@@ -104,7 +122,8 @@ def schedulers() -> dict[str, type[Any]]:
 
 def made(kind: type[Any], parameters: dict[str, Any], engine: dict[str, int]) -> Any:
     """The policy of a replica."""
-    policy: Any = kind.__new__(kind)  # type: ignore[call-overload]
+    new: Any = kind.__new__
+    policy: Any = new(kind)
     for name, value in parameters.items():
         setattr(policy, name, value)
     policy.engine = SimpleNamespace(**engine)

@@ -47,9 +47,11 @@ class Ray:
 
     def _ray(self) -> Any:
         try:
-            import ray
+            import ray as imported
         except ImportError:
             raise UsageError("Ray is not installed: pip install 'metron-sim[ray]'") from None
+        # Its types are known in part only.
+        ray: Any = imported
         if not ray.is_initialized():
             ray.init(address=self.address, log_to_driver=False, logging_level=logging.WARNING)
         return ray
@@ -198,8 +200,9 @@ def tune(
     given), `samples` how many are tried. A trial that has no such figure (`None`) is the worst.
     """
     Ray(address)._ray()
-    from ray import tune as ray_tune
+    from ray import tune
 
+    ray_tune: Any = tune
     made = scenario if isinstance(scenario, Scenario) else Scenario(scenario)
     shipped, policies = Shipped(made), _shipped_policies()
     sign = 1.0 if mode == "max" else -1.0

@@ -7,6 +7,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from ._kinds import is_list, is_map
+
 __all__ = ["Record"]
 
 
@@ -55,7 +57,7 @@ class Record:
 
     def _wrapped(self, name: str, value: Any) -> Any:
         record = self._records.get(name, Record)
-        if name in self._maps and isinstance(value, dict):
+        if name in self._maps and is_map(value):
             return {key: _wrap(one, record) for key, one in value.items()}
         return _wrap(value, record)
 
@@ -111,16 +113,16 @@ class Record:
 
 
 def _wrap(value: Any, record: type[Record]) -> Any:
-    if isinstance(value, dict):
+    if is_map(value):
         return record(value)
-    if isinstance(value, list):
+    if is_list(value):
         return [_wrap(one, record) for one in value]
     return value
 
 
 def _short(value: Any) -> str:
-    if isinstance(value, dict):
+    if is_map(value):
         return "{...}" if value else "{}"
-    if isinstance(value, list):
+    if is_list(value):
         return f"[{len(value)}]" if value else "[]"
     return repr(value)

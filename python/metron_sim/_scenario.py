@@ -7,11 +7,12 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from . import _native
 from ._errors import ScenarioError
+from ._kinds import is_many, is_map, is_path
 from ._records import Record
 
 if TYPE_CHECKING:
@@ -211,13 +212,13 @@ def _read(given: str) -> tuple[str, str, str]:
 
 def _plain(value: Any, path: str) -> Any:
     """A value as JSON has it: numbers of NumPy become Python's, paths texts."""
-    if isinstance(value, Mapping):
+    if is_map(value):
         return {str(key): _plain(one, f"{path}.{key}" if path else str(key)) for key, one in value.items()}
     if isinstance(value, Scenario):
         raise _bad(path, "a scenario cannot stand inside another")
     if value is None or isinstance(value, (bool, int, str)):
         return value
-    if isinstance(value, os.PathLike):
+    if is_path(value):
         return os.fspath(value)
     if isinstance(value, float):
         if math.isfinite(value):
@@ -228,7 +229,7 @@ def _plain(value: Any, path: str) -> Any:
         return _plain(item(), path)
     if hasattr(value, "tolist"):
         return _plain(value.tolist(), path)
-    if isinstance(value, Iterable):
+    if is_many(value):
         return [_plain(one, f"{path}.{place}") for place, one in enumerate(value)]
     raise _bad(path, f"expected a text, number, list or dictionary, found {type(value).__name__}")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from ._commands import Asserted, Call, PathLike, Paths, given, paths_of, vary
 from ._errors import UsageError
+from ._kinds import is_map
 from ._policies import schedulers
 from ._progress import Progress
 from ._results import SweepFile
@@ -74,7 +75,8 @@ class Points:
         """As a table of PyArrow."""
         import pyarrow
 
-        return pyarrow.table(self.to_dict())
+        arrow: Any = pyarrow
+        return arrow.table(self.to_dict())
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> Any:
         return self.to_pyarrow().__arrow_c_stream__(requested_schema)
@@ -89,7 +91,7 @@ class SweepResult(Answered, SweepFile):
     def table(self) -> Points:
         """A row for each run of each point, for data frames."""
         paths = [one["path"] for one in self._data["vary"]]
-        rows = []
+        rows: list[dict[str, Any]] = []
         for point in self._data["points"]:
             for run in point["runs"]:
                 values = [_value(text) for text in point["values"]]
@@ -119,7 +121,7 @@ def _flat(run: Mapping[str, Any]) -> dict[str, Any]:
     out: dict[str, Any] = {}
 
     def walk(path: str, value: Any) -> None:
-        if isinstance(value, dict):
+        if is_map(value):
             for name, one in value.items():
                 walk(f"{path}.{name}" if path else name, one)
         elif value is None or isinstance(value, (bool, int, float, str)):
@@ -127,7 +129,7 @@ def _flat(run: Mapping[str, Any]) -> dict[str, Any]:
 
     walk("", {name: one for name, one in run.items() if name not in ("slo", "features", "judged_by")})
     slo = run.get("slo")
-    if isinstance(slo, dict):
+    if is_map(slo):
         out["slo_met"] = slo.get("met")
     return out
 
@@ -199,7 +201,7 @@ def run_part(scenario: Scenario, flags: Mapping[str, Any], part: int, of: int) -
 
 def _merged(parts: Iterable[str], pareto: str | None) -> SweepResult:
     with tempfile.TemporaryDirectory() as folder:
-        files = []
+        files: list[str] = []
         for number, text in enumerate(parts):
             path = os.path.join(folder, f"part-{number + 1}.json")
             Path(path).write_text(text, encoding="utf-8")

@@ -9,7 +9,6 @@ from . import _native
 if TYPE_CHECKING:
     import pandas
     import polars
-    import pyarrow
 
 __all__ = ["Table"]
 
@@ -43,11 +42,13 @@ class Table:
     def __arrow_c_schema__(self) -> Any:
         return self._native.__arrow_c_schema__()
 
-    def to_pyarrow(self) -> pyarrow.Table:
-        """As a table of PyArrow, which shares its memory."""
+    # PyArrow has no types: `Any` says so, where its own name would be an error to a strict checker.
+    def to_pyarrow(self) -> Any:
+        """As a `pyarrow.Table`, which shares its memory."""
         import pyarrow
 
-        return pyarrow.table(self)
+        arrow: Any = pyarrow
+        return arrow.table(self)
 
     def to_pandas(self) -> pandas.DataFrame:
         """As a data frame of pandas (needs PyArrow)."""

@@ -173,7 +173,15 @@ impl Runs {
 }
 
 /// The command-line program with these arguments, its name first: its exit code.
+///
+/// # Errors
+/// What a policy in Python has raised.
 #[pyfunction]
-pub(crate) fn program(py: Python<'_>, args: Vec<std::ffi::OsString>) -> u8 {
-    py.detach(|| commands::program_with(args))
+pub(crate) fn program(py: Python<'_>, args: Vec<std::ffi::OsString>) -> PyResult<u8> {
+    let alone = policy::alone(py)?;
+    let code = py.detach(|| commands::program_with(args));
+    match alone.and_then(|_| policy::raised()) {
+        Some(raised) => Err(raised),
+        None => Ok(code),
+    }
 }

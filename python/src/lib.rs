@@ -17,7 +17,7 @@ mod _native {
     #[pymodule_export]
     use super::asking::{Answer, Runs, ask, program};
     #[pymodule_export]
-    use super::policy::{Request, Step, python_schedulers, register_scheduler};
+    use super::policy::{Past, Request, Standing, Step, python_schedulers, register_scheduler};
     #[pymodule_export]
     use super::scenario::{check_scenario, scenario_not_there};
     #[pymodule_export]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import time
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import metron_sim as ms
 
-from .conftest import SMALL
+from .conftest import ROOT, SMALL
 
 
 @ms.scheduler("py-shortest-first", token_budget=512, seats=128)
@@ -245,8 +247,8 @@ def test_results_of_policies_are_not_kept(tmp_path: Any) -> None:
 
 
 def test_a_steady_step_is_cheap() -> None:
-    """At most 10 us a step in a release build; this one may be slower by a factor, and the machine busy, so
-    the bound here is on calls: a steady stretch is decided once."""
+    """At most 10 us a step (`benches/policy.py`). The machine may be busy, so the bound here is on calls: a
+    steady stretch is decided once."""
     calls = 0
     schedule = DecodesFirst.schedule
 
@@ -259,24 +261,98 @@ def test_a_steady_step_is_cheap() -> None:
     assert calls < run[0].iterations.count / 2
 
 
-def measured() -> float:
-    """Seconds a step that names no request and promises nothing."""
-    kind = type("Steady", (), {"schedule": _steady})
-    ms.scheduler("py-steady")(kind)
-    long = with_policy("py-steady").with_(
-        {"workload.lengths": {"prompt": {"fixed": 10}, "output": {"fixed": 4000}}}
+def test_a_policy_sees_deadlines() -> None:
+    """Promises are the scenario's, those of decodes are summed up, and predictions are what comes true."""
+    seen: list[str] = []
+
+    @ms.scheduler("py-looks")
+    class Looks:
+        deadlines = True
+        predicts = True
+        expected: float | None = None
+
+        def schedule(self, step: ms.Step) -> None:
+            if (last := step.last) is not None and self.expected is not None:
+                assert last.predicted_s == pytest.approx(self.expected, abs=2e-9)
+                assert last.actual_s == pytest.approx(self.expected, rel=0.01)
+                self.expected = None
+                seen.append("predicted")
+            for request in step.waiting():
+                standing = step.standing(request)
+                assert (standing.ttft_s, standing.tbt_s, standing.fluid_index) == (0.5, 0.025, 0.9)
+                assert standing.next_deadline_s == pytest.approx(request.arrival_s + 0.5, abs=1e-8)
+                assert standing.first_token_s is None and standing.missed == 0
+            decoding = [one for one in step.running() if not one.is_prefilling]
+            due = [step.standing(one).next_deadline_s for one in decoding]
+            assert step.least_deadline_s() == (min(due) if due else None)
+            if due:
+                later = step.least_deadline_s(step.now_s + 1)
+                assert later is not None and later > step.now_s + 0.999
+                standing = step.standing(decoding[0])
+                assert standing.on_time + standing.late == decoding[0].generated
+                assert standing.last_token_s is not None and "missed=" in repr(standing)
+                step.decode_all()
+            assert step.starts_at_s == step.now_s
+            if (median := step.median_answer()) is not None:
+                assert step.median_answer(decoding[0] if decoding else None) == median
+                seen.append("median")
+            head = step.waiting_at(0)
+            if head is None or step.running_len > 20:
+                if head is not None:
+                    step.hold_request(head, "relegated")
+                return
+            self.expected = step.predict_s([(head, head.prompt_tokens)])
+            assert self.expected > step.predict_s()
+            assert step.admit(head, head.prompt_tokens)
+
+    fast, slow = with_policy("py-looks").run(), with_policy("py-looks").run(reference=True)
+    assert fast.runs == slow.runs and {"predicted", "median"} <= set(seen)
+    told = ms.explain(with_policy("py-looks").set("workload.arrivals.poisson.rate", 40), top=3)
+    assert "behind those whose deadlines could still be kept" in str(told)
+
+
+def test_deadlines_are_asked_for() -> None:
+    def first(step: ms.Step) -> None:
+        step.standing(step.waiting()[0])
+
+    with pytest.raises(ms.PolicyError, match=r"step.standing: .* write `deadlines = True`"):
+        broken(first).run()
+    kind = type("Predicts", (), {"schedule": lambda self, step: step.predict_s(), "deadlines": True})
+    ms.scheduler("py-predicts")(kind)
+    with pytest.raises(ms.PolicyError, match=r"step.predict_s: .* write `predicts = True`"):
+        with_policy("py-predicts").run()
+    for traits in ({"predicts": True}, {"deadlines": ["soon"]}):
+        with pytest.raises(ms.UsageError, match="True"):
+            ms.scheduler("py-y")(type("Odd", (OnlySchedule,), traits))
+
+
+def test_many_threads_play_policies() -> None:
+    """A thread's state in Python lasts as long as a run, on each of the threads that share the work."""
+    s = ms.Scenario(SMALL).set(
+        "schedulers", ["py-decodes-first", {"py-decodes-first": {"token_budget": 300}}]
     )
-    began = time.perf_counter()
-    run = long.run(jobs=1)
-    return (time.perf_counter() - began) / float(run[0].iterations.count)
+    once = s.run(jobs=1)
+    for _ in range(20):
+        assert s.run(jobs=4) == once
 
 
-def _steady(self: Any, step: ms.Step) -> None:
-    if step.waiting_len and (head := step.waiting_at(0)) is not None:
-        step.admit(head, head.prompt_tokens)
-    if step.decoding_len:
-        step.decode_all()
+#: Policies of the guide, as they stand there.
+SHOWN = [
+    block.split("```")[0]
+    for block in (ROOT / "docs" / "python.md").read_text().split("```python\n")[1:]
+    if "@ms.scheduler" in block.split("```")[0]
+]
 
 
-if __name__ == "__main__":
-    print(f"{measured() * 1e6:.2f} us a step")
+@pytest.mark.parametrize("text", SHOWN)
+def test_policies_of_the_guide(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text if "import metron_sim" in text else f"import metron_sim as ms\n{text}")
+    name = text.split('@ms.scheduler("')[1].split('"')[0]
+    few = ["--set", "workload.requests=100", "--set", f'schedulers=["sarathi", "{name}"]']
+    for command in ("run", "explain"):
+        ended = subprocess.run(
+            [sys.executable, path, command, "chat", *few], capture_output=True, text=True, check=False
+        )
+        assert ended.returncode == 0, ended.stderr
+        assert "ms.program()" not in text or name in ended.stdout

@@ -20,7 +20,8 @@ fn program() -> &'static Path {
         let program = beside.join("examples").join(name);
         let changed = |path: &Path| fs::metadata(path).and_then(|file| file.modified()).ok();
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-        let sources = [root.join("custom_scheduler.rs"), root.join("policy/mod.rs")];
+        let sources = ["custom_scheduler.rs", "policy/mod.rs", "policy/least_slack.rs"];
+        let sources = sources.map(|source| root.join(source));
         if changed(&program).is_none() || sources.iter().any(|s| changed(s) > changed(&program)) {
             let profile = beside.file_name().and_then(|name| name.to_str()).expect("a profile");
             let profile = if profile == "debug" { "dev" } else { profile };
@@ -72,6 +73,21 @@ fn it_runs_beside_a_built_in_one() {
     assert!(median(&runs[1]) < median(&runs[0]), "{result}");
     let reference = json(&["run", SCENARIO, "--reference"]);
     assert_eq!(result["runs"], reference["runs"]);
+}
+
+#[test]
+fn one_that_looks_at_deadlines_runs_beside_those_that_are_built_in() {
+    let all = "schedulers=[vllm-v1, fluid, least-slack]";
+    let result = json(&["run", "chat", "--set", all]);
+    let share = |run: usize| {
+        let share = &result["runs"][run]["fluidity"]["fluid_request_share"];
+        share.as_f64().expect("a number")
+    };
+    assert!(share(2) > share(0) && share(2) < share(1), "{result}");
+    let reference = json(&["run", "chat", "--set", all, "--reference"]);
+    assert_eq!(result["runs"], reference["runs"]);
+    let (fine, text, stderr) = run(&["explain", "chat", "--set", "schedulers=[least-slack]"]);
+    assert!(fine && text.contains("least-slack -> fluid"), "{text}{stderr}");
 }
 
 #[test]

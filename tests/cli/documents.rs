@@ -99,3 +99,33 @@ fn the_index_names_every_document() {
         }
     }
 }
+
+/// Code without what tells nothing: blanks, a comma before a bracket closes, who may see it.
+fn bare(code: &str) -> String {
+    let code = code.replace("pub(crate) ", "");
+    let lines = code.lines().map(str::trim).filter(|line| !line.starts_with("//!"));
+    let code: String = lines.flat_map(str::chars).filter(|c| !c.is_whitespace()).collect();
+    code.replace(",}", "}").replace(",)", ")")
+}
+
+#[test]
+fn the_guide_to_writing_a_scheduler_shows_the_examples() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).expect("readable");
+    // The guide's program has one policy, the example's two.
+    let second =
+        bare(r#"register::<LeastSlackParams>("least-slack").expect("a name nobody has");"#);
+    let examples = ["policy/mod.rs", "policy/least_slack.rs", "custom_scheduler.rs"];
+    let examples =
+        examples.map(|name| bare(&read(&format!("examples/{name}"))).replace(&second, ""));
+    let guide = read("docs/writing-a-scheduler.md");
+    let mut shown = 0;
+    for block in guide.split("```rust\n").skip(1) {
+        let block = block.split("```").next().expect("a block ends");
+        for piece in block.split("\n\n") {
+            shown += 1;
+            let piece_of = |example: &String| example.contains(&bare(piece));
+            assert!(examples.iter().any(piece_of), "{piece}");
+        }
+    }
+    assert!(shown > 8, "only {shown} pieces are shown");
+}

@@ -17,7 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::held::fail;
-use super::scheduler::OfPython;
+use super::scheduler::{OfPython, Traits};
 
 /// Most policies that one process can name.
 const SLOTS: usize = 32;
@@ -30,7 +30,7 @@ struct Definition {
     defaults: Map<String, Value>,
     budget: Option<&'static str>,
     seats: Option<&'static str>,
-    reserves: bool,
+    traits: Traits,
 }
 
 static DEFINED: [RwLock<Option<Arc<Definition>>>; SLOTS] = [const { RwLock::new(None) }; SLOTS];
@@ -125,7 +125,7 @@ impl<const SLOT: usize> Parameters for Given<SLOT> {
 
     fn build(&self, engine: &EngineInfo) -> Box<dyn Scheduler> {
         let Some(one) = defined(SLOT) else {
-            return Box::new(OfPython { object: None, reserves: false });
+            return Box::new(OfPython { object: None, traits: Traits::default(), thread: None });
         };
         let made = Python::attach(|py| {
             let about = PyDict::new(py);
@@ -148,7 +148,7 @@ impl<const SLOT: usize> Parameters for Given<SLOT> {
             Ok(make.call1((&one.class, parameters, about))?.unbind())
         });
         let object = made.map_err(fail).ok();
-        Box::new(OfPython { object, reserves: one.reserves })
+        Box::new(OfPython { object, traits: one.traits, thread: None })
     }
 
     fn facts(&self, _: &EngineInfo) -> Facts {
@@ -182,8 +182,9 @@ pub(crate) fn register_scheduler(
     defaults: &str,
     budget: Option<String>,
     seats: Option<String>,
-    reserves: bool,
+    traits: (bool, bool, bool),
 ) -> PyResult<()> {
+    let (reserves, deadlines, predicts) = traits;
     let wrong = |error: &dyn fmt::Display| PyValueError::new_err(error.to_string());
     let defaults: Map<String, Value> =
         serde_json::from_str(defaults).map_err(|error| wrong(&error))?;
@@ -202,7 +203,7 @@ pub(crate) fn register_scheduler(
         defaults,
         budget: leaked(budget),
         seats: leaked(seats),
-        reserves,
+        traits: Traits { reserves, deadlines, predicts },
     };
     let put = |definition| {
         *DEFINED[slot].write().unwrap_or_else(PoisonError::into_inner) = definition;

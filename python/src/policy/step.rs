@@ -10,10 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
-use metron_sim::policy::{Handle, Held, Hit, Step as OfLibrary};
+use metron_sim::policy::{BatchShape, Chunk, Decodes, Handle, Held, Hit, Step as OfLibrary};
+use metron_sim::{Span, Time};
 use pyo3::prelude::*;
 
 use super::request::{Place, Request};
+use super::scheduler::Traits;
+use super::standing::{Past, Standing};
 use crate::error::exception;
 
 static STEPS: AtomicU64 = AtomicU64::new(1);
@@ -27,6 +30,7 @@ pub(crate) struct Step {
     at: AtomicPtr<OfLibrary<'static>>,
     owner: ThreadId,
     number: u64,
+    traits: Traits,
     /// Requests that were admitted, preempted or dropped in this step.
     moved: Mutex<HashSet<Handle>>,
     all_decodes: AtomicBool,
@@ -37,6 +41,7 @@ pub(crate) struct Step {
 pub(super) fn during<T>(
     py: Python<'_>,
     step: &mut OfLibrary<'_>,
+    traits: Traits,
     decide: impl FnOnce(&Bound<'_, Step>) -> PyResult<T>,
 ) -> PyResult<T> {
     let made = Bound::new(
@@ -45,6 +50,7 @@ pub(super) fn during<T>(
             at: AtomicPtr::new(null_mut()),
             owner: std::thread::current().id(),
             number: STEPS.fetch_add(1, Ordering::Relaxed),
+            traits,
             moved: Mutex::default(),
             all_decodes: AtomicBool::new(false),
             some_decode: AtomicBool::new(false),
@@ -82,11 +88,7 @@ impl Step {
     /// The request that a verb is about, if it stands where the verb needs it.
     fn meant(&self, verb: &str, request: &Request, place: Place) -> PyResult<Handle> {
         let broken = |why: &str| Err(wrong(verb, Some(request), why));
-        let Some(handle) = request.handle.filter(|_| request.step == self.number) else {
-            return broken(
-                "it is of an earlier step: take requests from this step's waiting() and running()",
-            );
-        };
+        let handle = self.known(verb, request)?;
         if self.moved().contains(&handle) {
             return broken("it was admitted, preempted or dropped in this step already");
         }
@@ -97,6 +99,30 @@ impl Step {
             (Place::Running, Place::Waiting) => broken("it waits; only a running request can be"),
             _ => Ok(handle),
         }
+    }
+
+    /// The same for what is known of deadlines alone.
+    fn with_deadlines<T>(
+        &self,
+        verb: &str,
+        act: impl FnOnce(&mut OfLibrary<'_>) -> T,
+    ) -> PyResult<T> {
+        if !self.traits.deadlines {
+            let why =
+                "the policy has not asked for deadlines: write `deadlines = True` in its class";
+            return Err(wrong(verb, None, why));
+        }
+        self.with(verb, act)
+    }
+
+    /// A request of this step, wherever it stands now.
+    fn known(&self, verb: &str, request: &Request) -> PyResult<Handle> {
+        let here = request.handle.filter(|_| request.step == self.number);
+        here.ok_or_else(|| {
+            let why =
+                "it is of an earlier step: take requests from this step's waiting() and running()";
+            wrong(verb, Some(request), why)
+        })
     }
 
     fn moved(&self) -> MutexGuard<'_, HashSet<Handle>> {
@@ -190,9 +216,7 @@ impl Step {
 
     /// What is known of a request now.
     fn view(&self, request: &Request) -> PyResult<Request> {
-        let Some(handle) = request.handle.filter(|_| request.step == self.number) else {
-            return Err(wrong("view", Some(request), "it is of an earlier step"));
-        };
+        let handle = self.known("view", request)?;
         self.with("view", |step| self.request(step, handle, request.place))
     }
 
@@ -313,21 +337,112 @@ impl Step {
     /// Says why the queue's head was left waiting: `no_seat`, `no_kv_blocks`, `no_token_budget`,
     /// `preempting`, `deferred`, `relegated`, `sliver` or `slack_saved`. `explain` tells it.
     fn hold(&self, reason: &str) -> PyResult<()> {
-        let reasons = [
-            Held::NoSeat,
-            Held::NoKvBlocks,
-            Held::NoTokenBudget,
-            Held::Preempting,
-            Held::Deferred,
-            Held::Relegated,
-            Held::Sliver,
-            Held::SlackSaved,
-        ];
-        let Some(held) = reasons.iter().find(|held| held.name() == reason) else {
-            let names = reasons.map(Held::name).join(", ");
-            let why = format!("expected one of {names}, found `{reason}`");
-            return Err(wrong("hold", None, &why));
-        };
-        self.with("hold", |step| step.hold(*held))
+        let held = held("hold", None, reason)?;
+        self.with("hold", |step| step.hold(held))
     }
+
+    /// What a request is promised, and how it stands with that.
+    fn standing(&self, request: &Request) -> PyResult<Standing> {
+        let handle = self.known("standing", request)?;
+        self.with_deadlines("standing", |step| Standing(step.standing(handle)))
+    }
+
+    /// When the first of the tokens of all that decode is due, seconds; `None` where nobody decodes. Those that
+    /// are due before `from_s` are late in any case: of them the next instant at which one more deadline is
+    /// missed counts. Nobody is visited.
+    #[pyo3(signature = (from_s = 0.0))]
+    fn least_deadline_s(&self, from_s: f64) -> PyResult<Option<f64>> {
+        let Some(from) = Span::from_secs_f64(from_s) else {
+            let why = format!("expected seconds from 0 on, found {from_s}");
+            return Err(wrong("least_deadline_s", None, &why));
+        };
+        let least = self.with_deadlines("least_deadline_s", |step| {
+            step.least_deadline_from(Time::ZERO + from)
+        })?;
+        Ok(least.map(Time::as_secs_f64))
+    }
+
+    /// When the batch being formed will start, seconds: now, or when the one in flight is expected to be over.
+    #[getter]
+    fn starts_at_s(&self) -> PyResult<f64> {
+        self.with_deadlines("starts_at_s", |step| step.starts_at().as_secs_f64())
+    }
+
+    /// Seconds that an iteration is expected to take over these requests' prompts, so many tokens of each,
+    /// beside all decodes (or none).
+    #[pyo3(signature = (prompts = Vec::new(), decodes = true))]
+    fn predict_s(&self, prompts: Vec<(PyRef<'_, Request>, u32)>, decodes: bool) -> PyResult<f64> {
+        if !self.traits.predicts {
+            let why = "the policy has not asked for predictions: write `predicts = True` in its class, beside \
+                       `deadlines = True`";
+            return Err(wrong("predict_s", None, why));
+        }
+        let mut asked = Vec::with_capacity(prompts.len());
+        for (request, tokens) in &prompts {
+            asked.push((self.known("predict_s", request)?, *tokens));
+        }
+        self.with_deadlines("predict_s", |step| {
+            let decoding = if decodes { step.all_decodes() } else { Decodes::default() };
+            let mut sampled = decoding.tokens();
+            let mut chunks = Vec::with_capacity(asked.len());
+            for (handle, tokens) in asked {
+                let view = step.view(handle);
+                sampled += u32::from(tokens >= view.prefill_left());
+                chunks.push(Chunk { context: view.computed, tokens: tokens.max(1) });
+            }
+            step.predict(&BatchShape::new(&chunks, decoding, sampled)).as_secs_f64()
+        })
+    }
+
+    /// The last iteration that is over.
+    #[getter]
+    fn last(&self) -> PyResult<Option<Past>> {
+        self.with_deadlines("last", |step| step.last().map(Past))
+    }
+
+    /// The median length of answers that have ended, in tokens; of one class, where a request of it is given.
+    #[pyo3(signature = (like = None))]
+    fn median_answer(&self, like: Option<&Request>) -> PyResult<Option<u32>> {
+        self.with_deadlines("median_answer", |step| match like {
+            Some(request) => step.median_answer_of(request.view.class),
+            None => step.median_answer(),
+        })
+    }
+
+    /// Says why this request, waiting or with an unfinished prompt, is left out of the batch; the reason stands
+    /// until another is given or the request is scheduled. The reasons are those of `hold`.
+    fn hold_request(&self, request: &Request, reason: &str) -> PyResult<()> {
+        let handle = self.meant("hold_request", request, request.place)?;
+        let held = held("hold_request", Some(request), reason)?;
+        let view = self.with_deadlines("hold_request", |step| step.view(handle))?;
+        if view.scheduled > 0 {
+            return Err(wrong("hold_request", Some(request), "it is in this batch"));
+        }
+        if request.place == Place::Running && !view.is_prefilling() {
+            return Err(wrong(
+                "hold_request",
+                Some(request),
+                "it decodes: only a prompt can be left out",
+            ));
+        }
+        self.with("hold_request", |step| step.hold_request(handle, held))
+    }
+}
+
+/// The reason of this name.
+fn held(verb: &str, request: Option<&Request>, reason: &str) -> PyResult<Held> {
+    let reasons = [
+        Held::NoSeat,
+        Held::NoKvBlocks,
+        Held::NoTokenBudget,
+        Held::Preempting,
+        Held::Deferred,
+        Held::Relegated,
+        Held::Sliver,
+        Held::SlackSaved,
+    ];
+    reasons.iter().find(|held| held.name() == reason).copied().ok_or_else(|| {
+        let names = reasons.map(Held::name).join(", ");
+        wrong(verb, request, &format!("expected one of {names}, found `{reason}`"))
+    })
 }
