@@ -3,17 +3,20 @@
 //!
 //! By hand an iteration takes 10 ms and 0.1 ms for each prompt token; decodes are free.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
-use super::{Draws, EngineInfo, KvGroups, Outlook, Predictor, Promise, Scale, SchedulerConfig};
+use super::{
+    Draws, EngineInfo, KvGroups, Needs, News, Outlook, Predictor, Promise, Scale, Scheduler,
+    SchedulerConfig, Step,
+};
 use crate::cost::{BatchShape, CostModel, IterationTime, Parts};
-use crate::fleet::{FleetSetup, PoolSetup, Routing};
+use crate::fleet::{FleetSetup, MakeScheduler, PoolSetup, Routing};
 use crate::request::{ClassId, Request};
-use crate::sim::{Outcome, SimOptions, play_fleet};
+use crate::sim::{Outcome, SimError, SimOptions, play_fleet};
 use crate::time::{Span, Time};
 use crate::workload::Workload;
 
@@ -64,6 +67,16 @@ fn engine(kv_blocks: u32) -> EngineInfo {
 }
 
 fn outcome(config: &SchedulerConfig, case: &Case, load: &[Load], reference: bool) -> Outcome {
+    let make = || config.build(&case.engine);
+    played(&make, case, load, reference).unwrap_or_else(|error| panic!("{config:?}: {error}"))
+}
+
+fn played(
+    make: &MakeScheduler<'_>,
+    case: &Case,
+    load: &[Load],
+    reference: bool,
+) -> Result<Outcome, SimError> {
     let request = |&(at, prompt_tokens, output_tokens, class): &Load| Request {
         arrival: Time::from_nanos((at * 1e6) as u64),
         prompt_tokens,
@@ -89,7 +102,6 @@ fn outcome(config: &SchedulerConfig, case: &Case, load: &[Load], reference: bool
         cost: case.cost.clone(),
         predictor: case.predictor,
     });
-    let make = || config.build(&case.engine);
     let pool = PoolSetup {
         cost: &*case.cost,
         engine: case.engine,
@@ -101,7 +113,7 @@ fn outcome(config: &SchedulerConfig, case: &Case, load: &[Load], reference: bool
         answers_end_at: None,
         outlook: Some(&outlook),
         tiers: None,
-        make: &make,
+        make,
     };
     let setup = FleetSetup {
         pools: vec![pool],
@@ -111,8 +123,7 @@ fn outcome(config: &SchedulerConfig, case: &Case, load: &[Load], reference: bool
         horizon: None,
     };
     let options = SimOptions { reference, keep_log: true, ..SimOptions::default() };
-    let played = play_fleet(&setup, &mut workload.arriving(), options);
-    played.unwrap_or_else(|error| panic!("{config:?}: {error}"))
+    play_fleet(&setup, &mut workload.arriving(), options)
 }
 
 fn config(text: &str) -> SchedulerConfig {
@@ -387,6 +398,50 @@ fn slai_lets_decodes_wait_until_their_last_moment() {
             "60 1+99 /1",
         ],
     );
+}
+
+/// What a policy was told: the length of each answer that ended, and the median of all at last.
+type Told = (Vec<u32>, Option<u32>);
+
+/// A policy that notes what it is told.
+struct Noting {
+    policy: Box<dyn Scheduler>,
+    told: Arc<Mutex<Told>>,
+}
+
+impl Scheduler for Noting {
+    fn needs(&self) -> Needs {
+        Needs { deadlines: true, ..self.policy.needs() }
+    }
+
+    fn schedule(&mut self, step: &mut Step<'_>) {
+        self.told.lock().expect("alone").1 = step.median_answer();
+        self.policy.schedule(step);
+    }
+
+    fn ended(&mut self, news: &News) {
+        self.told.lock().expect("alone").0.push(news.view.generated());
+    }
+}
+
+#[test]
+fn a_policy_is_told_how_long_answers_were() {
+    let lengths = [5, 1, 9, 7, 30];
+    let load: Vec<Load> =
+        (0..5).map(|i| (f64::from(i) * 3.0, 40, lengths[i as usize], "a")).collect();
+    for (ahead, reference) in [(false, false), (false, true), (true, false), (true, true)] {
+        let case = Case { ahead, ..by_hand([(1000, 1000); 2]) };
+        let told = Arc::new(Mutex::new((Vec::new(), None)));
+        let config = config("edf");
+        let make = || -> Box<dyn Scheduler> {
+            Box::new(Noting { policy: config.build(&case.engine), told: told.clone() })
+        };
+        played(&make, &case, &load, reference).expect("it comes to its end");
+        let (mut ended, median) = told.lock().expect("alone").clone();
+        ended.sort_unstable();
+        assert_eq!(ended, [1, 5, 7, 9, 30], "ahead {ahead}, reference {reference}");
+        assert_eq!(median, Some(7), "ahead {ahead}, reference {reference}");
+    }
 }
 
 #[test]

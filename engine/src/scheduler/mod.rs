@@ -145,7 +145,10 @@ pub struct News {
 impl News {
     pub(crate) fn of(replica: &Replica, request: Handle) -> Option<News> {
         let standing = replica.standing(request)?;
-        Some(News { request, view: replica.view_of(request), standing })
+        let view = replica.view_of(request);
+        // Who has ended, or arrives, computes nothing: its tokens are those that came.
+        let tokens = view.prompt_tokens + standing.on_time + standing.late;
+        Some(News { request, view: RequestView { tokens, ..view }, standing })
     }
 }
 

@@ -438,9 +438,9 @@ impl super::Replica {
 
     /// An answer has ended.
     pub(crate) fn answered(&mut self, Handle(slot): Handle) {
-        let length = self.view(slot).generated();
+        let Some(Standing { on_time, late, .. }) = self.standing(Handle(slot)) else { return };
         if let Some(kept) = &mut self.outlook {
-            kept.medians.add(kept.own[slot.index()].class, length);
+            kept.medians.add(kept.own[slot.index()].class, on_time + late);
         }
     }
 
