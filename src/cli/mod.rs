@@ -113,7 +113,7 @@ fn first_screen() -> String {
          metron-sim run chat               simulate a scenario that comes with it (`list scenarios`)\n  \
          metron-sim show chat -o my.yaml   copy one to change; `schema keys` explains every key\n  \
          metron-sim explain my.yaml        why tokens were late, and what would have helped\n  \
-         metron-sim capacity my.yaml       the highest load that keeps the promise to users\n  \
+         metron-sim plan --scenario my.yaml --gpus h100-sxm,l40s   which GPU, how many, at what cost\n  \
          metron-sim evaluate result.json   judge a benchmark's own file: vLLM, SGLang, AIPerf, GuideLLM ...\n\
          \n\
          `metron-sim --help` lists all commands, `metron-sim COMMAND --help` the flags of one.\n",

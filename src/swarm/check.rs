@@ -259,6 +259,10 @@ impl Run<'_> {
         for iteration in batches {
             if iteration.preempted.contains(&id) {
                 computed = None;
+                // A token in flight when it was preempted is thrown away by some, and sampled again.
+                if first.is_some_and(|at| at > iteration.decided && at != row.first_token) {
+                    first = None;
+                }
             }
             for chunk in iteration.chunks.iter().filter(|chunk| chunk.request == id) {
                 match computed {

@@ -22,6 +22,8 @@ impl Replica {
         let slot = &self.slots[index.index()];
         let block_tokens = self.options.block_tokens;
         let (start, junction) = match slot.phase {
+            // Its KV has come from elsewhere.
+            Phase::Waiting if slot.done > 0 => (slot.done, slot.junction),
             Phase::Waiting => (hit.blocks * block_tokens, hit.junction),
             Phase::Prefill => (slot.done, slot.junction),
             // One token is never cut.
