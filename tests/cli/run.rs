@@ -181,6 +181,7 @@ impl Backend for Toy {
                     prefix_caching: Some(false),
                     async_scheduling: Some(false),
                     speculative: None,
+                    tiers: None,
                     predictor: metron_sim::scenario::PredictorError::default(),
                 },
                 schedulers: schedulers.to_vec(),

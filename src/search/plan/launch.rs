@@ -43,6 +43,12 @@ pub fn launch(pool: &PoolView<'_>, scheduler: &SchedulerRun) -> Option<String> {
             if pricing.precision.kv == KvDtype::Fp8 {
                 flag("kv-cache-dtype", Some("fp8".to_owned()));
             }
+            if let Some(tiers) = &pool.engine.tiers {
+                let chunk = tiers.block_bytes.saturating_mul(tiers.chunk_blocks.into());
+                let gib = chunk.saturating_mul(tiers.host.chunks.into()).div_ceil(1 << 30);
+                flag("kv-offloading-backend", Some("native".to_owned()));
+                flag("kv-offloading-size", Some(gib.to_string()));
+            }
             if spread.expert {
                 flags.push("--enable-expert-parallel".to_owned());
             }
@@ -97,6 +103,18 @@ fn hugging_face_id(source: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_of_the_host_is_asked_for() {
+        let all = crate::scenario::bundled();
+        let text = all.iter().find(|one| one.name == "kv-tiers").expect("it is bundled").text;
+        let files = crate::scenario::Files::any(std::path::Path::new("."));
+        let document = crate::scenario::Document::from_text("kv-tiers.yaml", text, files);
+        let experiment =
+            document.and_then(|one| one.resolve(None)).expect("it is sound").experiment;
+        let line = launch(&experiment.fleet()[0], &experiment.schedulers[0]).expect("vLLM");
+        assert!(line.contains(" --kv-offloading-backend native --kv-offloading-size 64"), "{line}");
+    }
 
     #[test]
     fn a_model_is_called_by_its_name_on_hugging_face() {
