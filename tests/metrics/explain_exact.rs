@@ -474,6 +474,7 @@ fn causes_add_up_and_blame_equals_delay_under_every_policy() {
             Cause::Idle,
             Cause::LockstepWait,
             Cause::KvTransfer,
+            Cause::KvLoad,
             Cause::CacheEvicted,
             Cause::DraftRejected,
         ];

@@ -45,7 +45,10 @@ impl Draw {
                 let ratio = self.one_of(&[0.0, 0.7, 1.0]);
                 json!({"conditional": {"min_new_tokens": new, "min_new_ratio": ratio}})
             }
-            _ => json!({"prefix-based": {"non_cached_tokens": new, "prompt_tokens": 50}}),
+            _ => {
+                let long = self.one_of(&[0, 50]);
+                json!({"prefix-based": {"non_cached_tokens": new, "prompt_tokens": long}})
+            }
         };
         self.perhaps(&mut apart, "decider", 0.5, decider);
         let decode_router = json!(self.one_of(&ROUTERS));

@@ -67,6 +67,8 @@ impl Draw {
         let mut tier = Map::new();
         let chunks = self.rng.random_range(4..=400_u64);
         tier.insert("capacity".to_owned(), json!(format!("{}B", chunks * chunk_bytes)));
+        let name = self.one_of(&["host", "disk", "store"]);
+        self.perhaps(&mut tier, "name", 0.5, json!(name));
         let speed = self.one_of(&["1MB/s", "100MB/s", "25GB/s", "1TB/s"]);
         tier.insert("read_bandwidth".to_owned(), json!(speed));
         let write = self.one_of(&["1MB/s", "5GB/s"]);

@@ -46,9 +46,15 @@ fn a_pool_of_one_is_the_scenario_with_its_fields() {
             "{method: ngram, tokens: 3, acceptance: {rate: 0.2}}",
             "{method: eagle, tokens: 2, acceptance: {rate: 0.8}}",
         ),
+        (
+            "engine.kv_tiers",
+            "[{capacity: 8GiB, read_bandwidth: 25GB/s}]",
+            "[{capacity: 1GiB, read_bandwidth: 50GB/s}]",
+        ),
+        ("engine.kv_load", "{min_tokens: 16}", "{min_tokens: 4000}"),
     ];
     let text = TWO_GPUS.replace("engine: {profile: vllm-0.19, kv_blocks: 900}\n", "");
-    let of_engine: usize = 14;
+    let of_engine: usize = 16;
     let known = serde_json::to_value(metron_sim::scenario::json_schema()).unwrap();
     let keys = known["$defs"]["Engine"]["properties"].as_object().unwrap();
     assert_eq!(keys.len(), of_engine, "a new field of the engine needs a row here");
@@ -66,7 +72,11 @@ fn a_pool_of_one_is_the_scenario_with_its_fields() {
             format!("pools.only.{field}={own}"),
             format!("{field}={own}"),
         ];
+        // What is brought is brought from somewhere.
+        let tiers = "engine.kv_tiers=[{capacity: 8GiB, read_bandwidth: 25GB/s}]";
+        let tiers = (field == "engine.kv_load").then_some(tiers);
         let mut set = base.to_vec();
+        set.extend(tiers);
         set.extend(["pools=[{name: only, replicas: 1}]", &common, &own_of_pool]);
         let pool = resolved(&text, &set);
         let plain = text.lines().filter(|line| {
@@ -76,6 +86,7 @@ fn a_pool_of_one_is_the_scenario_with_its_fields() {
         });
         let plain: String = plain.map(|line| format!("{line}\n")).collect();
         let mut set = base.to_vec();
+        set.extend(tiers);
         set.push(&own_of_all);
         let alike = resolved(&plain, &set);
         assert_eq!(pool.experiment.replicas, alike.experiment.replicas, "{field}");
