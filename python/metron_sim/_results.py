@@ -528,6 +528,9 @@ class DisaggregationResult(Record):
     handed_over: int
     """Requests whose prompt one replica computed and another answered, or was to answer."""
 
+    prefilled_where_answered: int | None
+    """Requests whose prompt the replica that answers them computed itself (`decider`)."""
+
     ttft: TtftStages
     """The time to the first token of those that have one and count, stage by stage."""
 
@@ -901,6 +904,9 @@ class HitsBySource(Record):
     other: int
     """In other requests that are known to have the same tokens."""
 
+    tiers: int | None
+    """Wherever they had been said, brought from a tier behind the replica's KV blocks."""
+
 
 class Inert(Record):
     """A setting that was given and has no effect here."""
@@ -1010,6 +1016,36 @@ class KvResult(Record):
 
     prefix_hit_tokens: int
     """Prompt tokens served from the prefix cache, over all replicas."""
+
+
+class KvTiersResult(Record):
+    """KV that came from tiers behind the blocks, in place of being computed."""
+
+    loads: int
+    """Loads, those that were still going on when observation ended too."""
+
+    tokens: int
+    """Tokens that they brought."""
+
+    from_below_tokens: int
+    """Those of them, in whole chunks, that lay below the host's memory."""
+
+    load_s: Distribution
+    """From a load's beginning, below the host where it began there, to the last of its KV."""
+
+    computing_s: float
+    """Seconds that the same tokens would have taken to compute, each request's alone and in chunks
+    of 2048; sums over loads that ended."""
+
+    loading_s: float
+    """Seconds that these loads took."""
+
+    break_even_bytes_per_s: float | None
+    """Bytes a second, of a replica, at which the mean load takes as long as to compute the same;
+    null without loads."""
+
+    tiers: list[TierResult]
+    """The tiers, the host's memory first."""
 
 
 class Labelled(Record):
@@ -1871,6 +1907,9 @@ class RunResult(Record):
     disaggregation: DisaggregationResult | None
     """What went from replicas that prefill to those that decode; absent where each does both."""
 
+    kv_tiers: KvTiersResult | None
+    """What came from tiers behind the KV blocks; absent where there are none."""
+
     classes: Mapping[str, ClassResult] | None
     """The same figures for each class of requests; null when there is one class."""
 
@@ -2334,6 +2373,25 @@ class Throughput(Record):
     """Completed requests per second."""
 
 
+class TierResult(Record):
+    """A tier's traffic, summed over replicas."""
+
+    name: str
+    """Its name."""
+
+    read_bytes: int
+    """Bytes towards the GPUs."""
+
+    written_bytes: int
+    """Bytes away from them."""
+
+    read_busy: float
+    """Time in which it was read over elapsed time, the mean over replicas: 0 to 1."""
+
+    write_busy: float
+    """The same of writing."""
+
+
 class Timeline(Record):
     """A drawing: a row for the GPU and one for the text."""
 
@@ -2548,6 +2606,7 @@ Goodput._records = {"bounds": GoodputBounds}
 GoodputBounds._records = {"requests": Bounds, "share": Bounds, "requests_per_s": Bounds}
 Joined._records = {"worst": JoinedStall}
 JoinedStall._records = {"real": MeasuredGap, "simulated": StallReport}
+KvTiersResult._records = {"load_s": Distribution, "tiers": TierResult}
 LatencyBounds._records = {"ttft_s": LatencyRange, "tbt_s": LatencyRange, "tpot_s": LatencyRange, "e2e_s": LatencyRange, "normalized_latency_s_per_token": LatencyRange, "scheduling_delay_s": LatencyRange}
 LatencyRange._records = {"lower": Distribution, "upper": Distribution}
 MeasuredResult._records = {"deadlines": MeasuredDeadlines, "client_queue_s": Distribution, "first_answer_s": Distribution, "fluidity_bounds": GapBounds, "stalls": MeasuredStalls, "plots": Plots}
@@ -2566,7 +2625,7 @@ ResultFile._records = {"tool": Tool, "runs": RunResult, "validation": Labelled, 
 RoutingResult._records = {"decisions": RouteCounts, "cached": RoutedToCaches}
 RunExplanation._records = {"misses": MissReport, "stalls": StallReport, "culprits": CulpritTotal, "request": RequestReport}
 RunExplanation._maps = frozenset({"first_token_ns", "between_tokens_ns"})
-RunResult._records = {"requests": RequestCounts, "arrival_rate_per_s": ArrivalRate, "tokens": TokenCounts, "throughput": Throughput, "ttft_s": Distribution, "ttft_in_time_bounds": Bounds, "tbt_s": Distribution, "tpot_s": Distribution, "e2e_s": Distribution, "normalized_latency_s_per_token": Distribution, "scheduling_delay_s": Distribution, "fluidity": Fluidity, "goodput": Goodput, "latency_bounds": LatencyBounds, "slo": SloResult, "judged_by": JudgedBy, "stalls": StallsResult, "iterations": IterationResult, "kv": KvResult, "routing": RoutingResult, "pools": PoolResult, "sessions": SessionsResult, "disaggregation": DisaggregationResult, "classes": ClassResult, "fairness": Fairness, "energy": Energy, "cost": Cost, "inert": Inert, "measured": MeasuredResult, "validation": Compared, "unqueued": Unqueued}
+RunResult._records = {"requests": RequestCounts, "arrival_rate_per_s": ArrivalRate, "tokens": TokenCounts, "throughput": Throughput, "ttft_s": Distribution, "ttft_in_time_bounds": Bounds, "tbt_s": Distribution, "tpot_s": Distribution, "e2e_s": Distribution, "normalized_latency_s_per_token": Distribution, "scheduling_delay_s": Distribution, "fluidity": Fluidity, "goodput": Goodput, "latency_bounds": LatencyBounds, "slo": SloResult, "judged_by": JudgedBy, "stalls": StallsResult, "iterations": IterationResult, "kv": KvResult, "routing": RoutingResult, "pools": PoolResult, "sessions": SessionsResult, "disaggregation": DisaggregationResult, "kv_tiers": KvTiersResult, "classes": ClassResult, "fairness": Fairness, "energy": Energy, "cost": Cost, "inert": Inert, "measured": MeasuredResult, "validation": Compared, "unqueued": Unqueued}
 RunResult._maps = frozenset({"pools", "classes", "features"})
 SessionsResult._records = {"completion_s": Distribution, "user_wait_s": Distribution, "hit_tokens": HitsBySource, "missed_tokens": MissedTokens, "by_turn": TurnsResult, "by_gap": TurnsResult, "reuse_s": Distribution, "reuse_tokens": TokenDistribution, "concurrent": Levels, "working_set_tokens": Levels}
 SessionsResult._maps = frozenset({"by_gap"})
