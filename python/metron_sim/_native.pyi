@@ -123,6 +123,9 @@ class Standing:
     def last_token_s(self) -> float | None:
         """When its last token so far came, seconds."""
     @property
+    def predicted_answer(self) -> int | None:
+        """How long its answer is predicted to be, in tokens, where the scenario has such predictions."""
+    @property
     def session(self) -> int | None:
         """The conversation that it belongs to, where the workload has some."""
 

@@ -7,7 +7,7 @@ use crate::catalog::{Arithmetic, Format, Mlp};
 use crate::cost::Pricing;
 use crate::fleet::RouterKind;
 use crate::scenario::SchedulerRun;
-use crate::scheduler::Feature;
+use crate::scheduler::{Feature, SchedulerConfig};
 use crate::time::Span;
 
 const OWN: &str = "every pool has its own";
@@ -93,6 +93,7 @@ pub(super) const TABLE: &[Entry] = &[
     ("Engine.predictor", Always("its keys are judged one by one")),
     ("PredictorError.bias", Unless(predictor)),
     ("PredictorError.spread", Unless(predictor)),
+    ("PredictorError.answer_spread", Unless(answers)),
     ("Engine.speculative", Always("its keys are judged one by one")),
     ("Speculative.method", Always("who drafts")),
     ("Speculative.num_speculative_tokens", Always("how many are drafted")),
@@ -405,6 +406,15 @@ fn predictor(facts: &Facts<'_>, key: &Written) -> Option<String> {
     };
     (!right && !experiment.schedulers.iter().any(predicts))
         .then(|| format!("{} predicts no iteration's time", facts.schedulers()))
+}
+
+fn answers(facts: &Facts<'_>, key: &Written) -> Option<String> {
+    if let Some(own) = each_own(facts, key) {
+        return Some(own);
+    }
+    let looks = |run: &SchedulerRun| run.name == "fluid" || !SchedulerConfig::all_built_in();
+    (!facts.experiment.schedulers.iter().any(looks))
+        .then(|| format!("{} asks for no answer's length", facts.schedulers()))
 }
 
 fn router(facts: &Facts<'_>, key: &Written) -> Option<String> {

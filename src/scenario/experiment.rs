@@ -409,19 +409,26 @@ pub struct TierPath {
 pub struct PredictorError {
     bias: i64,
     spread: u32,
+    answers: Option<u32>,
 }
 
 impl PredictorError {
     /// Shares: see [`Predictor`].
-    pub(crate) fn new(bias: f64, spread: f64) -> PredictorError {
-        PredictorError { bias: (bias * 1e6).round() as i64, spread: (spread * 1e6).round() as u32 }
+    pub(crate) fn new(bias: f64, spread: f64, answers: Option<f64>) -> PredictorError {
+        let millionths = |share: f64| (share * 1e6).round() as u32;
+        PredictorError {
+            bias: (bias * 1e6).round() as i64,
+            spread: millionths(spread),
+            answers: answers.map(millionths),
+        }
     }
 
     /// The predictor that is wrong by so much, for a seed of 0.
     pub fn predictor(self) -> Predictor {
         let share = |millionths: f64| millionths / 1e6;
         let (bias, spread) = (share(self.bias as f64), share(f64::from(self.spread)));
-        Predictor { bias, spread, seed: 0 }
+        let answer_spread = self.answers.map(|answers| share(f64::from(answers)));
+        Predictor { bias, spread, seed: 0, answer_spread }
     }
 }
 

@@ -239,6 +239,12 @@ const CASES: &[Case] = &[
         "engine.predictor={bias: 0.2}",
     ),
     case(
+        "PredictorError.answer_spread",
+        &["schedulers=[sarathi, edf]"],
+        "engine.predictor={answer_spread: 0.2}",
+        "engine.predictor={answer_spread: 0.4}",
+    ),
+    case(
         "PredictorError.spread",
         &["schedulers=[sarathi, edf]"],
         "engine.predictor={spread: 0.2}",

@@ -193,8 +193,7 @@ impl Replica {
         }
         self.waiting.arrive(index, rank);
         if let Some(kept) = &mut self.outlook {
-            let length = (request.arrival, request.prompt_tokens);
-            kept.arrive(index, (id, request.class), length, session);
+            kept.arrive(index, id, request, (number, session));
         }
         if self.options.own_memory {
             self.newcomers.push(index);

@@ -485,6 +485,7 @@ fn both_paths_agree_on_random_loads() {
                 bias: if wrong { -0.2 } else { 0.0 },
                 spread: if wrong { 0.3 } else { 0.0 },
                 seed,
+                answer_spread: wrong.then_some(0.3),
             },
             ahead: rng.random_bool(0.5),
             cost: Arc::new(Line {

@@ -216,15 +216,16 @@ impl Fluid {
     }
 
     /// The length that an answer is taken to have.
-    fn expected(step: &Step<'_>, view: &RequestView) -> u32 {
-        let median = step.median_answer().unwrap_or(view.max_tokens).min(view.max_tokens);
-        median.max(view.generated())
+    fn expected(step: &Step<'_>, view: &RequestView, predicted: Option<u32>) -> u32 {
+        let known = predicted.or_else(|| step.median_answer());
+        known.unwrap_or(view.max_tokens).min(view.max_tokens).max(view.generated())
     }
 
     /// Whether a request that decodes cannot be fluid any more, as far as is known.
     fn is_lost(step: &Step<'_>, request: Handle) -> bool {
         let (view, standing) = (step.view(request), step.standing(request));
-        let on_time = Fluid::expected(step, &view).saturating_sub(standing.late);
+        let expected = Fluid::expected(step, &view, standing.predicted_answer);
+        let on_time = expected.saturating_sub(standing.late);
         standing.missed > allowed(standing.fluid_index, on_time)
     }
 
@@ -256,7 +257,7 @@ impl Fluid {
         let median = step.median_answer();
         let by = self.given.relegate.then_some(self.given.relegated);
         let savable = |job: &Job| {
-            let expected = median.unwrap_or(job.max_tokens).min(job.max_tokens);
+            let expected = job.predicted.or(median).unwrap_or(job.max_tokens).min(job.max_tokens);
             let misses = allowed(job.fluid_index, expected.saturating_sub(1));
             let more = job.tbt.as_nanos().saturating_mul(misses);
             by != Some(Relegated::Savable)

@@ -64,6 +64,12 @@ impl Standing {
         self.0.last_token.map(Time::as_secs_f64)
     }
 
+    /// How long its answer is predicted to be, in tokens, where the scenario has such predictions.
+    #[getter]
+    fn predicted_answer(&self) -> Option<u32> {
+        self.0.predicted_answer
+    }
+
     /// The conversation that it belongs to, where the workload has some.
     #[getter]
     fn session(&self) -> Option<u32> {

@@ -61,7 +61,8 @@ pub struct Engine {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub front_end: Option<FrontEnd>,
     /// How a policy that looks at deadlines (fluid, qoserve, medha, slai) is wrong about the time that an
-    /// iteration will take; not at all unless given.
+    /// iteration will take, not at all unless given; and about how long answers will be (fluid), where that
+    /// is predicted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub predictor: Option<PredictorError>,
     /// Speculative decoding, for policies that can (vllm-v1); none unless given.
@@ -76,7 +77,8 @@ pub struct Engine {
     pub kv_load: Option<KvLoad>,
 }
 
-/// What a prediction of an iteration's time differs by from the time that it takes.
+/// What a prediction of an iteration's time differs by from the time that it takes, and one of an answer's
+/// length from that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, expecting = "a map such as `{bias: -0.2, spread: 0.2}`")]
 pub struct PredictorError {
@@ -88,6 +90,10 @@ pub struct PredictorError {
     /// scenario's seed; 0 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spread: Option<f64>,
+    /// How long an answer will be is predicted too, within such a share, from 0 to below 1, evenly at random
+    /// for each request, by the scenario's seed; not predicted unless given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer_spread: Option<f64>,
 }
 
 /// Times of a front end.

@@ -323,7 +323,12 @@ fn predictor(check: &mut Check<'_>, owner: &Owner, given: &raw::Engine) -> Predi
     if !(0.0..1.0).contains(&spread) {
         check.expected(&path.key("spread"), "a number from 0 to below 1", spread.to_string());
     }
-    PredictorError::new(bias, spread)
+    let answers = given.answer_spread;
+    if let Some(spread) = answers.filter(|spread| !(0.0..1.0).contains(spread)) {
+        let path = path.key("answer_spread");
+        check.expected(&path, "a number from 0 to below 1", spread.to_string());
+    }
+    PredictorError::new(bias, spread, answers)
 }
 
 /// What the engine adds to a step, such as `0.85 ms a step (0 to 1.3 ms on other machines)`.

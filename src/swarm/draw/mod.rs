@@ -124,6 +124,8 @@ impl Draw {
             let (bias, spread) = (self.one_of(&[-0.5, -0.1, 0.3]), self.one_of(&[0.05, 0.5]));
             self.perhaps(&mut wrong, "bias", 0.7, json!(bias));
             self.perhaps(&mut wrong, "spread", 0.7, json!(spread));
+            let answers = self.one_of(&[0.0, 0.3, 0.9]);
+            self.perhaps(&mut wrong, "answer_spread", 0.4, json!(answers));
             scenario["engine"]["predictor"] = Value::Object(wrong);
         }
         if self.has("drafts") && self.drafts(&limits) {

@@ -478,6 +478,12 @@ pub(super) const CASES: &[Case] = &[
         "engine.predictor={bias: 0.3}",
     ),
     case(
+        "PredictorError.answer_spread",
+        &["schedulers=[fluid]", BURST, "workload.max_tokens={fixed: 900}"],
+        "",
+        "engine.predictor={answer_spread: 0.0}",
+    ),
+    case(
         "PredictorError.spread",
         &["schedulers=[qoserve]", "workload.arrivals={poisson: {rate: 200}}"],
         "engine.predictor={spread: 0.1}",

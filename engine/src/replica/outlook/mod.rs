@@ -17,7 +17,7 @@ use super::Handle;
 use super::step::Held;
 use crate::cost::{BatchShape, CostModel};
 use crate::ids::{ClassId, SlotId};
-use crate::request::RequestId;
+use crate::request::{Request, RequestId};
 use crate::time::{Span, Time};
 
 use beats::Beats;
@@ -92,6 +92,8 @@ pub struct Standing {
     pub last_token: Option<Time>,
     /// The conversation that it belongs to, where the workload has some.
     pub session: Option<u32>,
+    /// How long its answer is predicted to be, in tokens, where the scenario has such predictions.
+    pub predicted_answer: Option<u32>,
 }
 
 /// An iteration that is over, for a policy that learns from its predictions.
@@ -123,6 +125,7 @@ struct Own {
     missed: u64,
     first_token: Time,
     last_token: Time,
+    predicted_answer: Option<u32>,
     held: Option<Held>,
 }
 
@@ -186,10 +189,11 @@ impl Kept {
     pub(super) fn arrive(
         &mut self,
         slot: SlotId,
-        (request, class): (RequestId, ClassId),
-        (arrival, prompt_tokens): (Time, u32),
-        session: Option<u32>,
+        request: RequestId,
+        asked: &Request,
+        (number, session): (RequestId, Option<u32>),
     ) {
+        let &Request { arrival, prompt_tokens, output_tokens, max_tokens, class, .. } = asked;
         let promise = self.shared.promise(class);
         let ttft = (promise.first)(prompt_tokens);
         let kind = self.tbts.binary_search(&promise.tbt).expect("each is known") as u16;
@@ -206,6 +210,7 @@ impl Kept {
             missed: 0,
             first_token: Time::NEVER,
             last_token: Time::NEVER,
+            predicted_answer: self.shared.predictor.answer(number, (output_tokens, max_tokens)),
             held: None,
         };
         match self.own.get_mut(slot.index()) {
@@ -327,6 +332,7 @@ impl Kept {
             first_token: Some(own.first_token).filter(is_known).map(|at| self.expected(at)),
             last_token: Some(last).filter(is_known).map(|at| self.expected(at)),
             session: own.session,
+            predicted_answer: own.predicted_answer,
         }
     }
 

@@ -1,5 +1,6 @@
-//! How predictions of an iteration's time are wrong, as far as a scenario says.
+//! How predictions of iterations' times, and of answers' lengths, are wrong, as far as a scenario says.
 
+use crate::request::RequestId;
 use crate::time::{Span, Time};
 
 /// What a prediction differs by from the time that an iteration takes: `1 + bias`, and by up to
@@ -12,6 +13,9 @@ pub struct Predictor {
     pub spread: f64,
     /// What the random part is drawn by.
     pub seed: u64,
+    /// The same of how long an answer will be, from 0 to below 1, evenly at random for each request;
+    /// `None` where nobody predicts it.
+    pub answer_spread: Option<f64>,
 }
 
 impl Predictor {
@@ -27,6 +31,25 @@ impl Predictor {
         Span::from_nanos((ns.round() as u64).max(1))
     }
 }
+
+impl Predictor {
+    /// How long the answer of a request is predicted to be, by its number in the whole run, where anybody
+    /// predicts that: at least a token, and no more than it asked for.
+    pub(super) fn answer(
+        &self,
+        number: RequestId,
+        (output, max_tokens): (u32, u32),
+    ) -> Option<u32> {
+        let spread = self.answer_spread?;
+        let key = self.seed ^ mixed(u64::from(number.0) ^ ANSWERS);
+        let off = spread * (2.0 * unit(key) - 1.0);
+        let tokens = (f64::from(output) * (1.0 + off)).round() as u32;
+        Some(tokens.clamp(1, max_tokens.max(1)))
+    }
+}
+
+/// Keeps the errors of answers apart from those of iterations.
+const ANSWERS: u64 = 0xa45e_1e57;
 
 /// From 0 to below 1, of a key.
 fn unit(key: u64) -> f64 {
@@ -52,6 +75,21 @@ mod tests {
     #[test]
     fn a_right_one_says_what_comes() {
         assert_eq!(Predictor::default().of(Time::from_nanos(7), ms(10)), ms(10));
+    }
+
+    #[test]
+    fn an_answers_length_is_predicted_within_its_spread_and_the_same_for_a_request() {
+        let of = |spread, number| {
+            let predictor = Predictor { answer_spread: spread, seed: 9, ..Predictor::default() };
+            predictor.answer(RequestId(number), (1000, 1200))
+        };
+        assert_eq!((of(None, 0), of(Some(0.0), 0)), (None, Some(1000)));
+        let all: Vec<u32> = (0..2000).filter_map(|number| of(Some(0.3), number)).collect();
+        assert!(all.iter().all(|one| (700..=1200).contains(one)));
+        assert!(all.contains(&1200), "no more than it asked for");
+        assert!(all.iter().any(|&one| one < 710));
+        assert_eq!(of(Some(0.3), 5), of(Some(0.3), 5));
+        assert_ne!(of(Some(0.3), 5), of(Some(0.3), 6));
     }
 
     #[test]

@@ -20,6 +20,8 @@ pub(super) struct Job {
     pub done: u32,
     pub begun: bool,
     pub max_tokens: u32,
+    /// How long its answer is predicted to be, where it is.
+    pub predicted: Option<u32>,
     /// `D_d`.
     pub tbt: Span,
     /// The index from which on it is fluid.
@@ -39,6 +41,7 @@ impl Job {
             done: view.computed,
             begun: view.blocks > 0,
             max_tokens: view.max_tokens,
+            predicted: standing.predicted_answer,
             tbt: standing.tbt,
             fluid_index: standing.fluid_index,
             answered: standing.first_token.is_some(),
