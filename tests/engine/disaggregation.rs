@@ -1,31 +1,12 @@
 //! Prefill and decode on replicas of their own: times worked out by hand, measured transfers, limits that
 //! queueing theory knows, memory that is held on both sides, and the fast path beside the slow one.
 
-use std::path::Path;
-
 use metron_sim::explain::{Cause, Index};
 use metron_sim::ids::RequestId;
-use metron_sim::progress::Progress;
-use metron_sim::runner::{
-    Requests, RunInput, RunOptions, SchedulerOutput, Simulator, recording, run_experiment,
-};
-use metron_sim::scenario::{Document, Experiment, Files};
-use metron_sim::time::Time;
+use metron_sim::runner::{SchedulerOutput, recording};
 use metron_sim::trace::{HandOver, Status};
 
-fn experiment(text: &str) -> Experiment {
-    let document = Document::from_text("s.yaml", text, Files::any(Path::new("."))).unwrap();
-    document.resolve(None).map_err(|error| error.render(false)).unwrap().experiment
-}
-
-fn play(text: &str, reference: bool) -> SchedulerOutput {
-    let experiment = &experiment(text);
-    let (requests, _) = Requests::of(experiment).unwrap();
-    let input = RunInput { experiment, requests: &requests };
-    let options = RunOptions { reference, keep_log: true, ..RunOptions::default() };
-    let progress = Progress::new(experiment.schedulers.len());
-    run_experiment(input, options, &Simulator, &progress).unwrap().remove(0)
-}
+use crate::played::{experiment, ms, play};
 
 /// One replica of each role, iterations of 10 ms, a token of 1 MB over 1 GB/s after 3 ms.
 fn fixed(workload: &str, more: &str) -> String {
@@ -38,10 +19,6 @@ fn fixed(workload: &str, more: &str) -> String {
          bytes_per_token: 1MB}}}}\n\
          workload: {{{workload}}}\n{more}"
     )
-}
-
-fn ms(time: Time) -> f64 {
-    time.as_nanos() as f64 / 1e6
 }
 
 const ALONE: &str =
@@ -84,6 +61,35 @@ fn the_wait_for_the_transfer_has_a_name() {
     assert_eq!(gap.split[Cause::KvTransfer], 515_000_000, "{:?}", gap.split);
     assert_eq!(gap.split.total().as_nanos(), 535_000_000);
     assert_eq!(index.gap(RequestId(0), 1).expect("another").split[Cause::KvTransfer], 0);
+}
+
+/// A prompt of 128 tokens is shorter than the decider's 200, and of 512 tokens it is all new: the first is
+/// computed where it is answered, in one step, and the second as without a decider.
+#[test]
+fn a_prompt_stays_where_it_is_answered_where_the_decider_says_so() {
+    let of = |prompt: u32, decider: &str| {
+        let workload = format!(
+            "requests: 1, arrivals: all_at_once, lengths: {{prompt: {{fixed: {prompt}}}, output: {{fixed: 4}}}}"
+        );
+        let text = fixed(&workload, "");
+        let text =
+            text.replace("disaggregation: {", &format!("disaggregation: {{decider: {decider}, "));
+        let output = play(&text, false);
+        let trace = &output.outcome.trace;
+        let of = output.result.disaggregation.as_ref().unwrap();
+        let routes = output.outcome.routes.as_ref().unwrap();
+        let first = ms(trace.requests[0].first_token);
+        (of.handed_over, of.prefilled_where_answered, first, routes[0].to_string())
+    };
+    let llm_d = "{prefix-based: {non_cached_tokens: 16, prompt_tokens: 200}}";
+    let why = "only 128 tokens are new: computed where it is answered";
+    assert_eq!(of(128, llm_d), (0, 1, 10.0, why.to_owned()));
+    let (handed, stayed, first, _) = of(512, llm_d);
+    assert_eq!((handed, stayed, first), (1, 0, 535.0));
+    // All of a prompt is new, which is more than .7 of it.
+    assert_eq!(of(128, "{conditional: {}}").0, 1);
+    let (handed, stayed, ..) = of(128, "{conditional: {min_new_ratio: 1.0, min_new_tokens: 129}}");
+    assert_eq!((handed, stayed), (1, 0), "no less than all of it");
 }
 
 #[test]

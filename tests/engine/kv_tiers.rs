@@ -2,31 +2,12 @@
 //! what, and when a load is not worth it. Steps of vLLM's own tier are replayed in `offload.rs`, and the
 //! fast path stands beside the slow one in the swarm.
 
-use std::path::Path;
-
 use metron_sim::explain::{Cause, Index};
 use metron_sim::ids::RequestId;
-use metron_sim::progress::Progress;
-use metron_sim::runner::{
-    Requests, RunInput, RunOptions, SchedulerOutput, Simulator, recording, run_experiment,
-};
-use metron_sim::scenario::{Document, Experiment, Files};
-use metron_sim::time::Time;
+use metron_sim::runner::recording;
 use metron_sim::trace::KvLoad;
 
-fn experiment(text: &str) -> Experiment {
-    let document = Document::from_text("s.yaml", text, Files::any(Path::new("."))).unwrap();
-    document.resolve(None).map_err(|error| error.render(false)).unwrap().experiment
-}
-
-fn play(text: &str, reference: bool) -> SchedulerOutput {
-    let experiment = &experiment(text);
-    let (requests, _) = Requests::of(experiment).unwrap();
-    let input = RunInput { experiment, requests: &requests };
-    let options = RunOptions { reference, keep_log: true, ..RunOptions::default() };
-    let progress = Progress::new(experiment.schedulers.len());
-    run_experiment(input, options, &Simulator, &progress).unwrap().remove(0)
-}
+use crate::played::{experiment, ms, play};
 
 /// Iterations of 10 ms, blocks of 16 tokens of 1 MB each.
 fn fixed(blocks: u32, tiers: &str, load: &str, more: &str) -> String {
@@ -35,10 +16,6 @@ fn fixed(blocks: u32, tiers: &str, load: &str, more: &str) -> String {
          max_model_len: 512\n  async_scheduling: false\n  prefix_caching: true\n  kv_tiers: [{tiers}]\n  \
          kv_load: {{bytes_per_token: 1MB{load}}}\nschedulers: [vllm-v1: {{max_num_batched_tokens: 512}}]\n{more}"
     )
-}
-
-fn ms(time: Time) -> f64 {
-    time.as_nanos() as f64 / 1e6
 }
 
 /// The first and the last prompt are one of four blocks; what comes between takes all the blocks.

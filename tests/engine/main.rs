@@ -20,6 +20,8 @@ mod modelled_schedulers;
 mod observation;
 mod offload;
 mod pipeline;
+#[path = "../common/played.rs"]
+mod played;
 mod pools;
 mod published;
 mod published_routers;

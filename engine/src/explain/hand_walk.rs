@@ -1,12 +1,12 @@
-//! The way of a request whose prompt was computed elsewhere, up to the queue of the replica that
-//! answers it: its prompt, the wait for memory, and its KV on its way.
+//! The way of a request whose KV comes from elsewhere, up to when it is there: from the replica that computed its
+//! prompt, or from a tier behind the blocks of its own.
 
 use super::cause::Cause;
 use super::lane::LaneColumns;
 use super::walk::{Visit, Wait, Walk};
 use crate::ids::IterationNo;
 use crate::time::Time;
-use crate::trace::HandOver;
+use crate::trace::{HandOver, KvLoad};
 
 impl<'w> Walk<'w> {
     /// Walks up to when its KV was there, which is when the replica that answers could run it. Says
@@ -27,26 +27,43 @@ impl<'w> Walk<'w> {
         let host = hand.at.since(from.log.end(last)).as_nanos();
         self.gap.split.add(Cause::Host, host);
         visit.leg(id);
-        self.waits_for_memory(lane, (hand.at, hand.begun), Cause::KvTransfer, visit);
+        (self.lane, self.id) = (lane, id);
+        self.waits_for_kv((hand.at, hand.begun, hand.landed), Cause::KvTransfer, visit)
+    }
+
+    /// Walks up to when KV was there that a tier behind the replica's blocks had, which is when the request
+    /// could run. Says whether it ever was.
+    pub(super) fn loaded(&mut self, load: &KvLoad, visit: &mut impl Visit) -> bool {
+        let entered = self.places.entered(self.request, self.row);
+        self.waits_for_kv((entered, load.begun, load.landed), Cause::KvLoad, visit)
+    }
+
+    /// From when it came to its lane's queue to when its KV was there, which set out for blocks that were
+    /// taken for it then. Says whether it ever was.
+    fn waits_for_kv(
+        &mut self,
+        (came, begun, landed): (Time, Time, Time),
+        cause: Cause,
+        visit: &mut impl Visit,
+    ) -> bool {
         let end = self.trace.end;
-        if hand.begun < end {
-            let moved = hand.landed.min(end).since(hand.begun).as_nanos();
-            self.gap.split.add(Cause::KvTransfer, moved);
+        self.waits_for_memory((came, begun), cause, visit);
+        if begun < end {
+            self.gap.split.add(cause, landed.min(end).since(begun).as_nanos());
         }
-        self.turn_to(lane, id, hand.landed);
-        hand.landed <= end
+        self.turn_to(self.lane, self.id, landed);
+        landed <= end
     }
 
     /// From when it came to a lane's queue to when blocks were taken for its KV there; `idle` is what it
     /// waits for while the lane runs nothing.
-    pub(super) fn waits_for_memory(
+    fn waits_for_memory(
         &mut self,
-        lane: &LaneColumns<'w>,
         (came, begun): (Time, Time),
         idle: Cause,
         visit: &mut impl Visit,
     ) {
-        let until = begun.min(self.trace.end);
+        let (lane, until) = (self.lane, begun.min(self.trace.end));
         if until <= came {
             return;
         }

@@ -14,7 +14,6 @@ mod index;
 mod lane;
 mod left_out;
 mod line;
-mod load_walk;
 mod measured;
 mod misses;
 mod over_time;

@@ -173,7 +173,7 @@ impl Fleet {
             sent.insert(prompt, to);
         }
         if self.counts {
-            self.placed[id.index()] = self.place_decode(request, to);
+            self.placed[id.index()] = self.place(request, to, true);
         }
     }
 
@@ -186,16 +186,7 @@ impl Fleet {
         to: ReplicaId,
         caches: &mut dyn Caches,
     ) -> RouteDecision {
-        if let (Some(sent), Some(prompt)) = (&mut self.sent, prompt) {
-            if self.notes_held {
-                self.held.push(sent.held(prompt, to, caches));
-            }
-            sent.insert(prompt, to);
-        }
-        if self.counts {
-            let placed = self.place_decode(request, to);
-            self.placed.push(placed);
-        }
+        self.arrives(request, prompt, (to, true), caches);
         RouteDecision {
             replica: to,
             why: RouteReason::LittleNew { new_tokens },
@@ -203,10 +194,31 @@ impl Fleet {
         }
     }
 
-    fn place_decode(&mut self, request: &Request, replica: ReplicaId) -> Placed {
+    /// Takes note of where the next request in order of arrival goes, and whether the router of those who
+    /// decode sends it there.
+    fn arrives(
+        &mut self,
+        request: &Request,
+        prompt: Option<&Arc<Prompt>>,
+        (to, decodes): (ReplicaId, bool),
+        caches: &mut dyn Caches,
+    ) {
+        if let (Some(sent), Some(prompt)) = (&mut self.sent, prompt) {
+            if self.notes_held {
+                self.held.push(sent.held(prompt, to, caches));
+            }
+            sent.insert(prompt, to);
+        }
+        if self.counts {
+            let placed = self.place(request, to, decodes);
+            self.placed.push(placed);
+        }
+    }
+
+    fn place(&mut self, request: &Request, replica: ReplicaId, decodes: bool) -> Placed {
         let tokens = request.prompt_tokens.saturating_add(request.max_tokens);
         self.outstanding.add(replica, tokens);
-        Placed { replica, tokens, class: request.class, decodes: true }
+        Placed { replica, tokens, class: request.class, decodes }
     }
 
     /// A member.
@@ -230,8 +242,8 @@ impl Fleet {
         caches: &mut dyn Caches,
     ) -> RouteDecision {
         self.tell_of_first_tokens(request.arrival);
-        let (tokens, answer) = (request.prompt_tokens, request.max_tokens);
-        let prompt = content.map(|content| Arc::new(Prompt::of(id, content, tokens, answer)));
+        let tokens = request.prompt_tokens;
+        let prompt = Prompt::of_request(id, request, content);
         let asked = Asked {
             id,
             class: request.class,
@@ -243,19 +255,8 @@ impl Fleet {
         let view = FleetView::new(&self.live, &self.outstanding);
         let mut known = Known { sent: self.sent.as_mut(), caches: &mut *caches };
         let decision = self.router.choose(&asked, &view, &mut known);
-        if let (Some(sent), Some(prompt)) = (&mut self.sent, &prompt) {
-            if self.notes_held {
-                self.held.push(sent.held(prompt, decision.replica, caches));
-            }
-            sent.insert(prompt, decision.replica);
-        }
-        if self.counts {
-            debug_assert_eq!(self.placed.len(), id.index(), "requests come in order");
-            let tokens = request.prompt_tokens.saturating_add(request.max_tokens);
-            self.outstanding.add(decision.replica, tokens);
-            let (replica, class) = (decision.replica, request.class);
-            self.placed.push(Placed { replica, tokens, class, decodes: false });
-        }
+        debug_assert!(!self.counts || self.placed.len() == id.index(), "requests come in order");
+        self.arrives(request, prompt.as_ref(), (decision.replica, false), caches);
         decision
     }
 

@@ -7,7 +7,6 @@
 //! fits there and the queue grows before that. Nothing here makes it so but the blocks.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::Rejection;
 use super::caches::CachesOf;
@@ -121,11 +120,6 @@ impl<'a> HandOvers<'a> {
     }
 }
 
-fn prompt_of(id: RequestId, request: &Request, content: Option<Content>) -> Option<Arc<Prompt>> {
-    let (tokens, answer) = (request.prompt_tokens, request.max_tokens);
-    content.map(|content| Arc::new(Prompt::of(id, content, tokens, answer)))
-}
-
 /// The first replica of each pool that decodes.
 fn first_that_decode(fleet: &FleetSetup<'_>) -> Vec<ReplicaId> {
     let mut first = 0;
@@ -179,7 +173,7 @@ impl Engine<'_> {
         if !decider.looks() {
             return None;
         }
-        let prompt = prompt_of(id, request, content.cloned());
+        let prompt = Prompt::of_request(id, request, content.cloned());
         let (with, now) = ((session, prompt.as_ref()), request.arrival);
         let mut caches = CachesOf(&mut self.servers);
         let (to, held) = self.fleet.choose_decoder(id, request, with, (now, true), &mut caches);
@@ -198,7 +192,7 @@ impl Engine<'_> {
         let mut request = handing.asked[id.index()];
         let chosen = handing.chosen.remove(&id);
         let content = self.fleet.reads_prompts().then(|| arriving.content(id));
-        let prompt = prompt_of(id, &request, content.clone());
+        let prompt = Prompt::of_request(id, &request, content.clone());
         let to = chosen.unwrap_or_else(|| {
             let with = (arriving.session(id), prompt.as_ref());
             let mut caches = CachesOf(&mut self.servers);

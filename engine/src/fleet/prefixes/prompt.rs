@@ -6,7 +6,7 @@ use crate::content::Content;
 use crate::ids::ReplicaId;
 use crate::kv::Chain;
 use crate::kv::radix::Text;
-use crate::request::RequestId;
+use crate::request::{Request, RequestId};
 
 /// The tokens of a request that is to be sent somewhere.
 #[derive(Debug)]
@@ -29,6 +29,16 @@ impl Prompt {
         let reach = content.shared_tokens().min(tokens.saturating_add(max_tokens));
         let text = Arc::new(Text::of(&content, id));
         Prompt { text, content, tokens, reach, chain: OnceLock::new() }
+    }
+
+    /// The same of a request, where anybody looks at what its tokens are.
+    pub(crate) fn of_request(
+        id: RequestId,
+        request: &Request,
+        content: Option<Content>,
+    ) -> Option<Arc<Prompt>> {
+        let (tokens, answer) = (request.prompt_tokens, request.max_tokens);
+        content.map(|content| Arc::new(Prompt::of(id, content, tokens, answer)))
     }
 
     /// What its blocks of this width contain, where `ahead` tokens behind a block belong to what it is.

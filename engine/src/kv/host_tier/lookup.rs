@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::chunks::Recency;
 use super::jobs::{Direction, Job};
-use super::{HostTier, Lookup, Move};
+use super::{HostTier, JobId, Lookup, Move};
 use crate::kv::BlockKey;
 use crate::request::RequestId;
 
@@ -126,10 +126,21 @@ impl HostTier {
             self.chunks.begin_write(key, Recency::of_running(rank, place));
         }
         let keys = chunks.iter().map(|&(_, key)| key).collect();
-        let job = Job { direction: Direction::Up, request, keys, blocks: Vec::new() };
-        let job = self.jobs.add(job);
+        let job = self.begin_move(request, keys, Direction::Up);
         self.kept(request).jobs.push(job);
-        self.moves.push(Move { job, request, chunks: chunks.len() as u32, is_up: true });
         true
+    }
+
+    /// Begins to copy chunks between the host and the tier below.
+    pub(super) fn begin_move(
+        &mut self,
+        request: RequestId,
+        keys: Vec<BlockKey>,
+        direction: Direction,
+    ) -> JobId {
+        let (chunks, is_up) = (keys.len() as u32, direction == Direction::Up);
+        let job = self.jobs.add(Job { direction, request, keys, blocks: Vec::new() });
+        self.moves.push(Move { job, request, chunks, is_up });
+        job
     }
 }

@@ -274,13 +274,9 @@ impl HostTier {
     fn write_down(&mut self, request: RequestId, keys: Vec<BlockKey>) {
         let Some(below) = &self.below else { return };
         let missing: Vec<BlockKey> = keys.into_iter().filter(|key| !below.has(key)).collect();
-        if missing.is_empty() {
-            return;
+        if !missing.is_empty() {
+            self.begin_move(request, missing, Direction::Down);
         }
-        let chunks = missing.len() as u32;
-        let job = Job { direction: Direction::Down, request, keys: missing, blocks: Vec::new() };
-        let job = self.jobs.add(job);
-        self.moves.push(Move { job, request, chunks, is_up: false });
     }
 
     /// Blocks were taken for a request that was looked up: `table`, in which `local` tokens were found
