@@ -17,7 +17,7 @@ use rayon::prelude::*;
 
 use crate::points::{
     Apart, Compared, NotApart, Seats, by, errors, express_apart, play_apart, rows,
-    times_with_workers,
+    times_with_workers, write_csv,
 };
 use crate::shared::{say, shared};
 
@@ -62,7 +62,7 @@ fn disaggregated_points() {
     let enough = with_enough_seats(&all);
     by("all, with seats for everybody", &enough, |_| "all".to_owned());
     if let Some(path) = std::env::var_os("METRON_POINTS_CSV") {
-        write(path.as_ref(), &all);
+        write_csv(path.as_ref(), all.iter().map(row));
     }
     within_bounds(&all);
     let tpot = errors(enough.iter().map(Compared::tpot));
@@ -109,21 +109,16 @@ fn compared(points: &[Apart], seats: Seats) -> Vec<Compared<Apart>> {
     all
 }
 
-/// Every point, for a closer look.
-fn write(path: &std::path::Path, all: &[Compared<Apart>]) {
-    let mut csv = csv::Writer::from_path(path).expect("writable");
-    for Compared { point, played } in all {
-        csv.write_record([
-            point.configuration(),
-            point.version.clone(),
-            point.is_held_out().to_string(),
-            point.seats().map_or(String::new(), |seats| seats.to_string()),
-            point.ttft_ms.to_string(),
-            point.tpot_ms.to_string(),
-            played.ttft_ms.to_string(),
-            played.tpot_ms.to_string(),
-        ])
-        .expect("writable");
-    }
-    csv.flush().expect("writable");
+/// A point, for a closer look.
+fn row(Compared { point, played }: &Compared<Apart>) -> Vec<String> {
+    vec![
+        point.configuration(),
+        point.version.clone(),
+        point.is_held_out().to_string(),
+        point.seats().map_or(String::new(), |seats| seats.to_string()),
+        point.ttft_ms.to_string(),
+        point.tpot_ms.to_string(),
+        played.ttft_ms.to_string(),
+        played.tpot_ms.to_string(),
+    ]
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::points::{Compared, Dropped, Point, by, errors, express, play, rows};
+use crate::points::{Compared, Dropped, Point, by, errors, express, play, rows, write_csv};
 use crate::shared::{say, shared};
 
 const TABLE: &str = "data/silicon/inferencemax_half.csv.gz";
@@ -58,7 +58,7 @@ fn public_points() {
     by("all", &all, |_| "all".to_owned());
     within_bounds(&all);
     if let Some(path) = std::env::var_os("METRON_POINTS_CSV") {
-        write(path.as_ref(), &all);
+        write_csv(path.as_ref(), all.iter().map(row));
     }
 }
 
@@ -74,20 +74,15 @@ fn within_bounds(all: &[Compared<Point>]) {
     assert!(held[0] <= TPOT_MAPE + 1.0, "{held:?}");
 }
 
-/// Every point, for a closer look.
-fn write(path: &std::path::Path, all: &[Compared<Point>]) {
-    let mut csv = csv::Writer::from_path(path).expect("writable");
-    for Compared { point, played } in all {
-        csv.write_record([
-            point.configuration(),
-            point.version.clone(),
-            point.is_held_out().to_string(),
-            point.ttft_ms.to_string(),
-            point.tpot_ms.to_string(),
-            played.ttft_ms.to_string(),
-            played.tpot_ms.to_string(),
-        ])
-        .expect("writable");
-    }
-    csv.flush().expect("writable");
+/// A point, for a closer look.
+fn row(Compared { point, played }: &Compared<Point>) -> Vec<String> {
+    vec![
+        point.configuration(),
+        point.version.clone(),
+        point.is_held_out().to_string(),
+        point.ttft_ms.to_string(),
+        point.tpot_ms.to_string(),
+        played.ttft_ms.to_string(),
+        played.tpot_ms.to_string(),
+    ]
 }

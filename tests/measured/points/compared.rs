@@ -1,6 +1,7 @@
 //! How far what was simulated is from what was measured, by groups.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::Played;
 use crate::shared::say;
@@ -72,4 +73,11 @@ fn line<P: Measured>(name: &str, of: &[&Compared<P>]) {
         ttft[0],
         ttft[1]
     ));
+}
+
+/// Writes rows for a closer look.
+pub(crate) fn write_csv(path: &Path, rows: impl Iterator<Item = Vec<String>>) {
+    let mut csv = csv::Writer::from_path(path).expect("writable");
+    rows.for_each(|row| csv.write_record(row).expect("writable"));
+    csv.flush().expect("writable");
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 
 pub(crate) use apart::{Apart, Seats, play_apart};
 pub(crate) use apart_expressed::{NotApart, express_apart, times_with_workers};
-pub(crate) use compared::{Compared, Measured, by, errors};
+pub(crate) use compared::{Compared, Measured, by, errors, write_csv};
 pub(crate) use expressed::{Dropped, express};
 pub(crate) use played::{Played, play};
 
