@@ -10,8 +10,7 @@
 use super::Replica;
 use super::plan::Plan;
 use super::reads::Reads;
-use super::slot::{Phase, Slot};
-use super::step::Entry;
+use super::slot::{Own, Phase, Slot};
 use crate::catalog::Reach;
 use crate::cost::Chunk;
 use crate::ids::SlotId;
@@ -44,6 +43,31 @@ pub struct Brought {
     pub emits: u32,
     /// What processing found.
     pub became: Became,
+}
+
+impl Brought {
+    /// A decode that is scheduled: tokens computed before, and those to compute.
+    #[inline]
+    pub(super) fn scheduled(
+        request: RequestId,
+        slot: SlotId,
+        (context, tokens): (u32, u32),
+    ) -> Brought {
+        Brought {
+            request,
+            slot,
+            tokens,
+            context,
+            decode: true,
+            samples: false,
+            drafts: 0,
+            accepted: 0,
+            padded: false,
+            placeholders_before: 0,
+            emits: 0,
+            became: Became::Unknown,
+        }
+    }
 }
 
 /// Decodes at the head of the running list that were scheduled in one go.
@@ -89,11 +113,13 @@ impl Replica {
     }
 
     /// Gives keys to the blocks that `tokens` of its tokens fill.
+    #[cold]
     pub(super) fn hash_own(&mut self, index: SlotId, tokens: u32) {
+        let own = &mut self.slots[index.index()].own;
         if !self.pool.caching() {
+            own.fills_at = u32::MAX;
             return;
         }
-        let own = &mut self.slots[index.index()].own;
         let drafts = &self.options.drafts;
         let known = own.known;
         let tokens = tokens.min(known).saturating_sub(drafts.prefill_lookahead.saturating_sub(1));
@@ -144,43 +170,53 @@ impl Replica {
         }
         let mut leading = Leading { places, ..Leading::default() };
         let running = std::mem::take(&mut self.members.running);
+        let mut due = std::mem::take(&mut self.scratch);
+        due.clear();
         let (longest, trims) = (self.options.max_model_len - 1, self.pool.trims());
-        let (stamp, caching) = (self.members.batch.stamp, self.pool.caching());
+        let stamp = self.members.batch.stamp;
         let (ahead, block_tokens) = (self.options.out.ahead, self.options.block_tokens);
-        self.members.batch.entries.reserve(places);
+        let (lookahead, call) = (self.options.drafts.lookahead, self.steps);
+        let entries = &mut self.members.batch.entries;
+        entries.reserve(places);
         for &index in &running[..places] {
             let slot = &mut self.slots[index.index()];
             let context = slot.done;
-            let wanted = slot.wanted_of_own(ahead, self.steps);
-            let tokens = wanted.min(longest.saturating_sub(context));
+            let tokens = slot.wanted_of_own(ahead, call).min(longest.saturating_sub(context));
             if tokens == 0 {
                 continue;
             }
             slot.stamp = stamp;
             slot.scheduled = tokens;
-            let room = slot.length * block_tokens;
-            let slots = self.with_lookahead(context + tokens);
-            if trims {
-                self.trim(index);
+            let after = context + tokens;
+            // Slots beyond the longest text are no slots: who comes near it is looked at more often.
+            let grows = after + lookahead > slot.length * block_tokens;
+            if grows || trims || slot.own.may_fill(after) {
+                due.push(index);
             }
-            if slots > room || trims {
-                self.grow_with_slots(index, context + tokens, slots);
-            }
-            let entry = Entry { slot: index, tokens, context, decode: true, padded: false };
-            self.members.batch.entries.push(entry);
-            if caching {
-                self.hash_own(index, context + tokens);
-            }
+            entries.push(Brought::scheduled(slot.request, index, (context, tokens)));
             leading.requests += 1;
             leading.tokens += tokens;
         }
         self.members.running = running;
+        for &index in &due {
+            let slot = &self.slots[index.index()];
+            let after = slot.done + slot.scheduled;
+            let (room, slots) = (slot.length * block_tokens, self.with_lookahead(after));
+            if trims {
+                self.trim(index);
+            }
+            if slots > room || trims {
+                self.grow_with_slots(index, after, slots);
+            }
+            self.hash_own(index, after);
+        }
+        self.scratch = due;
         leading
     }
 
     /// Advances every request of the batch.
     pub(super) fn commit_one_by_one(&mut self, plan: &mut Plan) {
-        let entries = std::mem::take(&mut self.members.batch.entries);
+        let mut entries = std::mem::take(&mut self.members.batch.entries);
         plan.reads = self.own_reads(&entries);
         plan.drafting = self.options.drafts.most_at(entries.len() as u32);
         let out = self.options.out;
@@ -190,10 +226,9 @@ impl Replica {
             next_call: out.ahead.then(|| self.steps + u64::from(out.stages)),
         };
         let (mut decodes, mut decode_tokens, mut kv_tokens, mut sampled) = (0, 0, 0, 0);
-        plan.brought.reserve(entries.len());
-        for entry in &entries {
+        for entry in &mut entries {
             let slot = &mut self.slots[entry.slot.index()];
-            let drafts = match entry.padded {
+            entry.drafts = match entry.padded {
                 true => entry.tokens - 1,
                 false => slot.drafts_among(entry.tokens),
             };
@@ -210,37 +245,24 @@ impl Replica {
             slot.done += entry.tokens;
             slot.in_flight += entry.tokens;
             slot.own.drafts = 0;
-            let samples = slot.done >= slot.own.known + slot.own.placeholders;
-            let placeholders_before = slot.own.placeholders;
-            let mut accepted = 0;
-            if samples {
-                sampled += 1 + drafts;
-                accepted = sampling.sample(slot, drafts, entry.padded);
-                if !entry.decode {
-                    let first = slot.target == slot.prompt;
-                    plan.emissions.push(Emission { request: slot.request, first });
-                    slot.phase = Phase::Decode;
-                    self.members.partial.retain(|&s| s != entry.slot);
-                }
+            entry.samples = slot.done >= slot.own.known + slot.own.placeholders;
+            entry.placeholders_before = slot.own.placeholders;
+            if !entry.samples {
+                continue;
             }
-            plan.brought.push(Brought {
-                request: slot.request,
-                slot: entry.slot,
-                tokens: entry.tokens,
-                context: entry.context,
-                decode: entry.decode,
-                samples,
-                drafts,
-                accepted,
-                padded: entry.padded,
-                placeholders_before,
-                emits: 0,
-                became: Became::Unknown,
-            });
+            sampled += 1 + entry.drafts;
+            entry.accepted = sampling.sample(slot, entry.drafts, entry.padded);
+            if !entry.decode {
+                let first = slot.target == slot.prompt;
+                plan.emissions.push(Emission { request: slot.request, first });
+                slot.phase = Phase::Decode;
+                self.members.partial.retain(|&s| s != entry.slot);
+            }
         }
         (plan.decodes, plan.decode_tokens) = (decodes, decode_tokens);
         (plan.decode_kv_tokens, plan.sampled) = (kv_tokens, sampled);
-        self.members.batch.entries = entries;
+        // The list that was the plan's serves for the next batch.
+        self.members.batch.entries = std::mem::replace(&mut plan.brought, entries);
         if self.transfers.is_some() {
             self.settle_host(plan);
             self.send(plan);
@@ -248,7 +270,7 @@ impl Replica {
     }
 
     /// What the decodes of a batch read within the model's reaches, where it has some.
-    fn own_reads(&self, entries: &[Entry]) -> Option<Reads> {
+    fn own_reads(&self, entries: &[Brought]) -> Option<Reads> {
         let reaches = &self.options.reaches;
         let decodes = entries.iter().any(|entry| entry.decode);
         if !decodes || reaches.iter().all(|reach| *reach == Reach::All) {
@@ -326,7 +348,9 @@ impl Replica {
             }
             slot.own.placeholders = slot.own.placeholders.saturating_sub(new);
             let computed = slot.done - slot.in_flight;
-            self.hash_own(index, computed);
+            if slot.own.may_fill(computed) {
+                self.hash_own(index, computed);
+            }
         }
         if ends {
             self.end_own(index);
@@ -398,6 +422,14 @@ impl Sampling<'_> {
             own.next_call = next_call;
         }
         accepted
+    }
+}
+
+impl Own {
+    /// Whether a further block may have its key once so many tokens are computed.
+    #[inline]
+    fn may_fill(&self, computed: u32) -> bool {
+        computed.min(self.known) >= self.fills_at
     }
 }
 

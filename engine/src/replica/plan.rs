@@ -242,12 +242,15 @@ impl Replica {
     /// The batch just committed as `plan`, entry by entry. Decodes scheduled all at once are not in
     /// it.
     pub(crate) fn batch_listed(&self, plan: &Plan) -> Vec<Scheduled> {
-        let mut brought = plan.brought.iter();
-        let listed = self.members.batch.entries.iter().map(|entry| {
+        let entries = match self.options.by_request {
+            true => &plan.brought,
+            false => &self.members.batch.entries,
+        };
+        let listed = entries.iter().map(|entry| {
             let slot = &self.slots[entry.slot.index()];
-            let samples = match brought.next() {
-                Some(brought) => brought.samples,
-                None => entry.decode || entry.context + entry.tokens == slot.target,
+            let samples = match self.options.by_request {
+                true => entry.samples,
+                false => entry.decode || entry.context + entry.tokens == slot.target,
             };
             Scheduled {
                 request: slot.request,

@@ -1,7 +1,7 @@
 //! The batch being formed, and the verbs with which a policy forms it.
 
 use super::memory::Leaving;
-use super::one_by_one::Leading;
+use super::one_by_one::{Brought, Leading};
 use super::slot::{Handle, Phase, RequestView};
 use super::{Replica, rank_of};
 use crate::ids::SlotId;
@@ -104,18 +104,6 @@ impl Held {
     }
 }
 
-/// One request in the batch.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    pub slot: SlotId,
-    pub tokens: u32,
-    /// Tokens computed before.
-    pub context: u32,
-    pub decode: bool,
-    /// Whether its drafts are placeholders, none of which is accepted.
-    pub padded: bool,
-}
-
 /// The batch being formed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Batch {
@@ -124,7 +112,7 @@ pub(crate) struct Batch {
     /// The lane's step before.
     pub before: u64,
     /// In batch order; decodes are absent when `all_decodes`.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<Brought>,
     pub all_decodes: bool,
     /// Whether the decode set has advanced by it.
     pub advanced: bool,
@@ -521,11 +509,11 @@ impl<'a> Step<'a> {
         slot.stamp = stamp;
         slot.scheduled = tokens;
         slot.chunk_from = context;
+        let scheduled = Brought::scheduled(slot.request, index, (context, tokens));
         if !decode {
             self.replica.not_held(index);
         }
-        let entry = Entry { slot: index, tokens, context, decode, padded };
-        self.replica.members.batch.entries.push(entry);
+        self.replica.members.batch.entries.push(Brought { decode, padded, ..scheduled });
         if self.replica.options.by_request {
             self.replica.hash_own(index, context + tokens);
         } else if self.replica.pool.hashes_at_schedule() {

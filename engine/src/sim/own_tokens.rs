@@ -25,6 +25,9 @@ impl OwnTokens {
     /// The most tokens of a step.
     const MOST: u32 = u8::MAX as u32 - 1;
 
+    /// Room for so many times beyond its own is asked for while they are written.
+    pub(super) const BESIDE: usize = 3;
+
     /// None yet.
     pub(super) const NONE: OwnTokens =
         OwnTokens { bytes: Vec::new(), next: (LaneId(u32::MAX), 0), tokens: 0 };
@@ -63,9 +66,6 @@ impl OwnTokens {
 
     /// Appends the times of all, where `times` are those of a lane's steps.
     pub(super) fn write<'t>(&self, times: impl Fn(LaneId) -> &'t [Time], out: &mut Vec<Time>) {
-        let before = out.len();
-        out.resize(before + self.tokens as usize, Time::ZERO);
-        let mut out = &mut out[before..];
         let mut bytes = self.bytes.as_slice();
         let mut steps: &[Time] = &[];
         while let Some((&head, rest)) = bytes.split_first() {
@@ -78,27 +78,38 @@ impl OwnTokens {
                 }
                 INSTANT => {
                     let at = Time::from_nanos(u64::from_le_bytes(taken(&mut bytes)));
-                    out = filled(out, 1, at);
+                    out.push(at);
                 }
                 count => {
                     let (&at, later) = steps.split_first().expect("the step has begun");
-                    steps = later;
-                    out = filled(out, usize::from(count), at);
+                    push_all(out, usize::from(count), at);
+                    // Mostly more steps follow.
+                    let mut more = 0;
+                    for (&count, &at) in bytes.iter().zip(later) {
+                        if count == STEP || count > 4 {
+                            break;
+                        }
+                        push_all(out, usize::from(count), at);
+                        more += 1;
+                    }
+                    (bytes, steps) = (&bytes[more..], &later[more..]);
                 }
             }
         }
     }
 }
 
-/// What is left once `count` times are `at`.
+/// Appends `count` times, all of them `at`.
 #[inline]
-fn filled(out: &mut [Time], count: usize, at: Time) -> &mut [Time] {
-    // Four in one go, though fewer may be meant: those after them are written later.
-    match out.first_chunk_mut::<4>() {
-        Some(four) if count <= 4 => *four = [at; 4],
-        _ => out[..count].fill(at),
+fn push_all(out: &mut Vec<Time>, count: usize, at: Time) {
+    let all = out.len() + count;
+    // Four in one go, though fewer may be meant, cost less than a look at each.
+    if count <= 4 {
+        out.extend_from_slice(&[at; 4]);
+        out.truncate(all);
+    } else {
+        out.resize(all, at);
     }
-    &mut out[count..]
 }
 
 /// The next bytes, of which there are enough.

@@ -306,7 +306,7 @@ impl Tally {
             }
         }
         for (times, tokens) in written.iter_mut().zip(tokens) {
-            times.reserve_exact(tokens);
+            times.reserve_exact(tokens + OwnTokens::BESIDE);
         }
         for (own, request) in all.iter().zip(RequestId::FIRST.onwards()) {
             let Some(column) = column_of(self, request).filter(|_| own.len() > 0) else { continue };

@@ -3,7 +3,7 @@
 use crate::catalog::{AcceptanceFigures, AcceptancePreset};
 use crate::ids::{ClassId, RequestId};
 
-use super::chance::{Chance, For, OfRequest, in_a_row};
+use super::chance::{Chance, For, OfRequest, Row, in_a_row};
 use super::copying::Copying;
 use super::rounds::Rounds;
 use super::spread::Spread;
@@ -116,14 +116,27 @@ impl AcceptanceRule {
         position: u32,
         drafts: u32,
     ) -> u32 {
-        let takes = |chance: Chance, place: u32| {
-            chance.takes(draws.at(For::Draft, position.wrapping_add(place)))
-        };
+        match &self.0 {
+            Rule::ByPlace(rates) => rates.accepted(draws, position, drafts),
+            _ => self.accepted_otherwise(draws, request, position, drafts),
+        }
+    }
+
+    /// The same by any rule. Apart, so that the commonest does not pay for the others' registers.
+    #[inline(never)]
+    fn accepted_otherwise(
+        &self,
+        draws: OfRequest,
+        request: RequestId,
+        position: u32,
+        drafts: u32,
+    ) -> u32 {
         match &self.0 {
             Rule::ByPlace(rates) => rates.accepted(draws, position, drafts),
             Rule::ByRequest(spread) => {
                 let rate = spread.of(draws);
-                in_a_row(drafts, |place| takes(rate, place))
+                let mut row = draws.row(For::Draft, position);
+                in_a_row(drafts, |_| rate.takes(row.draw()))
             }
             Rule::Copying(copying) => copying.accepted(draws, position, drafts),
             Rule::Rounds(rounds) => rounds.accepted(request, position, drafts),
@@ -155,21 +168,20 @@ impl ByPlace {
         let Some(chances) = self.chances.get(sure as usize..) else { return sure };
         let from = position.wrapping_add(sure);
         let chances = &chances[..chances.len().min((drafts - sure) as usize)];
-        let takes = |(place, chance): (u32, &Chance)| {
-            chance.takes(draws.at(For::Draft, from.wrapping_add(place)))
-        };
+        let mut row = draws.row(For::Draft, from);
         let held = match chances {
             [] => 0,
-            [one] => u32::from(takes((0, one))),
-            // All are asked without a look at their answers, as in a longer row.
-            some if some.len() <= 8 => {
-                let ask = |answers, one: (u32, &Chance)| answers | u32::from(takes(one)) << one.0;
-                (0..).zip(some).fold(0_u32, ask).trailing_ones()
-            }
-            all => in_a_row(all.len() as u32, |place| takes((place, &all[place as usize]))),
+            [one] => u32::from(one.takes(row.draw())),
+            some => several(some, row),
         };
         sure + held
     }
+}
+
+/// How many in a row are taken.
+#[inline(never)]
+fn several(chances: &[Chance], mut row: Row) -> u32 {
+    in_a_row(chances.len() as u32, |place| chances[place as usize].takes(row.draw()))
 }
 
 /// The chances of drafts, each given those before it, that make up the last of these mean lengths,

@@ -77,9 +77,29 @@ impl OfRequest {
     /// The draw of a position.
     #[inline]
     pub(super) fn at(self, purpose: For, position: u32) -> u64 {
+        self.row(purpose, position).draw()
+    }
+
+    /// The draws from a position on.
+    #[inline]
+    pub(super) fn row(self, purpose: For, position: u32) -> Row {
         // Purposes lie half of the sequence's length, and parts of it, from each other.
         let base = self.base.wrapping_add((purpose as u64) << 61);
-        mix(base.wrapping_add(GOLDEN.wrapping_mul(self.high | u64::from(position))))
+        Row(base.wrapping_add(GOLDEN.wrapping_mul(self.high | u64::from(position))))
+    }
+}
+
+/// The draws of one request from a position on, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row(u64);
+
+impl Row {
+    /// The next.
+    #[inline]
+    pub(super) fn draw(&mut self) -> u64 {
+        let draw = mix(self.0);
+        self.0 = self.0.wrapping_add(GOLDEN);
+        draw
     }
 }
 
