@@ -16,7 +16,7 @@ use crate::result::{ResultFile, Tool};
 use crate::runner::Indexed;
 use crate::search::sweep::SweepFile;
 use crate::search::{
-    CapacityFile, PlanFile, capacity_answers, capacity_rows, plan_answer, plan_rows,
+    CapacityFile, PlanFile, apart_lines, capacity_answers, capacity_rows, plan_answer, plan_rows,
 };
 use crate::view::{CuresView, Drawn, Page};
 
@@ -170,7 +170,14 @@ pub(super) fn page_of_plan(file: &PlanFile) -> String {
                 .collect(),
             runs_are_rows: true,
         }),
-        notes: launches.chain(infeasible).chain(file.notes.iter().cloned()).collect(),
+        notes: launches
+            .chain(file.answers.iter().flat_map(|one| {
+                let lines = apart_lines(file, one).into_iter();
+                lines.map(|line| format!("{}: {line}", one.gpu))
+            }))
+            .chain(infeasible)
+            .chain(file.notes.iter().cloned())
+            .collect(),
     };
     html(&Page::of_plan(&file.to_json()), &words)
 }

@@ -181,6 +181,9 @@ pub(crate) struct PlanArgs {
     /// Number formats to choose from [default: the model's own, and fp8 where the GPU has it]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub dtype: Vec<String>,
+    /// Try prefill and decode apart as well, with KV over this link of `list links`, such as ib-400g
+    #[arg(long, value_name = "LINK")]
+    pub apart: Option<String>,
     /// Runs with seeds of their own, all of which must hold
     #[arg(long, value_name = "N", default_value = "3", value_parser = value_parser!(u32).range(1..=100))]
     pub seeds: u32,

@@ -34,6 +34,7 @@ pub use file::{
     Alone, AtCapacity, Capacity, CapacityFile, ForLoad, Searched, SeedCapacity, SizingPrice,
     capacity_schema,
 };
+pub(crate) use ratios::ratio_lines;
 pub use ratios::{RatioCapacity, ratios};
 pub use text::{capacity_answers, capacity_rows, to_text};
 

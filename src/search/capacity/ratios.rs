@@ -147,7 +147,7 @@ fn fleets(experiment: &Experiment, gpus: u32) -> Result<Vec<Fleet>, SearchError>
 }
 
 /// The curve for people: a line a division, the best one first said.
-pub(super) fn ratio_lines(all: &[RatioCapacity], unit: &str) -> Vec<String> {
+pub(crate) fn ratio_lines(all: &[RatioCapacity], unit: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut labels: Vec<&str> = all.iter().map(|one| one.label.as_str()).collect();
     labels.dedup();

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::cost::Parallelism;
 use crate::result::{SCHEMA_VERSION, Tool};
+use crate::search::capacity::RatioCapacity;
 
 /// The published result of a plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -80,6 +81,26 @@ pub struct PlanAnswer {
     pub launch: Option<String>,
     /// What it sets in the scenario that was asked about.
     pub set: Vec<String>,
+    /// The same kind of replicas with prefill and decode apart, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apart: Option<PlanApart>,
+}
+
+/// An answer's GPUs divided into replicas that prefill and replicas that decode.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanApart {
+    /// What the KV goes over.
+    pub link: String,
+    /// What each division of as many GPUs carries, and they colocated.
+    pub divisions: Vec<RatioCapacity>,
+    /// The division of the fewest GPUs that holds the load; null where none of so many does.
+    pub fewest: Option<RatioCapacity>,
+    /// What that costs an hour.
+    pub usd_per_hour: Option<f64>,
+    /// What it sets in the scenario that was asked about.
+    pub set: Vec<String>,
+    /// Why they cannot be apart, where they cannot.
+    pub why_not: Option<String>,
 }
 
 /// A kind of replica that cannot hold the promise, whatever the load.

@@ -7,6 +7,7 @@
 //! lost. So every GPU's cheapest cell is found as if all of them had been tried, as long as more
 //! replicas hold what fewer do (`tests/cli/plan.rs` tries all).
 
+mod apart;
 mod bound;
 mod cells;
 mod file;
@@ -15,8 +16,8 @@ mod question;
 mod search;
 mod text;
 
-pub use file::{PlanAnswer, PlanFile, PlanInfeasible, plan_schema};
+pub use file::{PlanAnswer, PlanApart, PlanFile, PlanInfeasible, plan_schema};
 pub use launch::launch;
 pub use question::{Load as PlanLoad, PlanQuestion, Traffic, TrafficLengths};
 pub use search::{PlanError, PlanOptions, find_plan};
-pub use text::{plan_answer, plan_rows, plan_text};
+pub use text::{apart_lines, plan_answer, plan_rows, plan_text};

@@ -24,6 +24,8 @@ pub struct PlanQuestion {
     pub tensor: Vec<u32>,
     /// Number formats to choose from; the model's own and fp8 where the GPU has it, if none is given.
     pub dtypes: Vec<String>,
+    /// The link over which the KV of answers with prefill and decode apart would go: they are tried, too.
+    pub apart: Option<String>,
 }
 
 /// Traffic in flags.

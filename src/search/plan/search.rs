@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 use serde_json::Value;
 
+use super::apart::Apart;
 use super::bound::least_work_s;
 use super::cells::{ReplicaKind, kinds, spread};
 use super::file::{PlanAnswer, PlanFile, PlanInfeasible};
@@ -60,7 +61,7 @@ pub enum PlanError {
 }
 
 /// How closely the load that an answer carries is bracketed.
-const PRECISION: f64 = 0.02;
+pub(super) const PRECISION: f64 = 0.02;
 /// It is looked for up to so many times the load that was asked for.
 const TIMES_MAX: f64 = 16.0;
 /// What is served of the least possible work, by experience: where the search begins.
@@ -151,6 +152,15 @@ fn plan(
         let ((usd, gpus), (other_usd, others)) = (price(a), price(b));
         usd.total_cmp(&other_usd).then(gpus.total_cmp(&others)).then(a.gpu.cmp(&b.gpu))
     });
+    if let Some(link) = &question.apart {
+        let load = file.requests_per_s.or(file.users.map(f64::from)).unwrap_or_default();
+        let (seed, seeds) = (options.seed, options.seeds.max(1));
+        let apart = Apart { question, link, seed, seeds, load };
+        for answer in &mut file.answers {
+            let study = asked.study(any);
+            answer.apart = Some(apart.of(answer, study, |one| asked.kept_up(one))?);
+        }
+    }
     file.scenario = file.answers.first().and_then(|best| best_scenario(question, best));
     Ok(file)
 }
@@ -628,6 +638,7 @@ impl Question<'_> {
             caution: catalogued.and_then(|gpu| gpu.evidence.caution(&kind.gpu)),
             launch: launch(&pool, cell.scheduler),
             set,
+            apart: None,
         })
     }
 }

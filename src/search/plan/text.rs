@@ -4,6 +4,7 @@ use super::cells::spread;
 use super::file::{PlanAnswer, PlanFile};
 use super::question::short;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
+use crate::search::capacity::ratio_lines;
 use crate::shown::{duration, percent, three_digits};
 
 /// The answer in a sentence.
@@ -67,6 +68,29 @@ pub fn plan_rows(file: &PlanFile) -> Vec<Vec<String>> {
     rows
 }
 
+/// What became of an answer's GPUs with prefill and decode apart, where that was asked for: a sentence, then
+/// the curve.
+pub fn apart_lines(file: &PlanFile, one: &PlanAnswer) -> Vec<String> {
+    let Some(apart) = &one.apart else { return Vec::new() };
+    let unit = if file.users.is_some() { "users" } else { "requests/s" };
+    let head = format!("prefill and decode apart, KV over {}", apart.link);
+    if let Some(why) = &apart.why_not {
+        return vec![format!("{head}: not possible: {why}")];
+    }
+    let verdict = match &apart.fewest {
+        None => "no division of these GPUs holds the load".to_owned(),
+        Some(fewest) => {
+            let usd = apart.usd_per_hour.map_or(String::new(), |usd| format!(", ${usd:.2}/h"));
+            format!(
+                "{} GPUs hold the load, {} that prefill and {} that decode{usd}; colocated it takes {}",
+                fewest.gpus, fewest.prefill_replicas, fewest.decode_replicas, one.gpus
+            )
+        }
+    };
+    let curve = ratio_lines(&apart.divisions, unit);
+    [format!("{head}: {verdict}")].into_iter().chain(curve).collect()
+}
+
 fn carries(one: &PlanAnswer) -> String {
     match one.interval {
         (lower, Some(upper)) => format!("{} to {}", three_digits(lower), three_digits(upper)),
@@ -118,6 +142,9 @@ pub fn plan_text(file: &PlanFile) -> String {
         }
         if let Some(caution) = &one.caution {
             text.push_str(&format!("  {}\n", wrap(caution, WIDTH - 2, "    ")));
+        }
+        for line in apart_lines(file, one) {
+            text.push_str(&format!("  {}\n", wrap(&line, WIDTH - 2, "    ")));
         }
     }
     if !file.infeasible.is_empty() {
