@@ -54,7 +54,7 @@ pub use sessions::{
 };
 pub use source::{Arriving, OpenArrivals};
 pub use spec::*;
-pub use trace_files::has_gaps as trace_has_gaps;
+pub use trace_files::{has_gaps as trace_has_gaps, trace_parts};
 pub(crate) use trace_files::timestamp_nanos;
 
 use std::sync::Arc;

@@ -27,6 +27,8 @@ pub(super) struct Row {
     pub(super) blocks: BlockIds,
     /// From the answer before it in its session.
     pub(super) gap_ns: Option<u64>,
+    /// The row whose answer it goes on from, where the format says so.
+    pub(super) parent: Option<u32>,
     /// Whether it says when it arrived.
     pub(super) has_arrival: bool,
     /// Where it stands, from 1.
@@ -53,6 +55,8 @@ pub(super) struct Table {
     pub(super) has_arrivals: bool,
     /// Whether a row says how long after an answer it came.
     pub(super) has_gaps: bool,
+    /// Rows that were sent before the answer before them in their session had come.
+    pub(super) sooner: u64,
     /// What the arrivals are called, for an error that misses them.
     pub(super) arrival_names: &'static [&'static str],
     /// What a user should know.

@@ -1,7 +1,12 @@
 //! Traces of sessions that are played by their answers: each request some time after those that it waited
 //! for.
 
+mod conversations;
+mod described;
+mod inference_perf;
 mod rows;
+mod values;
+mod vllm_multi_turn;
 mod weka;
 
 use std::collections::HashMap;
@@ -10,7 +15,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::sniff::{self, Format};
-use super::{lines, warn};
+use super::{csv_file, lines, warn};
 use crate::request::BlockIds;
 use crate::time::{Span, Time};
 use crate::workload::arrivals::LATEST_ARRIVAL;
@@ -38,6 +43,8 @@ pub(super) struct ReadStep {
     pub(super) priority: Option<i32>,
     pub(super) class: Option<String>,
     pub(super) gap_ns: u64,
+    /// It comes so long after the one before it was sent, at the least.
+    pub(super) apart_ns: u64,
     pub(super) kind: GapKind,
     /// Steps of the session, before this one, whose answers it waits for; none for the first alone.
     pub(super) waits: Vec<u32>,
@@ -64,7 +71,20 @@ pub(super) struct ReadSessions {
 pub fn has_gaps(path: &std::path::Path, format: Option<crate::workload::TraceFormat>) -> bool {
     let Ok(mut lines) = lines::Lines::open(path) else { return false };
     match sniff::format_of(&mut lines, format) {
-        Ok(Format::Weka) => true,
+        Ok(
+            Format::Weka
+            | Format::Conversations
+            | Format::VllmMultiTurn
+            | Format::InferencePerf,
+        ) => true,
+        Ok(Format::Csv(dialect)) if !dialect.elapsed.is_empty() => {
+            let Ok(Some(header)) = lines.next() else { return false };
+            let header = header.text.to_owned();
+            let Some(names) = csv_file::header_names(&header) else { return false };
+            (0..1000).any(|_| {
+                matches!(lines.next(), Ok(Some(line)) if csv_file::tells_gaps(dialect, &names, line.text))
+            })
+        }
         Ok(Format::Json(keys, _)) if keys.gap.is_some() => {
             // The first request of a session has none.
             let key = format!("\"{}\"", keys.gap.map_or("", |(name, _)| name));
@@ -84,14 +104,27 @@ pub(crate) fn read_sessions(
 ) -> Result<Script, WorkloadError> {
     let mut lines = lines::Lines::open(&trace.file)?;
     let mut read = match sniff::format_of(&mut lines, trace.format)? {
-        Format::Weka => weka::read(&mut lines)?,
-        Format::Json(keys, own) if keys.gap.is_some() => {
-            rows::read(&mut lines, keys, own.unwrap_or(limits.kv_block_tokens))?
-        }
-        _ => {
-            let message = "the file does not say how long after an answer the next request came";
+        Format::Weka | Format::Conversations | Format::VllmMultiTurn | Format::InferencePerf
+            if trace.keeps_times =>
+        {
+            let message = "expected requests with times of their own, found sessions";
             return Err(WorkloadError::content(&trace.file, None, message)
-                .with_help("leave out `gaps`, and its requests come at their own times"));
+                .with_help("leave out `gaps`: they are played by their answers"));
+        }
+        Format::Weka => weka::read(&mut lines)?,
+        Format::Conversations => conversations::read(&trace.file)?,
+        Format::VllmMultiTurn => vllm_multi_turn::read(&trace.file, seed)?,
+        Format::InferencePerf => inference_perf::read(&trace.file, seed)?,
+        Format::Json(keys, own) if trace.keeps_times || keys.gap.is_some() => {
+            let block_tokens = own.unwrap_or(limits.kv_block_tokens);
+            rows::read(&mut lines, rows::Rows::Json(keys, block_tokens), trace.keeps_times)?
+        }
+        Format::Csv(dialect) if trace.keeps_times || !dialect.elapsed.is_empty() => {
+            let rows = rows::Rows::Csv(dialect, limits.kv_block_tokens);
+            rows::read(&mut lines, rows, trace.keeps_times)?
+        }
+        Format::Json(..) | Format::Csv(_) | Format::ServeGen => {
+            return Err(rows::no_gaps(&trace.file));
         }
     };
     if read.sessions.is_empty() {
@@ -183,7 +216,8 @@ fn script(
             met += u64::from(content.own_is_met);
             let edges = (script.edges.len() as u32, then[place].len() as u32);
             script.edges.append(&mut then[place]);
-            let gap = trace.gap_cap.map_or(step.gap_ns, |cap| step.gap_ns.min(cap.as_nanos()));
+            let capped = |ns: u64| trace.gap_cap.map_or(ns, |cap| ns.min(cap.as_nanos()));
+            let (gap, apart) = (capped(step.gap_ns), capped(step.apart_ns));
             script.steps.push(Step {
                 prompt_tokens: step.prompt_tokens,
                 output_tokens,
@@ -191,6 +225,7 @@ fn script(
                 priority: step.priority.unwrap_or_else(|| classes.priority(class)),
                 class,
                 gap: Span::from_nanos(gap),
+                apart: Span::from_nanos(apart),
                 kind: step.kind,
                 waits: step.waits.len() as u32,
                 then: edges,
