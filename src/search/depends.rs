@@ -57,7 +57,9 @@ pub(super) fn digest(bytes: &[u8]) -> String {
 fn digest_of(path: &Path) -> String {
     match trace_parts(path).as_slice() {
         [] => digest_of_one(path),
-        parts => digest(parts.iter().map(|part| digest_of_one(part)).collect::<String>().as_bytes()),
+        parts => {
+            digest(parts.iter().map(|part| digest_of_one(part)).collect::<String>().as_bytes())
+        }
     }
 }
 

@@ -162,7 +162,10 @@ fn questions_that_make_no_sense_are_refused() {
     refused(&[&base[..], &lengths].concat(), "how much traffic is there?");
     refused(&[&base[..], &lengths, &["--sessions", "chat"]].concat(), "--sessions");
     refused(&[&base[..], &["--sessions", "9", "--rate", "1"]].concat(), "`--rate 9`");
-    refused(&[&base[..], &["--sessions", "agents", "--rate", "1"]].concat(), "did you mean `agent`?");
+    refused(
+        &[&base[..], &["--sessions", "agents", "--rate", "1"]].concat(),
+        "did you mean `agent`?",
+    );
     refused(&[&base[..], &["--sessions", "chat"]].concat(), "how much traffic is there?");
     refused(&[&base[..], &lengths, &["--rate", "0"]].concat(), "above 0");
     refused(&[&base[..], &lengths, &["--rate", "1", "--price", "l4=1"]].concat(), "--price");
@@ -228,8 +231,7 @@ fn sessions_are_a_load_too() {
     let yaml = folder.path().join("best.yaml");
     std::fs::write(&yaml, written).expect("writable");
     let mut run = Command::cargo_bin("metron-sim").expect("built");
-    let ran =
-        run.args(["run", "--check", "--format", "json"]).arg(&yaml).output().expect("ran");
+    let ran = run.args(["run", "--check", "--format", "json"]).arg(&yaml).output().expect("ran");
     assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
     let ran: Value = serde_json::from_slice(&ran.stdout).expect("JSON");
     let sessions = &ran["runs"][0]["sessions"];
@@ -244,7 +246,10 @@ fn sessions_are_a_load_too() {
     }
     let (csv, _, _) = plan(&[&asked[..], &["--format", "csv"]].concat());
     let lines: Vec<&str> = csv.lines().collect();
-    assert!(lines[0].ends_with("sessions_per_s_lower,sessions_per_s_upper,usd_per_session"), "{csv}");
+    assert!(
+        lines[0].ends_with("sessions_per_s_lower,sessions_per_s_upper,usd_per_session"),
+        "{csv}"
+    );
     assert!(lines[1].ends_with(&format!(",{each}")), "{csv}");
 }
 

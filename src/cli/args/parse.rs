@@ -65,10 +65,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
 }
 
 /// The command whose usage an error shows: the one that was typed, or the whole program.
-fn typed_command<'c>(
-    command: &'c mut clap::Command,
-    name: Option<&str>,
-) -> &'c mut clap::Command {
+fn typed_command<'c>(command: &'c mut clap::Command, name: Option<&str>) -> &'c mut clap::Command {
     command.build();
     match name.filter(|name| command.find_subcommand(name).is_some()) {
         Some(name) => command.find_subcommand_mut(name).expect("it was found"),

@@ -139,8 +139,7 @@ impl Asked<'_> {
                 sized.pools = size.by_name(experiment);
                 sized.gpus = Some(size.gpus(experiment));
                 let at = capacity.at_capacity;
-                let begun =
-                    at.and_then(|at| self.knob.sessions_per_s(experiment, self.load, at));
+                let begun = at.and_then(|at| self.knob.sessions_per_s(experiment, self.load, at));
                 let turns = at.and_then(|at| at.requests_per_session);
                 let rate = match self.knob {
                     Knob::Rate { sessions: false, .. } => Some(self.load),
@@ -153,9 +152,8 @@ impl Asked<'_> {
                         rate.map(|rate| rate * self.load / own.mean)
                     }
                 };
-                sized.price = size
-                    .usd_per_hour(experiment)
-                    .map(|usd| SizingPrice::of(usd, rate, begun, at));
+                sized.price =
+                    size.usd_per_hour(experiment).map(|usd| SizingPrice::of(usd, rate, begun, at));
             }
             Fewest::NoneUpTo(steps) => {
                 let most = self.steps.at(steps).replicas();

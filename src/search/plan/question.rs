@@ -103,10 +103,9 @@ impl Traffic {
             }
             TrafficLengths::Sessions(preset) => {
                 let begin = match self.load {
-                    Load::Users(users, think) => format!(
-                        "concurrency: {{users: {users}, think_time: {}}}",
-                        Duration(think)
-                    ),
+                    Load::Users(users, think) => {
+                        format!("concurrency: {{users: {users}, think_time: {}}}", Duration(think))
+                    }
                     Load::Rate(rate) | Load::Trace(Some(rate)) => {
                         format!("arrivals: {{poisson: {{rate: {rate}}}}}")
                     }

@@ -100,7 +100,9 @@ pub fn plan_text(file: &PlanFile) -> String {
         let load = match (file.requests_per_s, file.users) {
             (Some(rate), _) => format!("{} requests/s", short(rate)),
             (None, Some(users)) => format!("{users} users"),
-            (None, None) => format!("{} sessions/s", short(file.sessions_per_s.unwrap_or_default())),
+            (None, None) => {
+                format!("{} sessions/s", short(file.sessions_per_s.unwrap_or_default()))
+            }
         };
         let seeds: Vec<String> = file.seeds.iter().map(u64::to_string).collect();
         text.push_str(&format!(

@@ -226,7 +226,8 @@ impl Draw {
 
     /// Rows of BurstGPT with sessions, two requests of one at the least.
     fn logs(&mut self) -> String {
-        let mut text = "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens\n".to_owned();
+        let mut text =
+            "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens\n".to_owned();
         let mut at = 0.0;
         for row in 0..self.rng.random_range(3..=12) {
             at += self.one_of(&[0.0, 0.25, 2.0]);
@@ -283,12 +284,14 @@ impl Draw {
 
     /// What vLLM's benchmark makes conversations from.
     fn multi_turn(&mut self) -> String {
-        let uniform = |min: u32, max: u32| json!({"distribution": "uniform", "min": min, "max": max});
+        let uniform =
+            |min: u32, max: u32| json!({"distribution": "uniform", "min": min, "max": max});
         let common = self.one_of(&[0, 7, 32]);
         let mut input = json!({"num_turns": uniform(2, 6), "num_tokens": uniform(5, 40),
                                "prefix_num_tokens": {"distribution": "poisson", "alpha": 12, "max": 30}});
         if self.rng.random_bool(0.7) {
-            input["common_prefix_num_tokens"] = json!({"distribution": "constant", "value": common});
+            input["common_prefix_num_tokens"] =
+                json!({"distribution": "constant", "value": common});
         }
         json!({"filetype": "generate_conversations", "num_conversations": self.rng.random_range(1..=5),
                "text_files": ["a.txt"], "prompt_input": input,

@@ -151,6 +151,8 @@ pub(super) fn read(
     let Some(header) = lines.next()? else { return Ok(()) };
     let columns = find_columns(&header, dialect, table)?;
     table.has_arrivals = columns.arrival.is_some();
+    // One session alone may have no gap at all.
+    table.has_gaps = columns.elapsed.is_some();
     table.arrival_names = dialect.arrival;
     table.sessions_are_conversations = dialect.name == PLAIN.name;
     let mut clock = dialect.clock;
@@ -203,7 +205,6 @@ pub(super) fn read(
             let before = ended[session].replace(arrival_ns.saturating_add(took));
             sooner += u64::from(before.is_some_and(|before| before > arrival_ns));
             gap_ns = before.map(|before| arrival_ns.saturating_sub(before));
-            table.has_gaps |= gap_ns.is_some();
         }
         let row = Row {
             arrival_ns,

@@ -195,13 +195,17 @@ impl Talks {
         let Some(id) = &row.id else { return Ok((None, None)) };
         let (session, before) = match row.parent.as_deref() {
             None | Some("-1" | "\"-1\"") => (table.session(id), None),
-            Some(parent) => self.places.get(parent).map(|&(of, row)| (of, Some(row))).ok_or_else(|| {
-                line.error(format!("expected a `{BAILIAN_MARK}` of a row above, found {parent}"))
+            Some(parent) => {
+                self.places.get(parent).map(|&(of, row)| (of, Some(row))).ok_or_else(|| {
+                    line.error(format!(
+                        "expected a `{BAILIAN_MARK}` of a row above, found {parent}"
+                    ))
                     .with_field("parent_chat_id")
                     .with_help(
                         "a conversation begins with -1, and stands in the order of its turns",
                     )
-            })?,
+                })?
+            }
         };
         self.places.insert(id.clone(), (session, table.rows.len() as u32));
         Ok((Some(session), before))

@@ -101,8 +101,9 @@ pub(super) fn read(
     for trace in &traces {
         let Some(dataset) = dataset_of(trace) else {
             let message = format!("expected a name that ends with `{TRACE_END}`");
-            return Err(WorkloadError::content(trace, None, message)
-                .with_help("its lengths stand beside it, in a file that ends with `-dataset.json`"));
+            return Err(WorkloadError::content(trace, None, message).with_help(
+                "its lengths stand beside it, in a file that ends with `-dataset.json`",
+            ));
         };
         all.push((windows(trace)?, lengths(&dataset)?, trace, dataset));
     }
@@ -284,7 +285,8 @@ fn lengths(path: &Path) -> Result<BTreeMap<u64, Lengths>, WorkloadError> {
         let message = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]).to_owned();
         let line = (error.line() > 0).then_some(error.line() as u64);
         let wrong = WorkloadError::content(path, line, message);
-        let wrong = if line.is_some() { wrong.with_column(error.column().max(1) as u64) } else { wrong };
+        let wrong =
+            if line.is_some() { wrong.with_column(error.column().max(1) as u64) } else { wrong };
         if error.is_eof() { wrong.with_help("is the file cut off here?") } else { wrong }
     })?;
     let some = |of: &Fields| !of.input_tokens.0.is_empty() && !of.output_tokens.0.is_empty();
@@ -319,8 +321,10 @@ impl Shares {
                 .trim()
                 .parse()
                 .map_err(|_| format!("expected a whole number of tokens, found `{}`", shown()))?;
-            let share = share.trim().parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
-            let share = share.ok_or_else(|| format!("expected a share of 0 to 1, found `{}`", shown()))?;
+            let share =
+                share.trim().parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
+            let share =
+                share.ok_or_else(|| format!("expected a share of 0 to 1, found `{}`", shown()))?;
             if shares.insert(tokens, share).is_some() {
                 return Err(format!("{tokens} tokens stand there twice"));
             }

@@ -53,7 +53,7 @@ pub(super) struct Table {
     /// Whether rows of one session are turns of a conversation, each with the one before in its prompt.
     pub(super) sessions_are_conversations: bool,
     pub(super) has_arrivals: bool,
-    /// Whether a row says how long after an answer it came.
+    /// Whether rows say how long after an answer they came, where they do.
     pub(super) has_gaps: bool,
     /// Rows that were sent before the answer before them in their session had come.
     pub(super) sooner: u64,

@@ -25,7 +25,8 @@ pub(super) fn told(path: &Path) -> Option<Format> {
         return Some(Format::ServeGen);
     }
     if path.extension().is_some_and(|is| is == "yaml" || is == "yml") {
-        let data = text.lines().any(|line| line.trim_end() == "data:" || line.starts_with("data: {"));
+        let data =
+            text.lines().any(|line| line.trim_end() == "data:" || line.starts_with("data: {"));
         return data.then_some(Format::InferencePerf);
     }
     if text.starts_with('{') && has("filetype") && has("generate_conversations") {
@@ -50,7 +51,6 @@ pub(super) fn text(path: &Path) -> Result<String, WorkloadError> {
         let message = format!("expected a description of at most {TEXT_BYTES_MAX} bytes");
         return Err(WorkloadError::content(path, None, message));
     }
-    String::from_utf8(bytes).map_err(|_| {
-        WorkloadError::content(path, None, "expected UTF-8 text, found other bytes")
-    })
+    String::from_utf8(bytes)
+        .map_err(|_| WorkloadError::content(path, None, "expected UTF-8 text, found other bytes"))
 }

@@ -133,7 +133,8 @@ fn what_is_wrong_is_told_with_its_place() {
 fn formats_that_are_not_read_say_which_are() {
     let error = draw(&trace(&data("vllm_custom.jsonl")), 1, LIMITS).unwrap_err();
     let help = error.help().unwrap();
-    for key in ["ContextTokens", "num_prefill_tokens", "input_length", "Request tokens", "messages"] {
+    for key in ["ContextTokens", "num_prefill_tokens", "input_length", "Request tokens", "messages"]
+    {
         assert!(help.contains(key), "{help}");
     }
     // Conversations have no times of their own.

@@ -84,15 +84,21 @@ fn burstgpt_tells_how_long_people_took() {
     assert!(told.contains("1 rows were sent before the answer"), "{told}");
     assert!(told.contains("3 sessions with 5 requests are played by their answers"), "{told}");
     assert!(trace_has_gaps(&data("burstgpt-sessions.csv"), None));
-    // One session's second request failed: nothing follows an answer there.
     assert!(!trace_has_gaps(&data("azure.csv"), None));
+    // One session's second request failed: nothing follows an answer there.
+    assert!(trace_has_gaps(&data("burstgpt.csv"), None));
+    let (asked, _) = played(&by_answers("burstgpt.csv", |_| {}), 1).expect("sessions");
+    assert_eq!(asked, [(0, 472, 18, 0), (40_000, 1087, 230, 0)]);
 }
 
 #[test]
 fn a_wrong_elapsed_time_is_told_with_its_place() {
     let header = "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens";
     let error = refused("b.csv", &format!("{header}\n1,a,2,m,3,4\n2,a,soon,m,9,4\n"));
-    assert_eq!((error.line(), error.column(), error.field()), (Some(3), Some(5), Some("Elapsed time")));
+    assert_eq!(
+        (error.line(), error.column(), error.field()),
+        (Some(3), Some(5), Some("Elapsed time"))
+    );
     let older = "Timestamp,Model,Request tokens,Response tokens\n5,m,472,18\n";
     let error = refused("b.csv", older);
     assert!(error.message().contains("does not say how long after an answer"), "{error}");
@@ -167,10 +173,22 @@ fn what_is_wrong_in_conversations_has_its_place() {
         assert_eq!(error.line(), Some(line), "{error}");
         assert!(error.column().is_some() && error.message().contains(why), "{error}");
     };
-    at(&format!("[{good},\n {{\"messages\": [{{\"role\": \"nobody\", \"content\": \"x\"}}]}}]"), 2, "`nobody`");
+    at(
+        &format!("[{good},\n {{\"messages\": [{{\"role\": \"nobody\", \"content\": \"x\"}}]}}]"),
+        2,
+        "`nobody`",
+    );
     at(&format!("[{good},\n\n {{\"id\": 3}}]"), 3, "found neither");
-    at(&format!("[{good},\n {{\"messages\": [{{\"content\": \"x\"}}]}}]"), 2, "expected `role` or `from`");
-    at(&format!("[{good},\n {{\"messages\": [{{\"role\": \"user\", \"content\": 7}}]}}]"), 2, "a text");
+    at(
+        &format!("[{good},\n {{\"messages\": [{{\"content\": \"x\"}}]}}]"),
+        2,
+        "expected `role` or `from`",
+    );
+    at(
+        &format!("[{good},\n {{\"messages\": [{{\"role\": \"user\", \"content\": 7}}]}}]"),
+        2,
+        "a text",
+    );
     at(&format!("[{good},"), 1, "EOF");
     at(&format!("{good}\n{{\"messages\": 4}}"), 2, "expected");
 }
@@ -239,7 +257,12 @@ fn what_is_wrong_in_a_description_has_its_place() {
     wrong("type: conversation_replay", "type: sharegpt", 3, "data.type");
     wrong("min: 50, max: 90", "min: 95, max: 90", 7, "dynamic_system_prompt_len");
     wrong("type: lognormal", "type: skew_normal", 10, "output_tokens_per_turn");
-    wrong("shared_system_prompt_len: 128", "shared_system_prompt_len: many", 6, "shared_system_prompt_len");
+    wrong(
+        "shared_system_prompt_len: 128",
+        "shared_system_prompt_len: many",
+        6,
+        "shared_system_prompt_len",
+    );
 }
 
 /// The requests of clients, by window.
@@ -302,7 +325,10 @@ fn what_is_wrong_with_a_client_has_its_place() {
     length("{120: 0.5, 480: 0.5}", "{120: 0.5, 480: 0.1}", 2, "sum to 1");
     length("{2000: 1.0}", "{many: 1.0}", 3, "whole number of tokens");
     length("\"output_tokens\": \"{7: 1.0}\"", "\"other\": 1", 3, "output_tokens");
-    let gone = refused(&trace_of, "{\"1200\": {\"input_tokens\": \"{9: 1.0}\", \"output_tokens\": \"{9: 1.0}\"}}");
+    let gone = refused(
+        &trace_of,
+        "{\"1200\": {\"input_tokens\": \"{9: 1.0}\", \"output_tokens\": \"{9: 1.0}\"}}",
+    );
     assert_eq!(gone.line(), Some(1), "{gone}");
     assert!(gone.message().contains("found none"), "{gone}");
     // Clients have rates, and lengths of their own: they are no list of lengths.

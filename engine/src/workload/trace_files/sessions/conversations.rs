@@ -52,7 +52,8 @@ fn wrong(path: &Path, error: &serde_json::Error) -> WorkloadError {
     let message = text.rfind(" at line ").map_or(text.as_str(), |end| &text[..end]);
     let line = (error.line() > 0).then_some(error.line() as u64);
     let found = WorkloadError::content(path, line, format!("expected conversations: {message}"));
-    let found = if line.is_some() { found.with_column(error.column().max(1) as u64) } else { found };
+    let found =
+        if line.is_some() { found.with_column(error.column().max(1) as u64) } else { found };
     if error.is_eof() { found.with_help("is the file cut off here?") } else { found }
 }
 
@@ -153,7 +154,8 @@ impl<'de> Deserialize<'de> for Conversation {
                         }
                     }
                 }
-                let missing = || M::Error::custom("expected `messages` or `conversations`, found neither");
+                let missing =
+                    || M::Error::custom("expected `messages` or `conversations`, found neither");
                 Ok(Conversation { messages: messages.ok_or_else(missing)? })
             }
         }
@@ -185,7 +187,8 @@ impl<'de> Deserialize<'de> for Message {
                         }
                     }
                 }
-                let missing = || M::Error::custom("expected `role` or `from` in a message, found neither");
+                let missing =
+                    || M::Error::custom("expected `role` or `from` in a message, found neither");
                 Ok(Message { answers: answers.ok_or_else(missing)?, characters: length.0 })
             }
         }
@@ -197,10 +200,14 @@ impl<'de> Deserialize<'de> for Message {
 fn speaks<E: Error>(role: &str) -> Result<bool, E> {
     match role {
         "assistant" | "gpt" | "chatgpt" | "bing" | "bard" | "model" => Ok(true),
-        "user" | "human" | "system" | "developer" | "tool" | "function" | "observation" => Ok(false),
+        "user" | "human" | "system" | "developer" | "tool" | "function" | "observation" => {
+            Ok(false)
+        }
         other => {
             let shown = crate::trace::numbers::shown(other);
-            Err(E::custom(format!("expected a role such as `user` or `assistant`, found `{shown}`")))
+            Err(E::custom(format!(
+                "expected a role such as `user` or `assistant`, found `{shown}`"
+            )))
         }
     }
 }

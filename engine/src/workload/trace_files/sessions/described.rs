@@ -38,9 +38,7 @@ impl File<'_> {
         let line = before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
         let begin = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let column = String::from_utf8_lossy(&before[begin..]).chars().count() as u64 + 1;
-        WorkloadError::content(self.path, Some(line), message)
-            .with_field(field)
-            .with_column(column)
+        WorkloadError::content(self.path, Some(line), message).with_field(field).with_column(column)
     }
 
     /// The value of a key that must be there.
@@ -49,14 +47,20 @@ impl File<'_> {
     }
 
     /// A number from `least` on.
-    pub(super) fn number(&self, node: &Node, field: &str, least: f64) -> Result<f64, WorkloadError> {
+    pub(super) fn number(
+        &self,
+        node: &Node,
+        field: &str,
+        least: f64,
+    ) -> Result<f64, WorkloadError> {
         let value = match node.value {
             Value::Int(whole) => Some(whole as f64),
             Value::Float(value, _) => Some(value),
             _ => None,
         };
         value.filter(|value| *value >= least && *value <= f64::from(u32::MAX)).ok_or_else(|| {
-            let message = format!("expected a number of {least} or more, found {}", node.describe());
+            let message =
+                format!("expected a number of {least} or more, found {}", node.describe());
             self.wrong(node, field, message)
         })
     }
@@ -65,8 +69,10 @@ impl File<'_> {
     pub(super) fn count(&self, node: &Node, field: &str) -> Result<u32, WorkloadError> {
         let value = self.number(node, field, 1.0)?;
         if value > f64::from(MAX_REQUESTS) || libm::trunc(value) != value {
-            let message =
-                format!("expected a whole number of 1 to {MAX_REQUESTS}, found {}", node.describe());
+            let message = format!(
+                "expected a whole number of 1 to {MAX_REQUESTS}, found {}",
+                node.describe()
+            );
             return Err(self.wrong(node, field, message));
         }
         Ok(value as u32)
@@ -129,14 +135,9 @@ impl Described {
     /// When they are more requests than a run can have, or longer than can be counted.
     pub(super) fn draw(&self, path: &Path, seed: u64) -> Result<ReadSessions, WorkloadError> {
         let of = |purpose| Stream::new(seed, purpose);
-        let [turns, first, input, output, gap] = [
-            Purpose::Turns,
-            Purpose::FirstPrompt,
-            Purpose::Prompt,
-            Purpose::Output,
-            Purpose::Gap,
-        ]
-        .map(of);
+        let [turns, first, input, output, gap] =
+            [Purpose::Turns, Purpose::FirstPrompt, Purpose::Prompt, Purpose::Output, Purpose::Gap]
+                .map(of);
         let id_tokens = common_measure(&self.prefixes);
         let mut sessions = Vec::new();
         let mut total = 0_u64;
@@ -178,7 +179,8 @@ impl Described {
                 steps.push(ReadStep {
                     prompt_tokens,
                     output_tokens,
-                    gap_ns: before.map_or(0, |_| Span::from_millis(u64::from(seconds) * 1000).as_nanos()),
+                    gap_ns: before
+                        .map_or(0, |_| Span::from_millis(u64::from(seconds) * 1000).as_nanos()),
                     kind: self.kind,
                     waits: before.into_iter().collect(),
                     before,

@@ -72,10 +72,7 @@ pub fn has_gaps(path: &std::path::Path, format: Option<crate::workload::TraceFor
     let Ok(mut lines) = lines::Lines::open(path) else { return false };
     match sniff::format_of(&mut lines, format) {
         Ok(
-            Format::Weka
-            | Format::Conversations
-            | Format::VllmMultiTurn
-            | Format::InferencePerf,
+            Format::Weka | Format::Conversations | Format::VllmMultiTurn | Format::InferencePerf,
         ) => true,
         Ok(Format::Csv(dialect)) if !dialect.elapsed.is_empty() => {
             let Ok(Some(header)) = lines.next() else { return false };
