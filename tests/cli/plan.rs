@@ -219,7 +219,7 @@ fn sessions_are_a_load_too() {
     let per_million = number(&best["usd_per_million_output_tokens"]);
     let tokens = each / per_million * 1e6;
     let drawn = number(&session["output_tokens"]);
-    assert!((tokens / drawn - 1.0).abs() < 0.15, "{tokens} and {drawn}");
+    assert!((tokens / drawn - 1.0).abs() < 0.2, "{tokens} and {drawn}");
     assert_eq!(best["interval"], best["sessions_per_s"]);
     assert!(number(&best["interval"][0]) >= 12.0, "{best}");
     // What was simulated is what is written, and it holds.
@@ -264,7 +264,7 @@ fn users_have_a_session_each() {
         .map(|value| value.as_f64().expect("a number"));
     // Little's law, with what a session lasts and a second to think.
     let stay = file["session"]["stay_s"].as_f64().expect("a number");
-    let most = users / (5.0_f64).max(stay * 0.4);
+    let most = users / (stay * 0.15);
     assert!(lower > users / (stay * 1.2 + 1.0) && lower < most, "{best}, a session lasts {stay} s");
     let each = best["usd_per_session"].as_f64().expect("a price");
     let per_s = best["usd_per_hour"].as_f64().expect("a price") / 3600.0;
