@@ -276,9 +276,8 @@ fn users_have_a_session_each() {
     assert!(file["scenario"].as_str().is_some_and(|text| text.contains("count: 150")), "{file}");
 }
 
-#[test]
-fn a_scenario_of_sessions_costs_by_the_session() {
-    let text = "
+/// Sessions of four turns, each with an answer of 40 tokens.
+const FOUR_TURNS: &str = "
 model: llama-3.1-8b
 gpu: h100-sxm
 schedulers: [vllm-v1]
@@ -294,9 +293,46 @@ workload:
     gap: {fixed: 1s}
 slo: {ttft: 1s, tbt: 40ms}
 ";
+
+#[test]
+fn capacity_pays_by_the_session_too() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("s.yaml");
-    std::fs::write(&path, text).expect("writable");
+    std::fs::write(&path, FOUR_TURNS).expect("writable");
+    let asked = |more: &[&str]| -> Value {
+        let mut command = Command::cargo_bin("metron-sim").expect("built");
+        let flags = ["--seeds", "1", "--precision", "20%", "--format", "json"];
+        let out = command.arg("capacity").arg(&path).args(flags).args(more).output().expect("ran");
+        serde_json::from_slice(&out.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&out.stderr)))
+    };
+    let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("a number: {value}"));
+    let file = asked(&[]);
+    let one = &file["schedulers"][0];
+    let price = &one["price"];
+    let (usd, rate) = (number(&price["usd_per_hour"]), number(&one["sessions_per_s"]["mean"]));
+    let each = number(&price["usd_per_session"]);
+    assert!((each - usd / 3600.0 / rate).abs() < 1e-12, "{one}");
+    // As many tokens as a session's four answers have, at the rate at which sessions begin.
+    let per_million = number(&price["usd_per_million_output_tokens"]);
+    assert!((per_million / (each / 160.0 * 1e6) - 1.0).abs() < 1e-9, "{one}");
+    assert_eq!(one["at_capacity"]["requests_per_session"], 4.0);
+    // Users who begin one when one has ended: as many as there are, over how long one lasts.
+    let users = "workload.sessions.concurrency={users: 8, think_time: 2s}";
+    let file = asked(&["--set", "workload.sessions.arrivals=null", "--set", users]);
+    let one = &file["schedulers"][0];
+    let lasts = number(&one["at_capacity"]["session_s"]);
+    assert!(lasts > 3.0, "{one}");
+    let per_s = number(&one["users"]["mean"]) / (lasts + 2.0);
+    let each = number(&one["price"]["usd_per_session"]);
+    assert!((each / (usd / 3600.0 / per_s) - 1.0).abs() < 1e-9, "{one}");
+}
+
+#[test]
+fn a_scenario_of_sessions_costs_by_the_session() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("s.yaml");
+    std::fs::write(&path, FOUR_TURNS).expect("writable");
     let path = path.to_str().expect("text");
     let asked = ["--scenario", path, "--gpus", "h100-sxm", "--tp", "1", "--dtype", "bf16"];
     let (file, code) = json(&[&asked[..], &["--seeds", "1", "--rate", "8"]].concat());
