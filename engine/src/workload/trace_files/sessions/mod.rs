@@ -279,11 +279,11 @@ struct StepContent {
 /// of that one name its answer too, as far as both have room for it.
 fn contents(steps: &[ReadStep], id_tokens: u32, table: &mut Vec<u64>) -> Vec<StepContent> {
     let mut all = vec![StepContent::default(); steps.len()];
-    // The step after each in its conversation.
-    let mut after: HashMap<u32, usize> = HashMap::new();
+    // The steps after each in its conversation: more than one where it was answered anew.
+    let mut after: HashMap<u32, Vec<usize>> = HashMap::new();
     for (place, step) in steps.iter().enumerate() {
         if let Some(before) = step.before.filter(|_| step.turn > 0) {
-            after.insert(before, place);
+            after.entry(before).or_default().push(place);
         }
     }
     let begins_with =
@@ -291,10 +291,10 @@ fn contents(steps: &[ReadStep], id_tokens: u32, table: &mut Vec<u64>) -> Vec<Ste
     // From the last to the first: whose ids another has at its head needs no room of its own.
     for place in (0..steps.len()).rev() {
         let step = &steps[place];
-        let next = after.get(&(place as u32)).copied();
+        let next = after.get(&(place as u32)).map(Vec::as_slice).unwrap_or_default();
         if step.ids.is_empty() {
             let tokens = step.prompt_tokens.saturating_add(step.output_tokens);
-            if let Some(next) = next.filter(|&next| steps[next].goes_on) {
+            for &next in next.iter().filter(|&&next| steps[next].goes_on) {
                 all[next].inherits = tokens;
                 all[place].own_is_met = true;
             }
@@ -302,9 +302,11 @@ fn contents(steps: &[ReadStep], id_tokens: u32, table: &mut Vec<u64>) -> Vec<Ste
         }
         let said = step.prompt_tokens.saturating_add(step.output_tokens);
         let full = (said / id_tokens) as usize;
-        let whole = next.filter(|&next| begins_with(&steps[next].ids, &step.ids));
+        let whole = next.iter().rev().copied().find(|&next| {
+            begins_with(&steps[next].ids, &step.ids) && all[next].blocks != BlockIds::default()
+        });
         let (blocks, covers) = match whole {
-            Some(next) if !all[next].blocks.eq(&BlockIds::default()) => {
+            Some(next) => {
                 let there = all[next].blocks;
                 // A prompt that leaves out some of the answer has other tokens behind it.
                 let kept = steps[next].prompt_tokens >= said;
@@ -314,7 +316,7 @@ fn contents(steps: &[ReadStep], id_tokens: u32, table: &mut Vec<u64>) -> Vec<Ste
                 let covers = if kept { covers.min(said) } else { covers.min(step.prompt_tokens) };
                 (BlockIds { start: there.start, len }, covers)
             }
-            _ => {
+            None => {
                 let start = table.len() as u32;
                 table.extend_from_slice(&step.ids);
                 let len = step.ids.len() as u32;
@@ -324,10 +326,12 @@ fn contents(steps: &[ReadStep], id_tokens: u32, table: &mut Vec<u64>) -> Vec<Ste
         all[place].blocks = blocks;
         all[place].covers = covers;
         all[place].own_is_met = covers > step.prompt_tokens;
-        if let Some(next) = next.filter(|&next| steps[next].ids.is_empty() && steps[next].goes_on) {
-            all[next].inherits = said;
-            all[place].own_is_met = true;
-        } else if let Some(next) = next {
+        for &next in next {
+            if steps[next].ids.is_empty() && steps[next].goes_on {
+                all[next].inherits = said;
+                all[place].own_is_met = true;
+                continue;
+            }
             let own = &table[blocks.start as usize..][..blocks.len as usize];
             let common = own.iter().zip(&steps[next].ids).take_while(|(a, b)| a == b).count();
             let tokens = (common as u32).saturating_mul(id_tokens);
