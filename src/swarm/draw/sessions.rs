@@ -136,7 +136,7 @@ impl Draw {
     fn recorded_sessions(&mut self) -> Value {
         let mut trace = Map::new();
         // Content ids stand for whole KV blocks.
-        let kinds = if self.block_tokens > 16 { 7 } else { 8 };
+        let kinds = if self.block_tokens > 16 { 8 } else { 9 };
         let (name, text, format, gaps) = match self.rng.random_range(0..kinds) {
             0 => ("sessions.jsonl", self.weka(), "weka", "trace"),
             1 => ("turns.jsonl", self.turns_that_add(), "mooncake", "trace"),
@@ -145,6 +145,7 @@ impl Draw {
             4 => ("logs.csv", self.logs(), "burstgpt", "answers"),
             5 => ("texts.json", self.texts(), "conversations", "trace"),
             6 => ("turns.json", self.multi_turn(), "vllm-multi-turn", "trace"),
+            7 => ("bench.yaml", self.bench(), "inference-perf", "trace"),
             _ => ("chats.jsonl", self.chats(), "mooncake", "answers"),
         };
         self.file(name, text);
@@ -297,6 +298,19 @@ impl Draw {
                "text_files": ["a.txt"], "prompt_input": input,
                "prompt_output": {"num_tokens": {"distribution": "zipf", "alpha": 1.5, "max": 20}}})
         .to_string()
+    }
+
+    /// The configuration of inference-perf.
+    fn bench(&mut self) -> String {
+        let fixed = |value: u32| json!({"type": "fixed", "mean": value});
+        let around = |mean: u32| json!({"mean": mean, "std_dev": 3, "min": 1, "max": 2 * mean});
+        let replay = json!({"num_conversations": self.rng.random_range(1..=5),
+                            "shared_system_prompt_len": self.one_of(&[0, 9, 32]),
+                            "turns_per_conversation": fixed(self.rng.random_range(1..=4)),
+                            "input_tokens_per_turn": around(self.rng.random_range(1..=30)),
+                            "output_tokens_per_turn": around(self.rng.random_range(1..=15)),
+                            "tool_call_latency_sec": fixed(self.one_of(&[0, 1]))});
+        format!("data:\n  type: conversation_replay\n  conversation_replay: {replay}\n")
     }
 
     /// Rows with whole prompts.
