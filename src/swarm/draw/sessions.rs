@@ -273,7 +273,7 @@ impl Draw {
                 for role in ["user", "assistant"] {
                     // The last question may have no answer; the first has one.
                     if turn == 0 || role == "user" || self.rng.random_bool(0.9) {
-                        let text = "word ".repeat(self.rng.random_range(0..=30));
+                        let text = "word ".repeat(self.rng.random_range(0..=20));
                         messages.push(json!({"role": role, "content": text}));
                     }
                 }
@@ -307,8 +307,8 @@ impl Draw {
         let replay = json!({"num_conversations": self.rng.random_range(1..=5),
                             "shared_system_prompt_len": self.one_of(&[0, 9, 32]),
                             "turns_per_conversation": fixed(self.rng.random_range(1..=4)),
-                            "input_tokens_per_turn": around(self.rng.random_range(1..=30)),
-                            "output_tokens_per_turn": around(self.rng.random_range(1..=15)),
+                            "input_tokens_per_turn": around(self.rng.random_range(1..=15)),
+                            "output_tokens_per_turn": around(self.rng.random_range(1..=10)),
                             "tool_call_latency_sec": fixed(self.one_of(&[0, 1]))});
         format!("data:\n  type: conversation_replay\n  conversation_replay: {replay}\n")
     }
