@@ -335,3 +335,39 @@ fn what_is_wrong_with_a_client_has_its_place() {
     let fields = refused("0,0.5,1.2,Gamma,0.7,2.9\n1,2\n", &lengths);
     assert_eq!(fields.line(), Some(2), "{fields}");
 }
+
+/// Files with the keys of the published ones, where they are.
+#[test]
+fn files_like_the_published_ones_are_played() {
+    let at = |name: &str| crate::shared::shared(&format!("data/formats/traces/{name}"));
+    if let Some(file) = at("bailian.jsonl") {
+        let mut spec = trace(&file);
+        set(&mut spec, |trace| (trace.by_answers, trace.keeps_times) = (true, true));
+        let (asked, _) = played(&spec, 1).expect("sessions");
+        // 1.386 s after the first request, when its answer is there.
+        assert_eq!(asked, [(0, 40, 12, 0), (1_386, 60, 9, 48)]);
+    }
+    if let Some(file) = at("burstgpt.csv") {
+        let mut spec = trace(&file);
+        set(&mut spec, |trace| trace.by_answers = true);
+        let (asked, _) = played(&spec, 1).expect("sessions");
+        assert_eq!(asked, [(0, 472, 18, 0), (40_000, 1087, 230, 0)]);
+    }
+    if let Some(file) = at("sharegpt.json") {
+        let mut spec = trace(&file);
+        set(&mut spec, |trace| {
+            trace.by_answers = true;
+            at_once(trace);
+        });
+        let (asked, told) = played(&spec, 1).expect("sessions");
+        assert_eq!(asked.len(), 1);
+        assert!(told.join("; ").contains("1 conversations without an answer"), "{told:?}");
+    }
+    if let Some(folder) = at("servegen") {
+        let (drawn, _) = super::read(&trace(&folder));
+        // 1.33 and 0.15 requests a second, of 600 s each.
+        let count = drawn.requests.len();
+        assert!((886..=888).contains(&count), "{count}");
+        assert!(drawn.requests.iter().all(|one| matches!(one.prompt_tokens, 224 | 225)));
+    }
+}
