@@ -33,9 +33,12 @@ pub(super) fn told(path: &Path) -> Option<Format> {
         return Some(Format::VllmMultiTurn);
     }
     let first = text.lines().next().unwrap_or_default();
+    let in_first = |key: &str| first.contains(&format!("\"{key}\""));
+    // Rows of lengths may have the text beside them.
+    let counted = in_first("input_length") || in_first("prompt_tokens");
     let said = |key: &str| match text.as_bytes().first() {
         Some(b'[') => has(key),
-        Some(b'{') => first.contains(&format!("\"{key}\"")),
+        Some(b'{') => in_first(key) && !counted,
         _ => false,
     };
     let talks = said("messages") || said("conversations");

@@ -160,6 +160,9 @@ fn conversations_of_text_are_counted_by_their_length() {
     let (asked, _) = played(&by_answers("sharegpt.json", at_once), 1).expect("sessions");
     assert_eq!(asked.len(), 1);
     assert!(asked[0].1 > 0 && asked[0].2 > 0);
+    // Rows of lengths with their text beside them are rows of lengths.
+    let row = r#"{"timestamp": 0, "input_length": 9, "output_length": 2, "messages": []}"#;
+    assert_eq!(super::read_text(row, None).expect("a row").workload.requests[0].prompt_tokens, 9);
     let error = RecordedSessions::new(&by_answers("sharegpt.json", |_| {}), 1, LIMITS);
     let error = error.expect_err("no times");
     assert!(error.help().is_some_and(|help| help.contains("closed_loop")), "{error}");
