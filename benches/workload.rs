@@ -108,6 +108,7 @@ fn reading(criterion: &mut Criterion) {
             time_scale: 1.0,
             arrivals: None,
             by_answers: false,
+            keeps_times: false,
             gap_cap: None,
         }));
         group.bench_function(name, |bencher| {

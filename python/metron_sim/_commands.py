@@ -343,6 +343,7 @@ def plan(
     rate: float | None = None,
     users: int | None = None,
     think_time: str | None = None,
+    sessions: str | None = None,
     trace: PathLike | None = None,
     price: Mapping[str, float] | None = None,
     tp: int | Sequence[int] | None = None,
@@ -361,7 +362,7 @@ def plan(
                 ttft="p99=1s", tokens_per_s=30)
 
     The traffic is in `prompt`, `output_tokens` and `rate` or `users`, in a `trace`, or in a scenario with its
-    promise. `price={"h100-sxm": 2.5}` gives dollars an hour.
+    promise. `sessions="chat"` (or `"agent"`) in place of lengths makes `rate` and `users` those of sessions. `price={"h100-sxm": 2.5}` gives dollars an hour.
     """
     flags = given(locals(), "scenario", "progress", "price", "gpus", "tp", "dtype")
     call = Call("plan")

@@ -75,6 +75,12 @@ class AtCapacity(Record):
     output_tokens_per_request: float | None
     """Output tokens of a request, on average."""
 
+    requests_per_session: float | None
+    """Requests of a session, on average; null where they belong to none."""
+
+    session_s: float | None
+    """From a session's first request to its last token, on average; null likewise."""
+
 
 class Border(Record):
     """The border between what holds and what does not, as one search or several bracket it."""
@@ -1368,6 +1374,9 @@ class PlanAnswer(Record):
     usd_per_million_output_tokens: float | None
     """At the load that was asked for."""
 
+    usd_per_session: float | None
+    """What a session costs at the load that was asked for; null where requests belong to none."""
+
     usd_per_gpu_hour: float | None
     """What one GPU costs an hour."""
 
@@ -1375,8 +1384,12 @@ class PlanAnswer(Record):
     """Where that price comes from."""
 
     interval: list[float | float | None]
-    """The load that these replicas carry together, in requests a second or users: the lower and the
-    upper end of what is known of it. The upper is null where no load was found that fails."""
+    """The load that these replicas carry together, in requests a second, sessions a second or
+    users: the lower and the upper end of what is known of it. The upper is null where no load was
+    found that fails."""
+
+    sessions_per_s: list[float | float | None] | None
+    """The same in sessions a second; null where requests belong to none."""
 
     head_room: float
     """The highest load seen to hold over the load that was asked for, less 1."""
@@ -1416,10 +1429,16 @@ class PlanFile(Record):
     """What had to hold, in words."""
 
     requests_per_s: float | None
-    """The load in requests a second; null where users were asked for."""
+    """The load in requests a second; null where sessions or users were asked for."""
+
+    sessions_per_s: float | None
+    """The load in sessions that begin a second; null where requests or users were asked for."""
 
     users: int | None
     """The load in users of a closed loop; null where a rate was asked for."""
+
+    session: PlanSession | None
+    """What a session is, where requests are turns of sessions."""
 
     answers: list[PlanAnswer]
     """Each GPU's cheapest way to hold the load, the cheapest of all first."""
@@ -1464,6 +1483,19 @@ class PlanInfeasible(Record):
 
     nearest_change: str | None
     """The cheapest change that mends it."""
+
+
+class PlanSession(Record):
+    """A session where every answer comes as promised, on the average."""
+
+    turns: float
+    """Its turns: each is a request."""
+
+    output_tokens: float
+    """Tokens of all its answers."""
+
+    stay_s: float
+    """From its first turn to its last token, the gaps between turns included."""
 
 
 class Plots(Record):
@@ -2115,6 +2147,9 @@ class SizingPrice(Record):
     usd_per_fluid_request: float | None
     """At the load in question, for each request that is fluid."""
 
+    usd_per_session: float | None
+    """At the load in question, for each session; null where requests belong to none."""
+
 
 class SloResult(Record):
     """The promise, term by term."""
@@ -2615,7 +2650,7 @@ MeasuredStalls._records = {"groups": StallGroup}
 MissReport._maps = frozenset({"by_cause"})
 Pareto._records = {"objectives": Objective, "front": Choice, "ties": Choice}
 PlanAnswer._records = {"parallelism": Parallelism}
-PlanFile._records = {"tool": Tool, "answers": PlanAnswer, "infeasible": PlanInfeasible}
+PlanFile._records = {"tool": Tool, "session": PlanSession, "answers": PlanAnswer, "infeasible": PlanInfeasible}
 PlanInfeasible._records = {"parallelism": Parallelism}
 Plots._records = {"progress": RequestProgress}
 PoolResult._records = {"kv": KvResult, "slo": SloResult}

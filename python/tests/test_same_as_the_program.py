@@ -77,6 +77,13 @@ def test_every_command(small_file: Path, tmp_path: Path, program: Program) -> No
         "--format", "json",
     )  # fmt: skip
     same(plan, told)
+    talks = {"sessions": "chat", "users": 20, "tp": 1, "dtype": "bf16", "seeds": 1}
+    plan = ms.plan(gpus="h100-sxm", model="llama-3.1-8b", ttft="p99=1s", tokens_per_s=30, **talks)  # type: ignore[arg-type]
+    told = program(
+        "plan", "--gpus", "h100-sxm", "--model", "llama-3.1-8b", "--sessions", "chat", "--users", 20, "--tp", 1,
+        "--dtype", "bf16", "--ttft", "p99=1s", "--tokens-per-s", 30, "--seeds", 1, "--format", "json",
+    )  # fmt: skip
+    same(plan, told)
     tokens = tmp_path / "tokens.csv"
     program("run", small_file, "--tokens", tokens, "-o", tmp_path / "result.json")
     same(ms.evaluate(tokens, explain=True), program("evaluate", tokens, "--explain", "--format", "json"))

@@ -237,8 +237,8 @@ impl Console {
         }
     }
 
-    /// Shows an error.
-    pub(super) fn error(&self, error: &Error) {
+    /// Shows an error of a command, or of the short form without one.
+    pub(super) fn error(&self, error: &Error, command: Option<&str>) {
         let color = self.colors_stderr();
         if let Error::Scenario(scenario) = error {
             to_stderr(&scenario.render(color));
@@ -250,7 +250,10 @@ impl Console {
             ("error:".to_owned(), "help:".to_owned())
         };
         to_stderr(&format!("{label} {}\n", bounded(error.to_string(), ERROR_MAX)));
-        if let Some(text) = error.help() {
+        let of = command.map_or(String::new(), |command| format!("{command} "));
+        let manual = matches!(error, Error::Usage(_))
+            .then(|| format!("for more information, try `metron-sim {of}--help`"));
+        if let Some(text) = error.help().or(manual) {
             to_stderr(&format!("{help} {text}\n"));
         }
     }

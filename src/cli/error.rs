@@ -158,7 +158,6 @@ impl Error {
     /// What to do about it, where there is something to say.
     pub fn help(&self) -> Option<String> {
         match self {
-            Error::Usage(_) => Some("for more information, try `metron-sim --help`".to_owned()),
             Error::Interop(error) => error.help.clone(),
             Error::Workload(error) => error.help().map(str::to_owned),
             _ => None,

@@ -96,10 +96,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>, backend: &dyn Backend) -> 
         }
     };
     let console = Console::new(&cli.global, Outputs::of(&cli));
+    let command = cli.typed.clone();
     match dispatch(cli, &console, backend) {
         Ok(exit) => exit,
         Err(error) => {
-            console.error(&error);
+            console.error(&error, command.as_deref());
             error.exit()
         }
     }
@@ -123,7 +124,7 @@ fn first_screen() -> String {
 
 fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, Error> {
     console.outputs().check(&cli)?;
-    let Cli { command, scenario, run: run_flags, global } = cli;
+    let Cli { command, scenario, run: run_flags, global, typed: _ } = cli;
     match (command, scenario) {
         (Some(args::Command::Run(args)), _) => {
             run::run(args.scenario, &args.flags, &global, console, backend)

@@ -15,8 +15,8 @@ use crate::cli::report_file::{ReportFile, page_of_plan};
 use crate::report::OutputFile;
 use crate::report::csv_text::CsvText;
 use crate::search::{
-    PlanError, PlanFile, PlanLoad, PlanOptions, PlanQuestion, Traffic, TrafficLengths, find_plan,
-    plan_text,
+    PlanError, PlanFile, PlanLoad, PlanOptions, PlanQuestion, SESSION_PRESETS, Traffic,
+    TrafficLengths, find_plan, plan_text,
 };
 use crate::suggest::advice;
 use crate::time::Span;
@@ -106,13 +106,6 @@ fn question(
     global: &GlobalFlags,
     backend: &dyn Backend,
 ) -> Result<(PlanQuestion, String), Error> {
-    if args.sessions.is_some() {
-        return Err(Error::Usage(
-            "--sessions: how many turns they have, and how long these are, does not fit in a line: give a \
-             --scenario with `workload.sessions`, such as `{preset: agent, count: 200, concurrency: {users: 200}}`"
-                .to_owned(),
-        ));
-    }
     let gpus = PlanQuestion::gpus_of(&args.gpus).map_err(Error::Usage)?;
     let positive = |flag: &str, value: Option<f64>| match value {
         Some(value) if !(value > 0.0 && value <= 1e9) => {
@@ -152,6 +145,9 @@ fn question(
         own_schedulers,
         // Of traffic in flags the rate stands in the scenario.
         rate: rate.filter(|_| args.scenario.is_some() || args.trace.is_some()),
+        // Whoever sets their number has said how many are played.
+        counts_sessions: args.sessions.is_some()
+            && !global.set.iter().any(|set| set.starts_with("workload.sessions.count=")),
         gpus,
         prices,
         tensor: args.tp.iter().map(|ranks| ranks.get()).collect(),
@@ -161,10 +157,29 @@ fn question(
     Ok((question, words))
 }
 
+/// The preset of sessions that a flag names.
+fn preset(args: &PlanArgs) -> Result<&'static str, Error> {
+    let asked = args.sessions.as_deref().unwrap_or_default();
+    let found = SESSION_PRESETS.into_iter().find(|name| name.eq_ignore_ascii_case(asked));
+    found.ok_or_else(|| {
+        let help = match asked.parse::<f64>() {
+            Ok(_) => format!(
+                "their number is `--rate {asked}` (sessions a second) or `--users {asked}` (at once)"
+            ),
+            Err(_) => advice(asked, SESSION_PRESETS),
+        };
+        Error::Usage(format!(
+            "--sessions: expected a preset, chat or agent, found `{asked}`; {help}; others stand in a \
+             --scenario with `workload.sessions`"
+        ))
+    })
+}
+
 /// The traffic that flags describe.
 fn traffic(args: &PlanArgs, rate: Option<f64>) -> Result<Traffic, Error> {
     let missing = |what: &str| Err(Error::Usage(what.to_owned()));
     let lengths = match (&args.trace, args.prompt, args.output_tokens) {
+        _ if args.sessions.is_some() => TrafficLengths::Sessions(preset(args)?),
         (Some(file), ..) => TrafficLengths::Trace(file.clone()),
         (None, Some(prompt), Some(output)) => TrafficLengths::Fixed {
             prompt: prompt.get(),
@@ -173,8 +188,8 @@ fn traffic(args: &PlanArgs, rate: Option<f64>) -> Result<Traffic, Error> {
         },
         _ => {
             return missing(
-                "how long are the requests? give --prompt 8000 --output 400, --trace FILE, or \
-                 --scenario FILE",
+                "how long are the requests? give --prompt 8000 --output 400, --sessions chat, --trace FILE, \
+                 or --scenario FILE",
             );
         }
     };
@@ -244,7 +259,7 @@ fn price(text: &str, gpus: &[String]) -> Result<(String, f64), Error> {
     Ok((gpu.ok_or_else(wrong)?, usd))
 }
 
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 17] = [
     "gpu",
     "tensor",
     "pipeline",
@@ -259,6 +274,9 @@ const COLUMNS: [&str; 14] = [
     "interval_upper",
     "head_room",
     "launch",
+    "sessions_per_s_lower",
+    "sessions_per_s_upper",
+    "usd_per_session",
 ];
 
 fn to_csv(file: &PlanFile) -> String {
@@ -280,6 +298,9 @@ fn to_csv(file: &PlanFile) -> String {
             number(one.interval.1),
             one.head_room.to_string(),
             one.launch.clone().unwrap_or_default(),
+            number(one.sessions_per_s.map(|carried| carried.0)),
+            number(one.sessions_per_s.and_then(|carried| carried.1)),
+            number(one.usd_per_session),
         ];
         csv.row(record);
     }

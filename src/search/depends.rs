@@ -7,6 +7,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::digest::Digest;
 use crate::scheduler::SchedulerConfig;
+use crate::workload::trace_parts;
 
 /// A digest of the sources that the library was built from.
 const BUILD: &str = env!("METRON_SIM_BUILD");
@@ -52,7 +53,17 @@ pub(super) fn digest(bytes: &[u8]) -> String {
     digest.hex()
 }
 
+/// The digest of a file, and of those that are read with it.
 fn digest_of(path: &Path) -> String {
+    match trace_parts(path).as_slice() {
+        [] => digest_of_one(path),
+        parts => {
+            digest(parts.iter().map(|part| digest_of_one(part)).collect::<String>().as_bytes())
+        }
+    }
+}
+
+fn digest_of_one(path: &Path) -> String {
     match std::fs::metadata(path) {
         // Reading a pipe would take from the run what it needs.
         Ok(metadata) if !metadata.is_file() => "not a regular file".to_owned(),

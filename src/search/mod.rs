@@ -28,8 +28,8 @@ pub use goal::{Goal, Judged, Terms};
 pub use interval::{Border, Estimate, Interval, interval};
 pub use plan::{
     PlanAnswer, PlanApart, PlanError, PlanFile, PlanInfeasible, PlanLoad, PlanOptions,
-    PlanQuestion, Traffic, TrafficLengths, apart_lines, find_plan, launch, plan_answer, plan_rows,
-    plan_schema, plan_text,
+    PlanQuestion, PlanSession, SESSION_PRESETS, Traffic, TrafficLengths, apart_lines, find_plan,
+    launch, plan_answer, plan_rows, plan_schema, plan_text,
 };
 pub use probe::{Kept, Length, Load, Offered, Probe, SearchError, Study};
 pub use size::{FleetSize, Steps};

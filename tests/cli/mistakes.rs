@@ -334,3 +334,34 @@ fn scenarios_go_by_name_and_a_file_of_that_name_comes_first() {
         program(folder.path(), &["run", "my.yaml", "-q", "--set", "workload.requests=9"]);
     assert!(fine, "{said}");
 }
+
+/// Each command's mistakes show how that command is used, and name its own help.
+#[test]
+fn a_mistake_names_the_help_of_its_own_command() {
+    let said = |line: &[&str]| -> String {
+        let mut command = Command::cargo_bin("metron-sim").expect("built");
+        let out = command.args(line).output().expect("ran");
+        assert_eq!(out.status.code(), Some(2), "{line:?}");
+        String::from_utf8_lossy(&out.stderr).into_owned()
+    };
+    // What other tools call it: all commands know `--format`.
+    let whole = metron_sim::cli::command();
+    let names: Vec<&str> = whole.get_subcommands().map(clap::Command::get_name).collect();
+    assert!(names.len() > 15, "{names:?}");
+    for name in names.into_iter().filter(|name| *name != "help") {
+        let told = said(&[name, "--json"]);
+        assert!(told.contains(&format!("Usage: metron-sim {name}")), "{told}");
+    }
+    for line in [
+        &["plan", "--model", "llama-3.1-8b", "--gpus", "h1000", "--rate", "1"][..],
+        &["capacity", "chat", "--precision", "much"],
+        &["explain", "chat", "--format", "csv"],
+        &["serve", "--set", "seed=1"],
+    ] {
+        let told = said(line);
+        assert!(told.contains(&format!("try `metron-sim {} --help`", line[0])), "{line:?}: {told}");
+    }
+    // The short form has no command.
+    let told = said(&["--scenario", "chat", "--check", "--format", "json", "--csv"]);
+    assert!(told.contains("Usage: metron-sim"), "{told}");
+}

@@ -160,7 +160,13 @@ fn questions_that_make_no_sense_are_refused() {
     };
     refused(&[&base[..], &["--rate", "1"]].concat(), "how long are the requests?");
     refused(&[&base[..], &lengths].concat(), "how much traffic is there?");
-    refused(&[&base[..], &lengths, &["--sessions", "9"]].concat(), "--sessions");
+    refused(&[&base[..], &lengths, &["--sessions", "chat"]].concat(), "--sessions");
+    refused(&[&base[..], &["--sessions", "9", "--rate", "1"]].concat(), "`--rate 9`");
+    refused(
+        &[&base[..], &["--sessions", "agents", "--rate", "1"]].concat(),
+        "did you mean `agent`?",
+    );
+    refused(&[&base[..], &["--sessions", "chat"]].concat(), "how much traffic is there?");
     refused(&[&base[..], &lengths, &["--rate", "0"]].concat(), "above 0");
     refused(&[&base[..], &lengths, &["--rate", "1", "--price", "l4=1"]].concat(), "--price");
     refused(&[&base[..2], &["--gpus", "h1000", "--rate", "1"]].concat(), "no GPU `h1000`");
@@ -170,6 +176,175 @@ fn questions_that_make_no_sense_are_refused() {
             .concat(),
         "figures are",
     );
+}
+
+/// Short sessions, so that a run of them is over soon.
+const TALKS: [&str; 18] = [
+    "--model",
+    "llama-3.1-8b",
+    "--sessions",
+    "chat",
+    "--gpus",
+    "h100-sxm",
+    "--tp",
+    "1",
+    "--dtype",
+    "bf16",
+    "--seeds",
+    "1",
+    "--ttft",
+    "p99=1s",
+    "--tokens-per-s",
+    "30",
+    "--set",
+    "workload.sessions.gap={fixed: 5s}",
+];
+
+#[test]
+fn sessions_are_a_load_too() {
+    let asked = [&TALKS[..], &["--rate", "12"]].concat();
+    let (file, code) = json(&asked);
+    assert_eq!(code, 0, "{file}");
+    assert_eq!((&file["sessions_per_s"], &file["requests_per_s"]), (&12.0.into(), &Value::Null));
+    let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("a number in {file}"));
+    let session = &file["session"];
+    let turns = number(&session["turns"]);
+    assert!((2.0..3.2).contains(&turns), "{session}");
+    assert!(number(&session["stay_s"]) > 5.0 * (turns - 1.0), "{session}");
+    let best = &file["answers"][0];
+    // 12 sessions a second at so much an hour, and 12 times as many answers' tokens.
+    let usd = number(&best["usd_per_hour"]);
+    let each = number(&best["usd_per_session"]);
+    assert!((each - usd / 3600.0 / 12.0).abs() < 1e-9, "{best}");
+    let per_million = number(&best["usd_per_million_output_tokens"]);
+    let tokens = each / per_million * 1e6;
+    let drawn = number(&session["output_tokens"]);
+    assert!((tokens / drawn - 1.0).abs() < 0.2, "{tokens} and {drawn}");
+    assert_eq!(best["interval"], best["sessions_per_s"]);
+    assert!(number(&best["interval"][0]) >= 12.0, "{best}");
+    // What was simulated is what is written, and it holds.
+    let written = file["scenario"].as_str().expect("a scenario");
+    for there in ["preset: chat", "session-affinity", "skip_first", "fixed: 5s"] {
+        assert!(written.contains(there), "{there}: {written}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let yaml = folder.path().join("best.yaml");
+    std::fs::write(&yaml, written).expect("writable");
+    let mut run = Command::cargo_bin("metron-sim").expect("built");
+    let ran = run.args(["run", "--check", "--format", "json"]).arg(&yaml).output().expect("ran");
+    assert_eq!(ran.status.code(), Some(0), "{}", String::from_utf8_lossy(&ran.stderr));
+    let ran: Value = serde_json::from_slice(&ran.stdout).expect("JSON");
+    let sessions = &ran["runs"][0]["sessions"];
+    let lasted = number(&sessions["begun"]) / 12.0;
+    assert!(lasted > 2.5 * number(&session["stay_s"]), "{sessions}");
+    assert_eq!(sessions["begun"], sessions["completed"]);
+    let (text, _, _) = plan(&asked);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text = words.join(" ");
+    for said in ["12 sessions/s, preset chat", "a session: ", "$/session", "stays on its replica"] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let (csv, _, _) = plan(&[&asked[..], &["--format", "csv"]].concat());
+    let lines: Vec<&str> = csv.lines().collect();
+    assert!(
+        lines[0].ends_with("sessions_per_s_lower,sessions_per_s_upper,usd_per_session"),
+        "{csv}"
+    );
+    assert!(lines[1].ends_with(&format!(",{each}")), "{csv}");
+}
+
+#[test]
+fn users_have_a_session_each() {
+    let asked = [&TALKS[..], &["--users", "60", "--think-time", "1s"]].concat();
+    let (file, code) = json(&asked);
+    assert_eq!(code, 0, "{file}");
+    assert_eq!((&file["users"], &file["sessions_per_s"]), (&60.into(), &Value::Null));
+    let best = &file["answers"][0];
+    let [lower, users] = [&best["sessions_per_s"][0], &best["interval"][0]]
+        .map(|value| value.as_f64().expect("a number"));
+    // Little's law, with what a session lasts and a second to think.
+    let stay = file["session"]["stay_s"].as_f64().expect("a number");
+    let most = users / (stay * 0.15);
+    assert!(lower > users / (stay * 1.2 + 1.0) && lower < most, "{best}, a session lasts {stay} s");
+    let each = best["usd_per_session"].as_f64().expect("a price");
+    let per_s = best["usd_per_hour"].as_f64().expect("a price") / 3600.0;
+    assert!((each - per_s / (lower / users * 60.0)).abs() < 1e-9, "{best}");
+    // Their number can be given.
+    let set = ["--set", "workload.sessions.count=150", "--set", "measure.skip_first=2s"];
+    let (file, code) = json(&[&asked[..], &set].concat());
+    assert_eq!(code, 0, "{file}");
+    assert!(file["scenario"].as_str().is_some_and(|text| text.contains("count: 150")), "{file}");
+}
+
+/// Sessions of four turns, each with an answer of 40 tokens.
+const FOUR_TURNS: &str = "
+model: llama-3.1-8b
+gpu: h100-sxm
+schedulers: [vllm-v1]
+router: session-affinity
+workload:
+  sessions:
+    count: 150
+    arrivals: {poisson: {rate: 6}}
+    first_prompt: {fixed: 300}
+    turns: {fixed: 4}
+    new_tokens: {fixed: 50}
+    output: {fixed: 40}
+    gap: {fixed: 1s}
+slo: {ttft: 1s, tbt: 40ms}
+";
+
+#[test]
+fn capacity_pays_by_the_session_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("s.yaml");
+    std::fs::write(&path, FOUR_TURNS).expect("writable");
+    let asked = |more: &[&str]| -> Value {
+        let mut command = Command::cargo_bin("metron-sim").expect("built");
+        let flags = ["--seeds", "1", "--precision", "20%", "--format", "json"];
+        let out = command.arg("capacity").arg(&path).args(flags).args(more).output().expect("ran");
+        serde_json::from_slice(&out.stdout)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&out.stderr)))
+    };
+    let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("a number: {value}"));
+    let file = asked(&[]);
+    let one = &file["schedulers"][0];
+    let price = &one["price"];
+    let (usd, rate) = (number(&price["usd_per_hour"]), number(&one["sessions_per_s"]["mean"]));
+    let each = number(&price["usd_per_session"]);
+    assert!((each - usd / 3600.0 / rate).abs() < 1e-12, "{one}");
+    // As many tokens as a session's four answers have, at the rate at which sessions begin.
+    let per_million = number(&price["usd_per_million_output_tokens"]);
+    assert!((per_million / (each / 160.0 * 1e6) - 1.0).abs() < 1e-9, "{one}");
+    assert_eq!(one["at_capacity"]["requests_per_session"], 4.0);
+    // Users who begin one when one has ended: as many as there are, over how long one lasts.
+    let users = "workload.sessions.concurrency={users: 8, think_time: 2s}";
+    let file = asked(&["--set", "workload.sessions.arrivals=null", "--set", users]);
+    let one = &file["schedulers"][0];
+    let lasts = number(&one["at_capacity"]["session_s"]);
+    assert!(lasts > 3.0, "{one}");
+    let per_s = number(&one["users"]["mean"]) / (lasts + 2.0);
+    let each = number(&one["price"]["usd_per_session"]);
+    assert!((each / (usd / 3600.0 / per_s) - 1.0).abs() < 1e-9, "{one}");
+}
+
+#[test]
+fn a_scenario_of_sessions_costs_by_the_session() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("s.yaml");
+    std::fs::write(&path, FOUR_TURNS).expect("writable");
+    let path = path.to_str().expect("text");
+    let asked = ["--scenario", path, "--gpus", "h100-sxm", "--tp", "1", "--dtype", "bf16"];
+    let (file, code) = json(&[&asked[..], &["--seeds", "1", "--rate", "8"]].concat());
+    assert_eq!(code, 0, "{file}");
+    assert_eq!(file["sessions_per_s"], 8.0);
+    let best = &file["answers"][0];
+    let usd = best["usd_per_hour"].as_f64().expect("a price");
+    let per_million = best["usd_per_million_output_tokens"].as_f64().expect("a price");
+    // Four answers of 40 tokens a session, not one.
+    let expected = usd / (8.0 * 4.0 * 40.0 * 3600.0) * 1e6;
+    assert!((per_million / expected - 1.0).abs() < 1e-6, "{per_million} and {expected}");
+    assert!(file["scenario"].as_str().is_some_and(|text| text.contains("count: 150")), "{file}");
 }
 
 #[test]

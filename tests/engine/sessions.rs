@@ -44,6 +44,7 @@ fn read(rows: &[Value], block_tokens: u32) -> Drawn {
         time_scale: 1.0,
         arrivals: None,
         by_answers: false,
+        keeps_times: false,
         gap_cap: None,
     };
     let spec = WorkloadSpec {

@@ -31,7 +31,6 @@ const EXEMPT: &[(&str, &str)] = &[
     ("Speculative.draft_model", "of the models that are drawn one has a small one to draft for it"),
     ("DraftAcceptance.trace", "a file, under one name"),
     ("Scenario.derived", "written into results; not read"),
-    ("Trace.gaps", "`trace` alone: with `arrivals` a file whose requests have none is refused"),
     ("ModelFigures.gguf", "a file of bytes; cases draw files of text"),
     ("ModelFigures.assume", "takes keys of any name; tests of the reader"),
     ("EngineProfile.evidence", "words for people"),

@@ -54,8 +54,8 @@ pub use sessions::{
 };
 pub use source::{Arriving, OpenArrivals};
 pub use spec::*;
-pub use trace_files::has_gaps as trace_has_gaps;
 pub(crate) use trace_files::timestamp_nanos;
+pub use trace_files::{has_gaps as trace_has_gaps, trace_parts};
 
 use std::sync::Arc;
 

@@ -49,6 +49,10 @@ pub struct TraceSpec {
     pub arrivals: Option<Arrivals>,
     /// Whether a request goes out some time after the answers that it waited for, not at its own time.
     pub by_answers: bool,
+    /// Of a file that is played by its answers: whether a request comes as long after the one before as when it
+    /// was recorded, and not before the answer to that one; otherwise some time after the answer, as the file
+    /// has it.
+    pub keeps_times: bool,
     /// Longer gaps between an answer and the next request become this.
     pub gap_cap: Option<Span>,
 }
@@ -66,6 +70,14 @@ pub enum TraceFormat {
     Weka,
     /// BurstGPT CSV: `Timestamp` in seconds, `Request tokens`, `Response tokens`.
     BurstGpt,
+    /// Conversations in JSON, as text: ShareGPT's `conversations`, or `messages` as in vLLM's multi-turn benchmark.
+    Conversations,
+    /// What vLLM's multi-turn benchmark makes conversations from: `generate_multi_turn.json`.
+    VllmMultiTurn,
+    /// The configuration of inference-perf, with `shared_prefix` or `conversation_replay`.
+    InferencePerf,
+    /// A client of ServeGen, or a folder of them: `chunk-0-trace.csv` beside `chunk-0-dataset.json`.
+    ServeGen,
     /// Our own JSONL.
     Jsonl,
     /// Any CSV with named columns `arrival_s`, `prompt_tokens` or `input_tokens`, `output_tokens`.

@@ -59,6 +59,9 @@ pub(super) struct Cli {
     /// Flags of every command.
     #[command(flatten)]
     pub global: GlobalFlags,
+    /// The command's name; none for the short form.
+    #[arg(skip)]
+    pub typed: Option<String>,
 }
 
 /// Flags of every command.

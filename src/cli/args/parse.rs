@@ -26,14 +26,22 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
         let words: Vec<String> =
             args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
         match file_as_command(&error).or_else(|| meant::instead(&error, &words)) {
-            Some(message) => command.error(error.kind(), message),
+            Some(message) => {
+                let known = |word: &&String| command.find_subcommand(word.as_str()).is_some();
+                let typed = words.iter().skip(1).find(known).cloned();
+                typed_command(&mut command, typed.as_deref()).error(error.kind(), message)
+            }
             None => error,
         }
     })?;
-    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    let typed = matches.subcommand_name();
+    let mut cli = Cli::from_arg_matches(&matches)
+        .map_err(|error| error.format(typed_command(&mut command, typed)))?;
+    cli.typed = typed.map(str::to_owned);
     let asked = typed_anywhere(&matches, "format");
     if let Err(message) = form::of_the_output(&mut cli, asked) {
-        return Err(command.error(clap::error::ErrorKind::ArgumentConflict, message));
+        let conflict = clap::error::ErrorKind::ArgumentConflict;
+        return Err(typed_command(&mut command, typed).error(conflict, message));
     }
     let conflict = |message: &str| {
         Err(command.clone().error(clap::error::ErrorKind::ArgumentConflict, message))
@@ -53,6 +61,15 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
             "a command or --scenario FILE is needed",
         )),
         _ => Ok(cli),
+    }
+}
+
+/// The command whose usage an error shows: the one that was typed, or the whole program.
+fn typed_command<'c>(command: &'c mut clap::Command, name: Option<&str>) -> &'c mut clap::Command {
+    command.build();
+    match name.filter(|name| command.find_subcommand(name).is_some()) {
+        Some(name) => command.find_subcommand_mut(name).expect("it was found"),
+        None => command,
     }
 }
 

@@ -154,18 +154,19 @@ pub(crate) struct PlanArgs {
     /// The share of requests whose text must flow
     #[arg(long, value_name = "SHARE", default_value = "99%", conflicts_with = "scenario")]
     pub share: String,
-    /// Requests a second
+    /// Requests a second; with --sessions, sessions that begin a second
     #[arg(long, alias = "qps", value_name = "R")]
     pub rate: Option<f64>,
-    /// Users who wait for their answers
+    /// Users who wait for their answers; with --sessions, each has one session at a time
     #[arg(long, alias = "concurrency", value_name = "N", conflicts_with_all = ["rate", "scenario", "trace"])]
     pub users: Option<NonZeroU32>,
-    /// What a user thinks between an answer and the next request
+    /// What a user thinks between an answer and the next request; with --sessions, between two sessions
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub think_time: String,
-    /// Sessions of several turns
-    #[arg(long, value_name = "N", conflicts_with_all = ["rate", "users"])]
-    pub sessions: Option<NonZeroU32>,
+    /// Sessions of several turns, in place of --prompt and --output: `chat` (conversations) or `agent` (coding
+    /// agents)
+    #[arg(long, value_name = "PRESET", conflicts_with_all = ["scenario", "trace", "prompt", "output_tokens", "shared_prefix"])]
+    pub sessions: Option<String>,
     /// A scenario file with the traffic and the promise; its GPU is chosen
     #[arg(long, value_name = "FILE", conflicts_with = "model")]
     pub scenario: Option<String>,

@@ -76,11 +76,12 @@ pub struct Trace {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_scale: Option<f64>,
     /// When requests after the first of a session come: `trace` is the gap that the file has after the answer
-    /// before, however long that takes here; `arrivals` is at their own times. `trace` unless given where the
-    /// file has gaps.
+    /// before, however long that takes here; `arrivals` is at their own times; `answers` is as long after the
+    /// request before as the file has it, but not before its answer, for files that do not say when answers
+    /// came. `trace` unless given where the file has gaps, otherwise `arrivals`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gaps: Option<TraceGaps>,
-    /// Longer gaps become this, for `gaps: trace`.
+    /// Longer gaps become this, for `gaps: trace`; with `gaps: answers`, longer times between two requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gap_cap: Option<Duration>,
     /// Arrivals for a file that has lengths only; with `gaps: trace` those of sessions, in place of the file's
@@ -117,6 +118,8 @@ pub enum TraceGaps {
     Trace,
     /// At the times at which they were recorded.
     Arrivals,
+    /// As long after the request before them as when they were recorded, and not before the answer to it.
+    Answers,
 }
 
 /// Formats of trace files.
@@ -137,6 +140,16 @@ pub enum Format {
     Weka,
     /// BurstGPT CSV.
     BurstGpt,
+    /// Conversations in JSON, as text: ShareGPT's, or those of vLLM's multi-turn benchmark.
+    Conversations,
+    /// What vLLM's multi-turn benchmark makes conversations from (`generate_multi_turn.json`).
+    #[serde(rename = "vllm-multi-turn")]
+    VllmMultiTurn,
+    /// The configuration of inference-perf, with `shared_prefix` or `conversation_replay`.
+    #[serde(rename = "inference-perf")]
+    InferencePerf,
+    /// A client of ServeGen, or a folder of them.
+    ServeGen,
     /// Our own JSONL.
     Jsonl,
     /// CSV by header names.

@@ -8,6 +8,7 @@ use crate::scenario::files::Files;
 use crate::suggest::nearest;
 use crate::time::Span;
 use crate::units::Duration;
+use crate::workload::trace_parts;
 use crate::yaml::{Node, Path, Problem, Step};
 
 /// Longest time that a scenario may ask for: sums of several stay far from the 584 years that
@@ -237,6 +238,12 @@ impl<'a> Check<'a> {
             }
             Err(error) => Some(format!("cannot be read: {error}")),
         }
+    }
+
+    /// The same of a trace, which can be a folder of clients.
+    pub(super) fn why_not_a_trace(&self, file: &FilePath) -> Option<String> {
+        let clients = self.files.allow(file) && file.is_dir() && !trace_parts(file).is_empty();
+        if clients { None } else { self.why_not_a_file(file) }
     }
 
     /// Where a file was looked for, in words.

@@ -172,7 +172,7 @@ fn trace_source(check: &mut Check<'_>, path: &Path, trace: &raw::Trace) -> Optio
         (requests, arrivals, lengths, s)
     });
     let file = check.file_path(&trace.file);
-    if let Some(why) = check.why_not_a_file(&file) {
+    if let Some(why) = check.why_not_a_trace(&file) {
         let download = trace
             .download
             .as_ref()
@@ -218,11 +218,15 @@ fn trace_source(check: &mut Check<'_>, path: &Path, trace: &raw::Trace) -> Optio
         Some(raw::Format::Mooncake) => Some(TraceFormat::Mooncake),
         Some(raw::Format::Weka) => Some(TraceFormat::Weka),
         Some(raw::Format::BurstGpt) => Some(TraceFormat::BurstGpt),
+        Some(raw::Format::Conversations) => Some(TraceFormat::Conversations),
+        Some(raw::Format::VllmMultiTurn) => Some(TraceFormat::VllmMultiTurn),
+        Some(raw::Format::InferencePerf) => Some(TraceFormat::InferencePerf),
+        Some(raw::Format::ServeGen) => Some(TraceFormat::ServeGen),
         Some(raw::Format::Jsonl) => Some(TraceFormat::Jsonl),
         Some(raw::Format::Csv) => Some(TraceFormat::Csv),
     };
     let by_answers = match trace.gaps {
-        Some(raw::TraceGaps::Trace) => true,
+        Some(raw::TraceGaps::Trace | raw::TraceGaps::Answers) => true,
         Some(raw::TraceGaps::Arrivals) => false,
         None => trace_has_gaps(&file, format),
     };
@@ -232,7 +236,9 @@ fn trace_source(check: &mut Check<'_>, path: &Path, trace: &raw::Trace) -> Optio
         let help = "`gaps: trace` plays a file that has gaps by its answers";
         check.report(&path.key("gap_cap"), message, help);
     }
-    let spec = TraceSpec { file, format, time_scale, arrivals: own, by_answers, gap_cap };
+    let keeps_times = trace.gaps == Some(raw::TraceGaps::Answers);
+    let spec =
+        TraceSpec { file, format, time_scale, arrivals: own, by_answers, keeps_times, gap_cap };
     Some(Found::Trace(spec))
 }
 

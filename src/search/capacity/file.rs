@@ -265,6 +265,12 @@ pub struct AtCapacity {
     pub requests_per_s: Option<f64>,
     /// Output tokens of a request, on average.
     pub output_tokens_per_request: Option<f64>,
+    /// Requests of a session, on average; null where they belong to none.
+    #[serde(default)]
+    pub requests_per_session: Option<f64>,
+    /// From a session's first request to its last token, on average; null likewise.
+    #[serde(default)]
+    pub session_s: Option<f64>,
 }
 
 /// What requests get that have the system to themselves.
@@ -303,6 +309,9 @@ pub struct SizingPrice {
     /// At the load in question, for each request that is fluid.
     #[serde(default)]
     pub usd_per_fluid_request: Option<f64>,
+    /// At the load in question, for each session; null where requests belong to none.
+    #[serde(default)]
+    pub usd_per_session: Option<f64>,
 }
 
 /// The fewest replicas for a load.
@@ -354,6 +363,7 @@ impl AtCapacity {
         let fluidity = summary.fluidity.as_ref();
         let fluid = fluidity.and_then(|of| of.fluid_request_share);
         let bounds = fluidity.and_then(|of| of.bounds?.fluid_request_share);
+        let sessions = run.sessions.as_deref().filter(|sessions| sessions.begun > 0);
         AtCapacity {
             fluid_request_share: fluid,
             fluid_request_bounds: bounds.filter(|_| fluid.is_none()),
@@ -364,13 +374,20 @@ impl AtCapacity {
             requests_per_s: summary.throughput.and_then(|all| all.requests_per_s),
             output_tokens_per_request: (offered > 0)
                 .then(|| summary.tokens.output as f64 / offered as f64),
+            requests_per_session: sessions.map(|of| of.turns as f64 / of.begun as f64),
+            session_s: sessions.and_then(|of| of.completion_s.mean),
         }
     }
 }
 
 impl SizingPrice {
-    /// Money for `rate` requests a second that look like those `at` the capacity.
-    pub(super) fn of(usd_per_hour: f64, rate: Option<f64>, at: Option<AtCapacity>) -> SizingPrice {
+    /// Money for `rate` requests, and so many sessions, a second that look like those `at` the capacity.
+    pub(super) fn of(
+        usd_per_hour: f64,
+        rate: Option<f64>,
+        sessions: Option<f64>,
+        at: Option<AtCapacity>,
+    ) -> SizingPrice {
         let tokens = at.and_then(|at| at.output_tokens_per_request);
         let per_hour = rate.zip(tokens).map(|(rate, tokens)| rate * tokens * 3600.0);
         let share = at.and_then(|at| at.fluid_request_share);
@@ -383,6 +400,9 @@ impl SizingPrice {
             usd_per_fluid_request: fluid_per_hour
                 .filter(|requests| *requests > 0.0)
                 .map(|requests| usd_per_hour / requests),
+            usd_per_session: sessions
+                .filter(|sessions| *sessions > 0.0)
+                .map(|sessions| usd_per_hour / 3600.0 / sessions),
         }
     }
 }
@@ -401,6 +421,7 @@ pub(crate) fn full_capacity() -> Capacity {
         usd_per_hour: 0.0,
         usd_per_million_output_tokens: Some(0.0),
         usd_per_fluid_request: Some(0.0),
+        usd_per_session: Some(0.0),
     };
     let sized = ForLoad {
         requests_per_s: Some(0.0),
@@ -438,6 +459,8 @@ pub(crate) fn full_capacity() -> Capacity {
             tbt_p99_s: Some(0.0),
             requests_per_s: Some(0.0),
             output_tokens_per_request: Some(0.0),
+            requests_per_session: Some(0.0),
+            session_s: Some(0.0),
         }),
         judged_by: Vec::new(),
         alone: Some(Alone {

@@ -138,17 +138,22 @@ impl Asked<'_> {
                 sized.replicas = Some(size.replicas());
                 sized.pools = size.by_name(experiment);
                 sized.gpus = Some(size.gpus(experiment));
+                let at = capacity.at_capacity;
+                let begun = at.and_then(|at| self.knob.sessions_per_s(experiment, self.load, at));
+                let turns = at.and_then(|at| at.requests_per_session);
                 let rate = match self.knob {
                     Knob::Rate { sessions: false, .. } => Some(self.load),
-                    // As many a session or user as at the capacity of the scenario's own fleet.
+                    Knob::Rate { .. } | Knob::Users { .. } if turns.is_some() => {
+                        begun.zip(turns).map(|(begun, turns)| begun * turns)
+                    }
+                    // As many a user as at the capacity of the scenario's own fleet.
                     Knob::Rate { .. } | Knob::Users { .. } => {
-                        let at = capacity.at_capacity.and_then(|at| at.requests_per_s);
-                        at.map(|rate| rate * self.load / own.mean)
+                        let rate = at.and_then(|at| at.requests_per_s);
+                        rate.map(|rate| rate * self.load / own.mean)
                     }
                 };
-                sized.price = size
-                    .usd_per_hour(experiment)
-                    .map(|usd| SizingPrice::of(usd, rate, capacity.at_capacity));
+                sized.price =
+                    size.usd_per_hour(experiment).map(|usd| SizingPrice::of(usd, rate, begun, at));
             }
             Fewest::NoneUpTo(steps) => {
                 let most = self.steps.at(steps).replicas();

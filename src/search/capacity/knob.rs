@@ -1,9 +1,11 @@
 //! What a search turns: the arrival rate, or the users of a closed loop.
 
 use super::Study;
-use super::file::Searched;
+use super::file::{AtCapacity, Searched};
+use crate::scenario::Experiment;
 use crate::search::bisect::Range;
 use crate::search::probe::{Offered, SearchError};
+use crate::workload::Arrivals;
 
 /// Rates are searched from the scenario's times 2^-this to that times 2^this.
 const OCTAVES: u32 = 14;
@@ -92,6 +94,23 @@ impl Knob {
         match self {
             Knob::Rate { base, sessions: false } => Some(base),
             Knob::Rate { .. } | Knob::Users { .. } => None,
+        }
+    }
+
+    /// Sessions that begin a second at a load; none where requests belong to none.
+    pub(super) fn sessions_per_s(
+        self,
+        experiment: &Experiment,
+        load: f64,
+        at: AtCapacity,
+    ) -> Option<f64> {
+        match (self, experiment.workload.source.arrivals()) {
+            (Knob::Rate { sessions: true, .. }, _) => Some(load),
+            // Little's law: each user has a session, or thinks.
+            (Knob::Users { .. }, Some(&Arrivals::ClosedLoop { think_time, .. })) => {
+                Some(load / (at.session_s? + think_time.as_secs_f64()))
+            }
+            _ => None,
         }
     }
 

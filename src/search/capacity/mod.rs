@@ -310,15 +310,23 @@ fn put_together(
     let best = searches.iter().find_map(|search| search.best.as_ref());
     let any = best.or(searches.iter().find_map(|search| search.worst()));
     let at_capacity = best.and_then(|probe| probe.result.as_ref()).map(AtCapacity::of);
+    let begun = border
+        .zip(at_capacity)
+        .and_then(|(border, at)| knob.sessions_per_s(experiment, border.mean, at));
+    let turns = at_capacity.and_then(|at| at.requests_per_session);
     let rate = match knob {
         Knob::Rate { sessions: false, .. } => border.map(|border| border.mean),
+        // A run of sessions ends long after the last of them began.
+        Knob::Rate { .. } | Knob::Users { .. } if turns.is_some() => {
+            begun.zip(turns).map(|(begun, turns)| begun * turns)
+        }
         Knob::Rate { .. } | Knob::Users { .. } => {
             at_capacity.and_then(|at| at.requests_per_s).filter(|_| border.is_some())
         }
     };
     let price = experiment
         .usd_per_hour()
-        .map(|usd_per_hour| SizingPrice::of(usd_per_hour, rate, at_capacity));
+        .map(|usd_per_hour| SizingPrice::of(usd_per_hour, rate, begun, at_capacity));
     let warned =
         |probe: &Probe| probe.result.as_ref().map_or(Vec::new(), |run| run.warnings.clone());
     let found = (border, per_gpu);

@@ -57,14 +57,15 @@ pub(super) fn notes(
         let shown = if search.open.is_some() { "shown to hold" } else { "held" };
         notes.push(match knob {
             Knob::Rate { .. } if highest > from => format!(
-                "not {shown} at any rate tried, from {} to {} requests/s: {why}",
+                "not {shown} at any rate tried, from {} to {} {}: {why}",
                 three_digits(lowest),
-                three_digits(highest)
+                three_digits(highest),
+                knob.unit()
             ),
             Knob::Rate { .. } => format!(
-                "not {shown} at {} requests/s, nor at lower rates down to {}: {why}; higher ones \
-                 were not tried",
+                "not {shown} at {} {}, nor at lower rates down to {}: {why}; higher ones were not tried",
                 three_digits(from),
+                knob.unit(),
                 three_digits(lowest)
             ),
             Knob::Users { .. } if highest > from => format!(

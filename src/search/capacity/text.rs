@@ -203,7 +203,13 @@ fn money(price: Option<SizingPrice>) -> String {
     let per_token = price
         .usd_per_million_output_tokens
         .map(|usd| format!(", ${usd:.2} per million output tokens"));
-    format!(", ${:.2}/h{}", price.usd_per_hour, per_token.unwrap_or_default())
+    let session = price.usd_per_session.map(|usd| format!(", ${} a session", three_digits(usd)));
+    format!(
+        ", ${:.2}/h{}{}",
+        price.usd_per_hour,
+        session.unwrap_or_default(),
+        per_token.unwrap_or_default()
+    )
 }
 
 /// With the decimals that suit it, and a sign where nothing is known above.

@@ -21,10 +21,16 @@ pub struct PlanFile {
     pub question: String,
     /// What had to hold, in words.
     pub promise: String,
-    /// The load in requests a second; null where users were asked for.
+    /// The load in requests a second; null where sessions or users were asked for.
     pub requests_per_s: Option<f64>,
+    /// The load in sessions that begin a second; null where requests or users were asked for.
+    #[serde(default)]
+    pub sessions_per_s: Option<f64>,
     /// The load in users of a closed loop; null where a rate was asked for.
     pub users: Option<u32>,
+    /// What a session is, where requests are turns of sessions.
+    #[serde(default)]
+    pub session: Option<PlanSession>,
     /// Each GPU's cheapest way to hold the load, the cheapest of all first.
     pub answers: Vec<PlanAnswer>,
     /// What cannot hold the promise at any load, and why.
@@ -41,6 +47,17 @@ pub struct PlanFile {
     pub notes: Vec<String>,
     /// The best answer as a scenario (YAML), ready to run; null without one.
     pub scenario: Option<String>,
+}
+
+/// A session where every answer comes as promised, on the average.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanSession {
+    /// Its turns: each is a request.
+    pub turns: f64,
+    /// Tokens of all its answers.
+    pub output_tokens: f64,
+    /// From its first turn to its last token, the gaps between turns included.
+    pub stay_s: f64,
 }
 
 /// One way to hold the load.
@@ -62,13 +79,19 @@ pub struct PlanAnswer {
     pub usd_per_hour: Option<f64>,
     /// At the load that was asked for.
     pub usd_per_million_output_tokens: Option<f64>,
+    /// What a session costs at the load that was asked for; null where requests belong to none.
+    #[serde(default)]
+    pub usd_per_session: Option<f64>,
     /// What one GPU costs an hour.
     pub usd_per_gpu_hour: Option<f64>,
     /// Where that price comes from.
     pub price_source: Option<String>,
-    /// The load that these replicas carry together, in requests a second or users: the lower and the
-    /// upper end of what is known of it. The upper is null where no load was found that fails.
+    /// The load that these replicas carry together, in requests a second, sessions a second or users: the
+    /// lower and the upper end of what is known of it. The upper is null where no load was found that fails.
     pub interval: (f64, Option<f64>),
+    /// The same in sessions a second; null where requests belong to none.
+    #[serde(default)]
+    pub sessions_per_s: Option<(f64, Option<f64>)>,
     /// The highest load seen to hold over the load that was asked for, less 1.
     pub head_room: f64,
     /// P99 of the time to the first token at the load, with the first seed.
@@ -128,7 +151,9 @@ impl PlanFile {
             question,
             promise,
             requests_per_s: None,
+            sessions_per_s: None,
             users: None,
+            session: None,
             answers: Vec::new(),
             infeasible: Vec::new(),
             seeds: Vec::new(),

@@ -14,10 +14,11 @@ mod file;
 mod launch;
 mod question;
 mod search;
+mod sessions;
 mod text;
 
-pub use file::{PlanAnswer, PlanApart, PlanFile, PlanInfeasible, plan_schema};
+pub use file::{PlanAnswer, PlanApart, PlanFile, PlanInfeasible, PlanSession, plan_schema};
 pub use launch::launch;
-pub use question::{Load as PlanLoad, PlanQuestion, Traffic, TrafficLengths};
+pub use question::{Load as PlanLoad, PlanQuestion, SESSION_PRESETS, Traffic, TrafficLengths};
 pub use search::{PlanError, PlanOptions, find_plan};
 pub use text::{apart_lines, plan_answer, plan_rows, plan_text};

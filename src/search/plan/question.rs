@@ -14,8 +14,10 @@ pub struct PlanQuestion {
     pub document: Document,
     /// Whether its schedulers are those of a file, to be taken as they are.
     pub own_schedulers: bool,
-    /// Load in place of the scenario's, requests a second.
+    /// Load in place of the scenario's, requests (or sessions) a second.
     pub rate: Option<f64>,
+    /// Whether how many sessions begin is for the search to say: as many as it takes until as many end.
+    pub counts_sessions: bool,
     /// GPUs to choose from, by their names in the catalogue.
     pub gpus: Vec<String>,
     /// Dollars an hour for one GPU, in place of the catalogue's.
@@ -48,9 +50,9 @@ pub struct Traffic {
 /// How much traffic there is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Load {
-    /// Poisson arrivals, requests a second.
+    /// Poisson arrivals, requests (or sessions) a second.
     Rate(f64),
-    /// Users who think for so long between an answer and their next request.
+    /// Users who think for so long between an answer and their next request, or between two sessions.
     Users(u32, Span),
     /// The arrivals of a trace, or so many a second.
     Trace(Option<f64>),
@@ -70,7 +72,15 @@ pub enum TrafficLengths {
     },
     /// Those of a file.
     Trace(String),
+    /// Sessions of several turns, by the name of a preset.
+    Sessions(&'static str),
 }
+
+/// Presets of sessions, as a scenario names them.
+pub const SESSION_PRESETS: [&str; 2] = ["chat", "agent"];
+
+/// Until it is known how long sessions are, so many of them.
+const SESSIONS: u32 = 100;
 
 /// Arrivals last so many times as long as a request may stay, so that the start and the end weigh little.
 const STAYS: f64 = 10.0;
@@ -92,6 +102,21 @@ impl Traffic {
         match &self.lengths {
             TrafficLengths::Trace(file) => {
                 text.push_str(&format!("  trace: {{file: {}}}\n", yaml_text(file)));
+            }
+            TrafficLengths::Sessions(preset) => {
+                let begin = match self.load {
+                    Load::Users(users, think) => {
+                        format!("concurrency: {{users: {users}, think_time: {}}}", Duration(think))
+                    }
+                    Load::Rate(rate) | Load::Trace(Some(rate)) => {
+                        format!("arrivals: {{poisson: {{rate: {rate}}}}}")
+                    }
+                    Load::Trace(None) => "arrivals: all_at_once".to_owned(),
+                };
+                text.push_str(&format!(
+                    "  sessions:\n    preset: {preset}\n    count: {SESSIONS}\n    {begin}\nrouter: \
+                     session-affinity\n"
+                ));
             }
             TrafficLengths::Fixed { prompt, output, shared_prefix } => {
                 let stay_s = self.ttft.1.as_secs_f64() + f64::from(*output) / self.tokens_per_s;
@@ -135,13 +160,21 @@ impl Traffic {
 
     /// The traffic in words.
     pub fn words(&self) -> String {
+        let unit = match self.lengths {
+            TrafficLengths::Sessions(_) => "sessions/s",
+            _ => "requests/s",
+        };
         let load = match self.load {
-            Load::Rate(rate) | Load::Trace(Some(rate)) => format!("{} requests/s", short(rate)),
+            Load::Rate(rate) | Load::Trace(Some(rate)) => format!("{} {unit}", short(rate)),
             Load::Users(users, _) => format!("{users} users"),
             Load::Trace(None) => "its own rate".to_owned(),
         };
         match &self.lengths {
             TrafficLengths::Trace(file) => format!("the requests of {file} at {load}"),
+            TrafficLengths::Sessions(preset) => match self.load {
+                Load::Users(..) => format!("{load} with a session each, preset {preset}"),
+                Load::Rate(_) | Load::Trace(_) => format!("{load}, preset {preset}"),
+            },
             TrafficLengths::Fixed { prompt, output, shared_prefix } => {
                 let shared = match shared_prefix {
                     0 => String::new(),
@@ -217,6 +250,27 @@ mod tests {
         assert!(of(&["all"]).is_ok_and(|found| found.len() > 20));
         let said = of(&["h1000-sxm"]).unwrap_err();
         assert!(said.contains("h100-sxm"), "{said}");
+    }
+
+    #[test]
+    fn sessions_become_a_scenario_that_resolves() {
+        for (preset, load, words) in [
+            ("chat", Load::Rate(2.5), "2.50 sessions/s, preset chat"),
+            ("agent", Load::Users(40, Span::ZERO), "40 users with a session each, preset agent"),
+        ] {
+            let traffic = Traffic {
+                model: "llama-3.1-8b".to_owned(),
+                load,
+                lengths: TrafficLengths::Sessions(preset),
+                ttft: ("p95".to_owned(), Span::from_millis(2_000)),
+                tokens_per_s: 20.0,
+                share: 0.95,
+            };
+            let resolved = traffic.document().expect("YAML").resolve(None).expect("a scenario");
+            assert!(resolved.experiment.workload.source.has_turns());
+            assert_eq!(resolved.experiment.workload.users().is_some(), preset == "agent");
+            assert_eq!(traffic.words(), words);
+        }
     }
 
     #[test]

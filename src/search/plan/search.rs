@@ -9,6 +9,7 @@ use super::cells::{ReplicaKind, kinds, spread};
 use super::file::{PlanAnswer, PlanFile, PlanInfeasible};
 use super::launch::launch;
 use super::question::{PlanQuestion, short};
+use super::sessions::{Pace, alone};
 use crate::catalog;
 use crate::runner::{Requests, Simulate};
 use crate::scenario::{Experiment, SchedulerRun};
@@ -20,6 +21,7 @@ use crate::search::probe::{Length, Load, Offered, Probe, SearchError, Study};
 use crate::search::size::Steps;
 use crate::search::watch::{Task, Watch};
 use crate::threads;
+use crate::units::Duration;
 use crate::workload::{Arrivals, Source};
 
 /// How to plan.
@@ -68,6 +70,8 @@ const TIMES_MAX: f64 = 16.0;
 const SERVED: f64 = 0.6;
 /// Requests that are played one at a time.
 const LONE: usize = 100;
+/// Requests of which the least work is told.
+const SAMPLE: usize = 256;
 
 /// Searches.
 ///
@@ -92,7 +96,7 @@ fn plan(
     watch: &Watch,
 ) -> Result<PlanFile, PlanError> {
     let goal = Goal::default();
-    let each: Vec<Vec<ReplicaKind>> =
+    let mut each: Vec<Vec<ReplicaKind>> =
         question.gpus.iter().map(|gpu| kinds(question, gpu, options.seed)).collect();
     let any = each.iter().flatten().find_map(|kind| kind.experiment.as_ref().ok());
     let Some(any) = any else {
@@ -100,14 +104,38 @@ fn plan(
         file.infeasible = each.iter().flatten().map(|kind| infeasible(kind, kind.why())).collect();
         return Ok(file);
     };
-    let common = &any.promises.common;
-    let mut file = PlanFile::new(words, goal.words(common));
+    let mut file = PlanFile::new(words, goal.words(&any.promises.common));
+    let pace = Pace::of(any)?;
+    file.session = pace.as_ref().map(|pace| pace.mean);
+    let mut set = Vec::new();
+    if let Some(pace) = pace.as_ref().filter(|_| question.counts_sessions) {
+        let users = any.workload.users();
+        let rate = match users {
+            None => Some(any_rate(any)?),
+            Some(_) => None,
+        };
+        let played = pace.played(rate, users);
+        for kind in each.iter_mut().flatten() {
+            if let Ok(experiment) = &mut kind.experiment {
+                experiment.workload.amount.requests = Some(played.count);
+                experiment.measure.skip_first = played.skip_first;
+            }
+        }
+        let skipped = Duration(played.skip_first);
+        set.push(format!("workload.sessions.count={}", played.count));
+        set.push(format!("measure.skip_first={skipped}"));
+        file.notes.extend(sessions_note(pace, played.settles, users));
+    }
+    let any = each.iter().flatten().find_map(|kind| kind.experiment.as_ref().ok());
+    let any = any.expect("one was found");
     let seeds: Vec<u64> =
         (0..options.seeds.max(1)).map(|i| any.seed.wrapping_add(u64::from(i))).collect();
     let shared = any.workload.prefix_groups.filter(|groups| groups.share >= 1.0);
     let asked = Question {
         load: load_of(any, question.rate, &mut file)?,
         shared: shared.filter(|groups| groups.count == 1).map_or(0, |groups| groups.tokens),
+        pace: pace.as_ref(),
+        set,
         seeds: &seeds,
         goal: &goal,
         simulate,
@@ -116,6 +144,7 @@ fn plan(
     };
     match asked.load {
         Asked::Users(users) => file.users = Some(users),
+        Asked::Rate { rate, .. } if pace.is_some() => file.sessions_per_s = Some(rate),
         Asked::Rate { rate, .. } => file.requests_per_s = Some(rate),
     }
     let cells = each.iter().flatten().filter_map(|kind| kind.experiment.as_ref().ok());
@@ -153,9 +182,8 @@ fn plan(
         usd.total_cmp(&other_usd).then(gpus.total_cmp(&others)).then(a.gpu.cmp(&b.gpu))
     });
     if let Some(link) = &question.apart {
-        let load = file.requests_per_s.or(file.users.map(f64::from)).unwrap_or_default();
         let (seed, seeds) = (options.seed, options.seeds.max(1));
-        let apart = Apart { question, link, seed, seeds, load };
+        let apart = Apart { question, link, seed, seeds, load: asked.load.amount() };
         for answer in &mut file.answers {
             let study = asked.study(any);
             answer.apart = Some(apart.of(answer, study, |one| asked.kept_up(one))?);
@@ -200,6 +228,13 @@ fn load_of(
         ));
         return Ok(Asked::Rate { rate, times: 1.0, mean: Some(mean), steady: Some(rate) });
     }
+    let base = any_rate(experiment)?;
+    let rate = rate.unwrap_or(base);
+    Ok(Asked::Rate { rate, times: rate / base, mean: None, steady: None })
+}
+
+/// The scenario's own requests, or sessions, a second.
+fn any_rate(experiment: &Experiment) -> Result<f64, SearchError> {
     let goal = Goal::default();
     let (watch, simulate) = (Watch::default(), crate::runner::Simulator);
     let study = Study {
@@ -210,9 +245,29 @@ fn load_of(
         watch: &watch,
         at_once: 1,
     };
-    let base = study.base_rate_per_s()?;
-    let rate = rate.unwrap_or(base);
-    Ok(Asked::Rate { rate, times: rate / base, mean: None, steady: None })
+    study.base_rate_per_s()
+}
+
+/// What to know of sessions that are counted here.
+fn sessions_note(pace: &Pace, settles: bool, users: Option<u32>) -> Vec<String> {
+    let mut notes = vec![
+        "a session stays on its replica (`router: session-affinity`), where its context is found again"
+            .to_owned(),
+    ];
+    if !settles {
+        let lasts = crate::shown::duration(pace.mean.stay_s);
+        notes.push(match users {
+            Some(_) => format!(
+                "a session lasts {lasts} on the average, and a run is too short for more than one or two of \
+                 each user: contexts may be shorter than in a day's work"
+            ),
+            None => format!(
+                "a session lasts {lasts} on the average, and a run is too short for as many to end as \
+                 begin: fewer are under way than such a rate brings, and more GPUs may be needed"
+            ),
+        });
+    }
+    notes
 }
 
 /// The load that is asked for.
@@ -229,6 +284,16 @@ enum Asked {
         /// Where the scenario's rate changes: the one that is kept up in its place.
         steady: Option<f64>,
     },
+}
+
+impl Asked {
+    /// How much it is, in whatever it is counted.
+    fn amount(self) -> f64 {
+        match self {
+            Asked::Users(users) => f64::from(users),
+            Asked::Rate { rate, .. } => rate,
+        }
+    }
 }
 
 /// What came of one GPU.
@@ -258,6 +323,10 @@ struct Best<'a> {
 struct Question<'a> {
     load: Asked,
     shared: u32,
+    /// What sessions are; `None` where requests belong to none.
+    pace: Option<&'a Pace>,
+    /// What was set in every scenario.
+    set: Vec<String>,
     seeds: &'a [u64],
     goal: &'a Goal,
     simulate: &'a dyn Simulate,
@@ -389,6 +458,9 @@ impl Question<'_> {
         if self.options.exhaustive {
             return Ok(None);
         }
+        // One session after the other, where there are sessions.
+        let one = self.pace.map(|pace| alone(experiment, pace.mean.turns, LONE));
+        let experiment = one.as_ref().unwrap_or(experiment);
         let study = self.study(experiment);
         let mut broken = None;
         for scheduler in &experiment.schedulers {
@@ -439,9 +511,15 @@ impl Question<'_> {
     /// Fewer replicas than these cannot do the work.
     fn least_replicas(&self, experiment: &Experiment) -> Result<u32, SearchError> {
         let Asked::Rate { rate, .. } = self.load else { return Ok(1) };
+        if let Some(pace) = self.pace {
+            let work = least_work_s(experiment, &pace.requests) * pace.mean.turns;
+            return Ok((rate * work).ceil().clamp(1.0, 1e6) as u32);
+        }
         let (requests, _) = Requests::of(experiment)?;
         let Some(workload) = requests.known() else { return Ok(1) };
-        let work = least_work_s(experiment, &workload.requests, self.shared);
+        let sample: Vec<_> =
+            workload.requests.iter().take(SAMPLE).map(|one| (*one, self.shared)).collect();
+        let work = least_work_s(experiment, &sample);
         Ok((rate * work).ceil().clamp(1.0, 1e6) as u32)
     }
 
@@ -549,7 +627,10 @@ impl Question<'_> {
             Asked::Rate { times, .. } => Offered::Times(times * more),
         };
         let size = Steps::of(cell.experiment, None)?.at(replicas);
-        let requests_max = self.requests(cell.experiment) as u32;
+        let own = self.requests(cell.experiment) as f64;
+        // More sessions last as long as fewer do.
+        let times = if self.pace.is_some() { more.max(1.0) } else { 1.0 };
+        let requests_max = (own * times) as u32;
         let played = match self.options.exhaustive {
             true => Length::Whole,
             false => Length::UntilBroken,
@@ -579,10 +660,7 @@ impl Question<'_> {
         let brackets = brackets.into_iter().collect::<Result<Vec<_>, _>>()?;
         *complete &= brackets.iter().all(|one| one.0);
         let ends: Vec<(f64, Option<f64>)> = brackets.iter().map(|one| (one.1, one.2)).collect();
-        let asked = match self.load {
-            Asked::Users(users) => f64::from(users),
-            Asked::Rate { rate, .. } => rate,
-        };
+        let asked = self.load.amount();
         let border = Border::of(&ends, false);
         let (lower, upper, mean) = border.map_or((1.0, None, 1.0), |border| {
             // Every seed was seen to hold the load.
@@ -596,9 +674,25 @@ impl Question<'_> {
         let tokens = run.map(|run| {
             run.summary.tokens.output as f64 / run.summary.requests.offered.max(1) as f64
         });
-        let rate = match self.load {
+        let sessions = run.and_then(|run| run.sessions.as_deref());
+        let sessions_per_s = sessions.and_then(|sessions| match self.load {
             Asked::Rate { rate, mean, .. } => Some(mean.unwrap_or(rate)),
-            Asked::Users(_) => {
+            // Little's law: each user has one session, or thinks.
+            Asked::Users(users) => {
+                let think = match cell.experiment.workload.source.arrivals() {
+                    Some(&Arrivals::ClosedLoop { think_time, .. }) => think_time.as_secs_f64(),
+                    _ => 0.0,
+                };
+                Some(f64::from(users) / (sessions.completion_s.mean? + think))
+            }
+        });
+        let rate = match (self.load, sessions) {
+            (_, Some(sessions)) => {
+                let turns = sessions.turns as f64 / sessions.begun.max(1) as f64;
+                sessions_per_s.map(|rate| rate * turns)
+            }
+            (Asked::Rate { rate, mean, .. }, None) => Some(mean.unwrap_or(rate)),
+            (Asked::Users(_), None) => {
                 run.and_then(|run| run.summary.throughput.and_then(|all| all.requests_per_s))
             }
         };
@@ -610,6 +704,7 @@ impl Question<'_> {
         let catalogued = catalog::gpu(&kind.gpu).ok();
         let pool = cell.experiment.fleet()[0];
         let mut set = kind.set.clone();
+        set.extend(self.set.iter().cloned());
         set.push(format!("replicas={replicas}"));
         let parameters = given_parameters(cell.scheduler);
         set.push(format!("schedulers=[{{{}: {parameters}}}]", cell.scheduler.name));
@@ -622,6 +717,9 @@ impl Question<'_> {
             gpus,
             usd_per_hour,
             usd_per_million_output_tokens: per_million,
+            usd_per_session: usd_per_hour
+                .zip(sessions_per_s)
+                .map(|(usd, sessions)| usd / 3600.0 / sessions),
             usd_per_gpu_hour,
             price_source: match replaced {
                 true => Some("given with --price".to_owned()),
@@ -631,6 +729,8 @@ impl Question<'_> {
                     .filter(|price| !price.is_empty()),
             },
             interval: (lower * asked, upper.map(|upper| upper * asked)),
+            sessions_per_s: sessions_per_s
+                .map(|rate| (lower * rate, upper.map(|upper| upper * rate))),
             head_room: mean - 1.0,
             ttft_p99_s: run.and_then(|run| run.summary.ttft_s.p99),
             fluid_request_share: run

@@ -1,7 +1,7 @@
 //! The plan for people: the answer in the first line, then what else was found.
 
 use super::cells::spread;
-use super::file::{PlanAnswer, PlanFile};
+use super::file::{PlanAnswer, PlanFile, PlanSession};
 use super::question::short;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::search::capacity::ratio_lines;
@@ -16,11 +16,13 @@ pub fn plan_answer(file: &PlanFile) -> String {
         };
         return format!("{}: {none}", file.question);
     };
+    let session = best.usd_per_session.map(|usd| format!(", ${} a session", three_digits(usd)));
+    let session = session.unwrap_or_default();
     let money = match (best.usd_per_hour, best.usd_per_million_output_tokens) {
         (Some(usd), Some(per_million)) => {
-            format!(", ${usd:.2}/h, ${per_million:.2} per million output tokens")
+            format!(", ${usd:.2}/h{session}, ${per_million:.2} per million output tokens")
         }
-        (Some(usd), None) => format!(", ${usd:.2}/h"),
+        (Some(usd), None) => format!(", ${usd:.2}/h{session}"),
         _ => String::new(),
     };
     format!(
@@ -43,7 +45,7 @@ pub fn plan_rows(file: &PlanFile) -> Vec<Vec<String>> {
         "replicas",
         "GPUs",
         "$/h",
-        "$/M tokens",
+        if file.session.is_some() { "$/session" } else { "$/M tokens" },
         "head-room",
         "carries",
         "P99 TTFT",
@@ -58,9 +60,12 @@ pub fn plan_rows(file: &PlanFile) -> Vec<Vec<String>> {
             one.replicas.to_string(),
             one.gpus.to_string(),
             or_dash(one.usd_per_hour.map(|usd| format!("{usd:.2}"))),
-            or_dash(one.usd_per_million_output_tokens.map(|usd| format!("{usd:.2}"))),
+            or_dash(match file.session {
+                Some(_) => one.usd_per_session.map(three_digits),
+                None => one.usd_per_million_output_tokens.map(|usd| format!("{usd:.2}")),
+            }),
             format!("{:.0} %", 100.0 * one.head_room),
-            carries(one),
+            carries(one.interval),
             or_dash(one.ttft_p99_s.map(duration)),
             or_dash(one.fluid_request_share.map(percent)),
         ]);
@@ -72,7 +77,11 @@ pub fn plan_rows(file: &PlanFile) -> Vec<Vec<String>> {
 /// the curve.
 pub fn apart_lines(file: &PlanFile, one: &PlanAnswer) -> Vec<String> {
     let Some(apart) = &one.apart else { return Vec::new() };
-    let unit = if file.users.is_some() { "users" } else { "requests/s" };
+    let unit = match (file.users, file.sessions_per_s) {
+        (Some(_), _) => "users",
+        (None, Some(_)) => "sessions/s",
+        (None, None) => "requests/s",
+    };
     let head = format!("prefill and decode apart, KV over {}", apart.link);
     if let Some(why) = &apart.why_not {
         return vec![format!("{head}: not possible: {why}")];
@@ -91,11 +100,25 @@ pub fn apart_lines(file: &PlanFile, one: &PlanAnswer) -> Vec<String> {
     [format!("{head}: {verdict}")].into_iter().chain(curve).collect()
 }
 
-fn carries(one: &PlanAnswer) -> String {
-    match one.interval {
+fn carries(interval: (f64, Option<f64>)) -> String {
+    match interval {
         (lower, Some(upper)) => format!("{} to {}", three_digits(lower), three_digits(upper)),
         (lower, None) => format!(">= {}", three_digits(lower)),
     }
+}
+
+/// What a session is, and how many the best answer carries.
+fn session_words(session: &PlanSession, file: &PlanFile) -> String {
+    let mut words = format!(
+        "a session: {} turns, {} output tokens, {} from its first turn to its last token",
+        three_digits(session.turns),
+        crate::shown::grouped(session.output_tokens.round()),
+        duration(session.stay_s)
+    );
+    if let Some(interval) = file.answers.first().and_then(|best| best.sessions_per_s) {
+        words.push_str(&format!("; carried: {} sessions/s", carries(interval)));
+    }
+    words
 }
 
 /// Renders a plan for 100 columns.
@@ -104,7 +127,10 @@ pub fn plan_text(file: &PlanFile) -> String {
     if !file.promise.is_empty() {
         let load = match (file.requests_per_s, file.users) {
             (Some(rate), _) => format!("{} requests/s", short(rate)),
-            (None, users) => format!("{} users", users.unwrap_or_default()),
+            (None, Some(users)) => format!("{users} users"),
+            (None, None) => {
+                format!("{} sessions/s", short(file.sessions_per_s.unwrap_or_default()))
+            }
         };
         let seeds: Vec<String> = file.seeds.iter().map(u64::to_string).collect();
         text.push_str(&format!(
@@ -122,6 +148,9 @@ pub fn plan_text(file: &PlanFile) -> String {
                 "  "
             )
         ));
+    }
+    if let Some(session) = &file.session {
+        text.push_str(&format!("{}\n", wrap(&session_words(session, file), WIDTH, "  ")));
     }
     if !file.answers.is_empty() {
         let rows: Vec<Vec<Cell>> = plan_rows(file)

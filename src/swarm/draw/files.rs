@@ -25,6 +25,7 @@ impl Draw {
             "mooncake",
             "bailian",
             "burstgpt",
+            "servegen",
             "jsonl",
             "csv",
             "lengths",
@@ -42,6 +43,7 @@ impl Draw {
             "mooncake" => "trace: mooncake",
             "bailian" => "trace: bailian",
             "burstgpt" => "trace: burstgpt",
+            "servegen" => "trace: servegen",
             "jsonl" => "trace: jsonl",
             "csv" => "trace: csv",
             "not there" => "trace: stand-in",
@@ -55,6 +57,7 @@ impl Draw {
             "mooncake" => ("mooncake.jsonl", self.mooncake(&rows), "mooncake"),
             "bailian" => ("bailian.jsonl", self.bailian(&rows), "mooncake"),
             "burstgpt" => ("burstgpt.csv", self.burstgpt(&rows), "burstgpt"),
+            "servegen" => ("chunk-0-trace.csv", self.client(), "servegen"),
             "jsonl" => ("ours.jsonl", self.ours(&rows, true), "jsonl"),
             "csv" => ("plain.csv", self.plain(&rows, true), "csv"),
             "lengths" => ("lengths.csv", self.plain(&rows, false), "csv"),
@@ -145,6 +148,16 @@ impl Draw {
             let _ = writeln!(text, "{at},{session},1.5,ChatGPT,{prompt},{output},{all},API log");
         }
         text
+    }
+
+    /// A client of ServeGen, and its lengths beside it.
+    fn client(&mut self) -> String {
+        let shape = self.one_of(&["Gamma,0.5,1", "Gamma,2,1", "Weibull,0.6,1"]);
+        let rate = self.rng.random_range(1..=12);
+        let lengths = |max: u32| format!("{{1: 0.5, {max}: 0.5}}");
+        let dataset = json!({"0": {"input_tokens": lengths(PROMPT_MAX), "output_tokens": lengths(OUTPUT_MAX)}});
+        self.file("chunk-0-dataset.json", dataset.to_string());
+        format!("0,0,0,,0,0\n1,{rate},1,{shape}\n3,0,0,,0,0\n")
     }
 
     fn plain(&mut self, rows: &[Row], arrivals: bool) -> String {

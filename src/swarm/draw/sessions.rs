@@ -135,16 +135,24 @@ impl Draw {
     /// A trace of sessions that is played by its answers.
     fn recorded_sessions(&mut self) -> Value {
         let mut trace = Map::new();
-        let (name, text, format) = match self.rng.random_range(0..3) {
-            0 => ("sessions.jsonl", self.weka(), "weka"),
-            1 => ("turns.jsonl", self.turns_that_add(), "mooncake"),
-            _ => ("talks.jsonl", self.talks(), "jsonl"),
+        // Content ids stand for whole KV blocks.
+        let kinds = if self.block_tokens > 16 { 8 } else { 9 };
+        let (name, text, format, gaps) = match self.rng.random_range(0..kinds) {
+            0 => ("sessions.jsonl", self.weka(), "weka", "trace"),
+            1 => ("turns.jsonl", self.turns_that_add(), "mooncake", "trace"),
+            2 => ("talks.jsonl", self.talks(), "jsonl", "trace"),
+            3 => ("logs.csv", self.logs(), "burstgpt", "trace"),
+            4 => ("logs.csv", self.logs(), "burstgpt", "answers"),
+            5 => ("texts.json", self.texts(), "conversations", "trace"),
+            6 => ("turns.json", self.multi_turn(), "vllm-multi-turn", "trace"),
+            7 => ("bench.yaml", self.bench(), "inference-perf", "trace"),
+            _ => ("chats.jsonl", self.chats(), "mooncake", "answers"),
         };
         self.file(name, text);
         trace.insert("file".to_owned(), json!(name));
         self.perhaps(&mut trace, "format", 0.5, json!(format));
         // One session alone may say no gap at all.
-        trace.insert("gaps".to_owned(), json!("trace"));
+        trace.insert("gaps".to_owned(), json!(gaps));
         let cap = self.one_of(&["10ms", "1s"]);
         self.perhaps(&mut trace, "gap_cap", 0.4, json!(cap));
         let arrivals = self.arrivals(true);
@@ -215,6 +223,94 @@ impl Draw {
             }
         }
         text
+    }
+
+    /// Rows of BurstGPT with sessions, two requests of one at the least.
+    fn logs(&mut self) -> String {
+        let mut text =
+            "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens\n".to_owned();
+        let mut at = 0.0;
+        for row in 0..self.rng.random_range(3..=12) {
+            at += self.one_of(&[0.0, 0.25, 2.0]);
+            let session = if row < 2 { "a" } else { self.one_of(&["", "a", "b"]) };
+            let prompt = self.rng.random_range(1..=PROMPT_MAX);
+            let output = self.rng.random_range(1..=OUTPUT_MAX);
+            let took = self.one_of(&[0.0, 0.125, 1.5]);
+            let _ = writeln!(text, "{at},{session},{took},m,{prompt},{output}");
+        }
+        text
+    }
+
+    /// Rows of Bailian that go on from any row above them.
+    fn chats(&mut self) -> String {
+        let mut text = String::new();
+        let mut at = 0.0;
+        let mut prompts: Vec<u32> = Vec::new();
+        for chat in 0..self.rng.random_range(1..=12) {
+            at += self.one_of(&[0.0, 0.25, 2.0]);
+            let parent = match chat > 0 && self.rng.random_bool(0.7) {
+                true => self.rng.random_range(0..chat),
+                false => -1,
+            };
+            let said = usize::try_from(parent).map_or(0, |parent| prompts[parent]);
+            let prompt = (said + self.rng.random_range(1..=60)).min(PROMPT_MAX);
+            prompts.push(prompt);
+            let ids: Vec<u32> = (0..prompt / 16).collect();
+            let row = json!({"chat_id": chat, "parent_chat_id": parent, "timestamp": at,
+                             "input_length": prompt, "output_length": self.rng.random_range(1..=20),
+                             "type": "text", "turn": 1, "hash_ids": ids});
+            let _ = writeln!(text, "{row}");
+        }
+        text
+    }
+
+    /// A list of conversations, as text.
+    fn texts(&mut self) -> String {
+        let mut all = Vec::new();
+        for _ in 0..self.rng.random_range(1..=4) {
+            let mut messages = Vec::new();
+            for turn in 0..self.rng.random_range(1..=4) {
+                for role in ["user", "assistant"] {
+                    // The last question may have no answer; the first has one.
+                    if turn == 0 || role == "user" || self.rng.random_bool(0.9) {
+                        let text = "word ".repeat(self.rng.random_range(0..=20));
+                        messages.push(json!({"role": role, "content": text}));
+                    }
+                }
+            }
+            all.push(json!({"messages": messages}));
+        }
+        json!(all).to_string()
+    }
+
+    /// What vLLM's benchmark makes conversations from.
+    fn multi_turn(&mut self) -> String {
+        let uniform =
+            |min: u32, max: u32| json!({"distribution": "uniform", "min": min, "max": max});
+        let common = self.one_of(&[0, 7, 32]);
+        let mut input = json!({"num_turns": uniform(2, 6), "num_tokens": uniform(5, 40),
+                               "prefix_num_tokens": {"distribution": "poisson", "alpha": 12, "max": 30}});
+        if self.rng.random_bool(0.7) {
+            input["common_prefix_num_tokens"] =
+                json!({"distribution": "constant", "value": common});
+        }
+        json!({"filetype": "generate_conversations", "num_conversations": self.rng.random_range(1..=5),
+               "text_files": ["a.txt"], "prompt_input": input,
+               "prompt_output": {"num_tokens": {"distribution": "zipf", "alpha": 1.5, "max": 20}}})
+        .to_string()
+    }
+
+    /// The configuration of inference-perf.
+    fn bench(&mut self) -> String {
+        let fixed = |value: u32| json!({"type": "fixed", "mean": value});
+        let around = |mean: u32| json!({"mean": mean, "std_dev": 3, "min": 1, "max": 2 * mean});
+        let replay = json!({"num_conversations": self.rng.random_range(1..=5),
+                            "shared_system_prompt_len": self.one_of(&[0, 9, 32]),
+                            "turns_per_conversation": fixed(self.rng.random_range(1..=4)),
+                            "input_tokens_per_turn": around(self.rng.random_range(1..=15)),
+                            "output_tokens_per_turn": around(self.rng.random_range(1..=10)),
+                            "tool_call_latency_sec": fixed(self.one_of(&[0, 1]))});
+        format!("data:\n  type: conversation_replay\n  conversation_replay: {replay}\n")
     }
 
     /// Rows with whole prompts.

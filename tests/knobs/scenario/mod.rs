@@ -46,6 +46,11 @@ pub(crate) fn write_files(folder: &Path) {
         "{\"arrival_s\": 0, \"prompt_tokens\": 500, \"output_tokens\": 30, \"session\": 1}\n\
          {\"arrival_s\": 1, \"prompt_tokens\": 600, \"output_tokens\": 30, \"session\": 1, \"gap_s\": 2}\n",
     );
+    write(
+        "logs.csv",
+        "Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens\n0,a,3,m,500,30\n\
+         4,a,1,m,600,30\n",
+    );
     write("a.csv", "prompt_tokens,output_tokens\n500,20\n900,30\n");
     write("b.csv", "prompt_tokens,output_tokens\n400,20\n1900,30\n");
     write("day-a.csv", "hour,requests_per_s\n0,4\n12,9\n24,4\n");

@@ -195,6 +195,12 @@ pub(super) const CASES: &[Case] = &[
         "workload.trace.gaps=arrivals",
     ),
     case(
+        "Trace.gaps",
+        &["workload={trace: {file: logs.csv}}"],
+        "workload.trace.gaps=trace",
+        "workload.trace.gaps=answers",
+    ),
+    case(
         "Trace.gap_cap",
         &["workload={trace: {file: talks.jsonl}}"],
         "workload.trace.gap_cap=1s",

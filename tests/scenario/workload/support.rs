@@ -45,6 +45,7 @@ pub(super) fn trace(file: &Path) -> WorkloadSpec {
             time_scale: 1.0,
             arrivals: None,
             by_answers: false,
+            keeps_times: false,
             gap_cap: None,
         }),
         amount: UNBOUNDED,

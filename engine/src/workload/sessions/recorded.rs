@@ -34,6 +34,8 @@ pub struct RecordedSessions {
     live: FxHashMap<u32, Live>,
     /// The request of each step that was sent.
     sent: Vec<RequestId>,
+    /// When that was.
+    sent_at: Vec<Time>,
     /// Session and step of each request.
     taken: Vec<(u32, u32)>,
     luck: Stream,
@@ -112,6 +114,7 @@ impl RecordedSessions {
         };
         Ok(RecordedSessions {
             sent: vec![NOT_SENT; script.steps.len()],
+            sent_at: vec![Time::ZERO; script.steps.len()],
             script: Arc::new(script),
             starts,
             begun: 0,
@@ -208,8 +211,14 @@ impl RecordedSessions {
                 continue;
             }
             // The answers before it ended sooner.
-            let gap = script.steps[next as usize].gap;
-            if let Some(ns) = at.as_nanos().checked_add(gap.as_nanos()) {
+            let step = &script.steps[next as usize];
+            let before = match step.before {
+                NO_STEP => Time::ZERO,
+                before => self.sent_at[before as usize],
+            };
+            let own = before.as_nanos().saturating_add(step.apart.as_nanos());
+            if let Some(ns) = at.as_nanos().checked_add(step.gap.as_nanos()) {
+                let ns = ns.max(own);
                 live.open += 1;
                 self.due.push(Reverse((Time::from_nanos(ns), session, next)));
             }
@@ -249,6 +258,7 @@ impl Arriving for RecordedSessions {
             }
         };
         self.sent[place as usize] = RequestId::at(self.taken.len());
+        self.sent_at[place as usize] = arrival;
         self.taken.push((session, place));
         let step = &self.script.steps[place as usize];
         Request {

@@ -48,6 +48,8 @@ pub(crate) struct Step {
     pub(crate) class: ClassId,
     /// From the last of the answers that it waits for to this request.
     pub(crate) gap: Span,
+    /// From the sending of the step before it to this one at the least.
+    pub(crate) apart: Span,
     pub(crate) kind: GapKind,
     /// How many steps it waits for: none for the first of a session alone.
     pub(crate) waits: u32,

@@ -20,6 +20,8 @@ pub(super) struct Dialect {
     pub(super) output: &'static [&'static str],
     /// Which conversation a request belongs to.
     pub(super) session: &'static [&'static str],
+    /// How long a request took when it was recorded, in seconds.
+    pub(super) elapsed: &'static [&'static str],
     /// Columns that the format is known to have and that say nothing about a request's load.
     pub(super) other: &'static [&'static str],
     /// Whether an output of 0 tokens marks a request that failed, to be left out.
@@ -44,6 +46,7 @@ pub(super) const PLAIN: Dialect = Dialect {
     prompt: &["prompt_tokens", "input_tokens"],
     output: &["output_tokens"],
     session: &["session"],
+    elapsed: &[],
     other: &[],
     zero_output_failed: false,
 };
@@ -56,6 +59,7 @@ pub(super) const AZURE: Dialect = Dialect {
     prompt: &["ContextTokens"],
     output: &["GeneratedTokens"],
     session: &[],
+    elapsed: &[],
     other: &[],
     zero_output_failed: false,
 };
@@ -68,6 +72,7 @@ pub(super) const VIDUR: Dialect = Dialect {
     prompt: &["num_prefill_tokens", "prompt_size"],
     output: &["num_decode_tokens", "token_size"],
     session: &[],
+    elapsed: &[],
     other: &[
         "num_total_tokens",
         "pd_ratio",
@@ -87,7 +92,8 @@ pub(super) const BURSTGPT: Dialect = Dialect {
     prompt: &["Request tokens"],
     output: &["Response tokens"],
     session: &["Session ID"],
-    other: &["Elapsed time", "Model", "Total tokens", "Log Type"],
+    elapsed: &["Elapsed time"],
+    other: &["Model", "Total tokens", "Log Type"],
     zero_output_failed: true,
 };
 
@@ -132,6 +138,7 @@ struct Columns {
     prompt: Column,
     output: Column,
     session: Option<Column>,
+    elapsed: Option<Column>,
     count: usize,
 }
 
@@ -144,10 +151,15 @@ pub(super) fn read(
     let Some(header) = lines.next()? else { return Ok(()) };
     let columns = find_columns(&header, dialect, table)?;
     table.has_arrivals = columns.arrival.is_some();
+    // One session alone may have no gap at all.
+    table.has_gaps = columns.elapsed.is_some();
     table.arrival_names = dialect.arrival;
     table.sessions_are_conversations = dialect.name == PLAIN.name;
     let mut clock = dialect.clock;
     let mut failed = 0u64;
+    // When the last answer of each session had come.
+    let mut ended: Vec<Option<u64>> = Vec::new();
+    let mut sooner = 0u64;
     let mut fields: Vec<Range<usize>> = Vec::with_capacity(columns.count);
     while let Some(line) = lines.next()? {
         if split(line.text, &mut fields).is_none() {
@@ -183,6 +195,17 @@ pub(super) fn read(
             let name = line.text[fields[column.index].clone()].trim();
             (!name.is_empty()).then(|| table.session(name))
         });
+        let mut gap_ns = None;
+        if let (Some(column), Some(session)) = (columns.elapsed, session) {
+            let took = arrival_field(&line, &fields, column, Clock::Seconds)?;
+            let session = session as usize;
+            if ended.len() <= session {
+                ended.resize(session + 1, None);
+            }
+            let before = ended[session].replace(arrival_ns.saturating_add(took));
+            sooner += u64::from(before.is_some_and(|before| before > arrival_ns));
+            gap_ns = before.map(|before| arrival_ns.saturating_sub(before));
+        }
         let row = Row {
             arrival_ns,
             prompt_tokens,
@@ -192,12 +215,14 @@ pub(super) fn read(
             class: None,
             session,
             blocks: BlockIds::default(),
-            gap_ns: None,
+            gap_ns,
+            parent: None,
             has_arrival: columns.arrival.is_some(),
             line: line.number,
         };
         table.push(row, &line)?;
     }
+    table.sooner = sooner;
     if failed > 0 {
         table.notes.push(format!(
             "requests with 0 `{}` failed when they were recorded: {failed} left out",
@@ -239,16 +264,31 @@ fn find_columns(
         })
     };
     let (arrival, session) = (find(dialect.arrival)?, find(dialect.session)?);
+    // Of no use without times or sessions.
+    let elapsed = find(dialect.elapsed)?.filter(|_| arrival.is_some() && session.is_some());
     let (prompt, output) = (needed(dialect.prompt)?, needed(dialect.output)?);
     let mut ignored = Ignored::default();
     for (index, name) in names.iter().enumerate() {
         let read = [arrival, Some(prompt), Some(output), session];
-        if !read.iter().flatten().any(|used| used.index == index) && !dialect.other.contains(name) {
+        let known = dialect.other.contains(name) || dialect.elapsed.contains(name);
+        if !read.iter().flatten().any(|used| used.index == index) && !known {
             ignored.add(name);
         }
     }
     table.notes.extend(ignored.note("columns"));
-    Ok(Columns { arrival, prompt, output, session, count: names.len() })
+    Ok(Columns { arrival, prompt, output, session, elapsed, count: names.len() })
+}
+
+/// Whether a file with this header says how long after an answer a request of `line` came.
+pub(super) fn tells_gaps(dialect: &Dialect, header: &[&str], line: &str) -> bool {
+    let place = |names: &[&str]| header.iter().position(|name| names.contains(name));
+    let (Some(_), Some(session)) = (place(dialect.elapsed), place(dialect.session)) else {
+        return false;
+    };
+    let mut fields = Vec::new();
+    split(line, &mut fields)
+        .and_then(|()| fields.get(session).cloned())
+        .is_some_and(|field| !line[field].trim().is_empty())
 }
 
 /// The names of a header for an error, not more than fit.

@@ -144,10 +144,10 @@ pub(super) fn read(
                 &line,
             )
             .map_err(|error| error.with_field(keys.block_ids))?;
-        let session = match (&row.session, keys.parent) {
-            (Some(name), _) => Some(table.session(name)),
-            (None, Some(_)) => talks.session_of(&row, table, &line)?,
-            (None, None) => None,
+        let (session, parent) = match (&row.session, keys.parent) {
+            (Some(name), _) => (Some(table.session(name)), None),
+            (None, Some(_)) => talks.place_of(&row, table, &line)?,
+            (None, None) => (None, None),
         };
         odd.see(&row, keys, prompt_tokens / block_tokens, blocks.len);
         let row = Row {
@@ -160,6 +160,7 @@ pub(super) fn read(
             session,
             blocks,
             gap_ns: row.gap_ns,
+            parent,
             has_arrival: row.arrival_ns.is_some(),
             line: line.number,
         };
@@ -179,30 +180,35 @@ pub(super) fn read(
 /// Conversations of requests that say whose answer they go on from.
 #[derive(Default)]
 struct Talks {
-    /// By request: the session that it is in.
-    sessions: HashMap<String, u32>,
+    /// By request: the session that it is in, and its row.
+    places: HashMap<String, (u32, u32)>,
 }
 
 impl Talks {
-    fn session_of(
+    /// The session of the next row of a table, and the row that it goes on from.
+    fn place_of(
         &mut self,
         row: &JsonRow,
         table: &mut Table,
         line: &Line<'_>,
-    ) -> Result<Option<u32>, WorkloadError> {
-        let Some(id) = &row.id else { return Ok(None) };
-        let session = match row.parent.as_deref() {
-            None | Some("-1" | "\"-1\"") => table.session(id),
-            Some(parent) => *self.sessions.get(parent).ok_or_else(|| {
-                line.error(format!("expected a `{BAILIAN_MARK}` of a row above, found {parent}"))
+    ) -> Result<(Option<u32>, Option<u32>), WorkloadError> {
+        let Some(id) = &row.id else { return Ok((None, None)) };
+        let (session, before) = match row.parent.as_deref() {
+            None | Some("-1" | "\"-1\"") => (table.session(id), None),
+            Some(parent) => {
+                self.places.get(parent).map(|&(of, row)| (of, Some(row))).ok_or_else(|| {
+                    line.error(format!(
+                        "expected a `{BAILIAN_MARK}` of a row above, found {parent}"
+                    ))
                     .with_field("parent_chat_id")
                     .with_help(
                         "a conversation begins with -1, and stands in the order of its turns",
                     )
-            })?,
+                })?
+            }
         };
-        self.sessions.insert(id.clone(), session);
-        Ok(Some(session))
+        self.places.insert(id.clone(), (session, table.rows.len() as u32));
+        Ok((Some(session), before))
     }
 }
 

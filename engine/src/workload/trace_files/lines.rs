@@ -42,23 +42,28 @@ impl Line<'_> {
     }
 }
 
+/// The bytes of a file, unpacked where it is compressed.
+pub(super) fn open(path: &Path) -> Result<BufReader<Box<dyn Read + Send>>, WorkloadError> {
+    let file = File::open(path).map_err(|error| WorkloadError::io(path, &error))?;
+    let metadata = file.metadata().map_err(|error| WorkloadError::io(path, &error))?;
+    if metadata.is_dir() {
+        return Err(WorkloadError::content(path, None, "expected a file, found a directory"));
+    }
+    let mut file = BufReader::with_capacity(1 << 16, file);
+    let head = file.fill_buf().map_err(|error| WorkloadError::io(path, &error))?;
+    let gzip = head.starts_with(&[0x1F, 0x8B]);
+    let reader: Box<dyn Read + Send> = match gzip {
+        true => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
+        false => Box::new(file),
+    };
+    Ok(BufReader::with_capacity(1 << 16, reader))
+}
+
 impl Lines {
     pub(super) fn open(path: &Path) -> Result<Lines, WorkloadError> {
-        let file = File::open(path).map_err(|error| WorkloadError::io(path, &error))?;
-        let metadata = file.metadata().map_err(|error| WorkloadError::io(path, &error))?;
-        if metadata.is_dir() {
-            return Err(WorkloadError::content(path, None, "expected a file, found a directory"));
-        }
-        let mut file = BufReader::with_capacity(1 << 16, file);
-        let head = file.fill_buf().map_err(|error| WorkloadError::io(path, &error))?;
-        let gzip = head.starts_with(&[0x1F, 0x8B]);
-        let reader: Box<dyn Read + Send> = match gzip {
-            true => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
-            false => Box::new(file),
-        };
         Ok(Lines {
             path: path.to_owned(),
-            reader: BufReader::with_capacity(1 << 16, reader),
+            reader: open(path)?,
             buffer: Vec::new(),
             number: 0,
             again: false,

@@ -10,16 +10,19 @@ mod json_row;
 mod jsonl_file;
 mod lines;
 mod replay;
+mod servegen;
 mod sessions;
 mod sniff;
 mod table;
 mod timestamp;
+mod whole;
 
 pub(crate) use timestamp::timestamp_nanos;
 
 use std::path::Path;
 
 pub(crate) use replay::read;
+pub use servegen::parts as trace_parts;
 pub use sessions::has_gaps;
 pub(crate) use sessions::read_sessions;
 
@@ -37,7 +40,7 @@ pub(crate) fn read_pairs(
     warnings: &mut Vec<Warning>,
 ) -> Result<Vec<(u32, u32)>, WorkloadError> {
     // Block ids are not wanted here; any block size lets them pass.
-    let table = load(path, None, 1)?;
+    let table = load(path, None, 1, None)?;
     let mut notes = table.notes;
     if table.has_arrivals {
         notes.push("only the lengths are used, not the arrival times".to_owned());
@@ -46,16 +49,23 @@ pub(crate) fn read_pairs(
     Ok(table.rows.iter().map(|row| (row.prompt_tokens, row.output_tokens)).collect())
 }
 
-/// Reads a file; `block_tokens` is what an id stands for where nothing else is said.
+/// Reads a file; `block_tokens` is what an id stands for where nothing else is said, and `drawn` how to draw
+/// requests that a file describes and does not list: none where these are not wanted.
 fn load(
     path: &Path,
     format: Option<TraceFormat>,
     block_tokens: u32,
+    drawn: Option<servegen::Drawn>,
 ) -> Result<Table, WorkloadError> {
-    let mut lines = lines::Lines::open(path)?;
     let mut table = Table::default();
+    if servegen::is_folder(path, format) {
+        servegen::read(path, drawn, &mut table)?;
+        return Ok(table);
+    }
+    let mut lines = lines::Lines::open(path)?;
     match sniff::format_of(&mut lines, format)? {
-        Format::Weka => {
+        Format::ServeGen => servegen::read(path, drawn, &mut table)?,
+        Format::Weka | Format::Conversations | Format::VllmMultiTurn | Format::InferencePerf => {
             let message = "expected requests with times of their own, found sessions";
             return Err(WorkloadError::content(path, None, message)
                 .with_help("they are played by their answers: leave out `gaps: arrivals`"));

@@ -12,6 +12,7 @@ use crate::workload::{
     Amount, Arrivals, Limits, TraceSpec, Warning, Workload, WorkloadError, WorkloadSpec,
 };
 
+use super::servegen::Drawn;
 use super::table::{Row, Table};
 use super::{load, warn};
 
@@ -28,7 +29,9 @@ pub(crate) fn read(
     workload: &mut Workload,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), WorkloadError> {
-    let mut table = load(&trace.file, trace.format, limits.kv_block_tokens)?;
+    let until_s = spec.amount.duration.map(|span| span.as_secs_f64() * trace.time_scale);
+    let drawn = Drawn { seed, until_s };
+    let mut table = load(&trace.file, trace.format, limits.kv_block_tokens, Some(drawn))?;
     let mut rows = std::mem::take(&mut table.rows);
     workload.block_tokens = table.block_tokens.unwrap_or(limits.kv_block_tokens);
     if let Some(asked) = spec.amount.requests.filter(|&asked| rows.len() < asked as usize) {

@@ -11,6 +11,7 @@ use super::jsonl_file::{
     syntax_error,
 };
 use super::lines::{Line, Lines};
+use super::whole;
 
 /// How to read a file.
 #[derive(Clone, Copy)]
@@ -18,6 +19,13 @@ pub(super) enum Format {
     Csv(&'static Dialect),
     /// Sessions of coding agents.
     Weka,
+    /// Conversations, as text.
+    Conversations,
+    /// What conversations are made from, by vLLM's benchmark and by inference-perf.
+    VllmMultiTurn,
+    InferencePerf,
+    /// Clients, whose requests are drawn.
+    ServeGen,
     /// The keys, and the tokens of a block where the format settles them.
     Json(&'static Keys, Option<u32>),
 }
@@ -33,6 +41,12 @@ pub(super) fn format_of(
     asked: Option<TraceFormat>,
 ) -> Result<Format, WorkloadError> {
     let path = lines.path().to_owned();
+    // What tells these is not one line.
+    if asked.is_none()
+        && let Some(format) = whole::told(&path)
+    {
+        return Ok(format);
+    }
     let Some(line) = lines.next()? else {
         let empty = WorkloadError::content(&path, None, "expected requests, found an empty file");
         return Err(empty.with_help(NO_ROWS));
@@ -50,6 +64,10 @@ pub(super) fn format_of(
         }
         Some(TraceFormat::Mooncake) => JSON_MOONCAKE,
         Some(TraceFormat::Weka) => Format::Weka,
+        Some(TraceFormat::Conversations) => Format::Conversations,
+        Some(TraceFormat::VllmMultiTurn) => Format::VllmMultiTurn,
+        Some(TraceFormat::InferencePerf) => Format::InferencePerf,
+        Some(TraceFormat::ServeGen) => Format::ServeGen,
         None => told(&line).map_err(|error| match measured_file(&path) {
             Some((what, then)) => measured(&line, what, then),
             None => error,
@@ -128,7 +146,8 @@ fn accepted() -> String {
     let csv: Vec<String> = DIALECTS.iter().map(|dialect| dialect.accepted()).collect();
     let json: Vec<String> = [&OURS, &MOONCAKE].iter().map(|keys| keys.accepted()).collect();
     format!(
-        "accepted are CSV columns ({}) and JSONL keys ({}); text must be counted in tokens first",
+        "accepted are CSV columns ({}), JSONL keys ({}) and JSON lists of conversations (`messages` or \
+         `conversations`); other text must be counted in tokens first",
         csv.join("; "),
         json.join("; ")
     )

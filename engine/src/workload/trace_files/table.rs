@@ -27,6 +27,8 @@ pub(super) struct Row {
     pub(super) blocks: BlockIds,
     /// From the answer before it in its session.
     pub(super) gap_ns: Option<u64>,
+    /// The row whose answer it goes on from, where the format says so.
+    pub(super) parent: Option<u32>,
     /// Whether it says when it arrived.
     pub(super) has_arrival: bool,
     /// Where it stands, from 1.
@@ -51,8 +53,10 @@ pub(super) struct Table {
     /// Whether rows of one session are turns of a conversation, each with the one before in its prompt.
     pub(super) sessions_are_conversations: bool,
     pub(super) has_arrivals: bool,
-    /// Whether a row says how long after an answer it came.
+    /// Whether rows say how long after an answer they came, where they do.
     pub(super) has_gaps: bool,
+    /// Rows that were sent before the answer before them in their session had come.
+    pub(super) sooner: u64,
     /// What the arrivals are called, for an error that misses them.
     pub(super) arrival_names: &'static [&'static str],
     /// What a user should know.

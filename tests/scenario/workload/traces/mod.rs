@@ -5,6 +5,7 @@ mod published;
 mod random;
 mod refused;
 mod scenario;
+mod sessions;
 
 use std::io::Write as _;
 

@@ -131,13 +131,15 @@ fn what_is_wrong_is_told_with_its_place() {
 
 #[test]
 fn formats_that_are_not_read_say_which_are() {
-    for name in ["sharegpt.json", "vllm_custom.jsonl"] {
-        let error = draw(&trace(&data(name)), 1, LIMITS).unwrap_err();
-        let help = error.help().unwrap();
-        for key in ["ContextTokens", "num_prefill_tokens", "input_length", "Request tokens"] {
-            assert!(help.contains(key), "{help}");
-        }
+    let error = draw(&trace(&data("vllm_custom.jsonl")), 1, LIMITS).unwrap_err();
+    let help = error.help().unwrap();
+    for key in ["ContextTokens", "num_prefill_tokens", "input_length", "Request tokens", "messages"]
+    {
+        assert!(help.contains(key), "{help}");
     }
+    // Conversations have no times of their own.
+    let error = draw(&trace(&data("sharegpt.json")), 1, LIMITS).unwrap_err();
+    assert!(error.message().contains("found sessions"), "{error}");
     // What a client measured is no trace.
     let error = draw(&trace(&data("blis_tracev2.csv")), 1, LIMITS).unwrap_err();
     assert!(error.message().contains("expected a trace of requests, found BLIS TraceV2"));

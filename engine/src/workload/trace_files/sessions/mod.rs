@@ -1,7 +1,12 @@
 //! Traces of sessions that are played by their answers: each request some time after those that it waited
 //! for.
 
+mod conversations;
+mod described;
+mod inference_perf;
 mod rows;
+mod values;
+mod vllm_multi_turn;
 mod weka;
 
 use std::collections::HashMap;
@@ -10,7 +15,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::sniff::{self, Format};
-use super::{lines, warn};
+use super::{csv_file, lines, warn};
 use crate::request::BlockIds;
 use crate::time::{Span, Time};
 use crate::workload::arrivals::LATEST_ARRIVAL;
@@ -38,6 +43,8 @@ pub(super) struct ReadStep {
     pub(super) priority: Option<i32>,
     pub(super) class: Option<String>,
     pub(super) gap_ns: u64,
+    /// It comes so long after the one before it was sent, at the least.
+    pub(super) apart_ns: u64,
     pub(super) kind: GapKind,
     /// Steps of the session, before this one, whose answers it waits for; none for the first alone.
     pub(super) waits: Vec<u32>,
@@ -64,7 +71,17 @@ pub(super) struct ReadSessions {
 pub fn has_gaps(path: &std::path::Path, format: Option<crate::workload::TraceFormat>) -> bool {
     let Ok(mut lines) = lines::Lines::open(path) else { return false };
     match sniff::format_of(&mut lines, format) {
-        Ok(Format::Weka) => true,
+        Ok(
+            Format::Weka | Format::Conversations | Format::VllmMultiTurn | Format::InferencePerf,
+        ) => true,
+        Ok(Format::Csv(dialect)) if !dialect.elapsed.is_empty() => {
+            let Ok(Some(header)) = lines.next() else { return false };
+            let header = header.text.to_owned();
+            let Some(names) = csv_file::header_names(&header) else { return false };
+            (0..1000).any(|_| {
+                matches!(lines.next(), Ok(Some(line)) if csv_file::tells_gaps(dialect, &names, line.text))
+            })
+        }
         Ok(Format::Json(keys, _)) if keys.gap.is_some() => {
             // The first request of a session has none.
             let key = format!("\"{}\"", keys.gap.map_or("", |(name, _)| name));
@@ -84,14 +101,27 @@ pub(crate) fn read_sessions(
 ) -> Result<Script, WorkloadError> {
     let mut lines = lines::Lines::open(&trace.file)?;
     let mut read = match sniff::format_of(&mut lines, trace.format)? {
-        Format::Weka => weka::read(&mut lines)?,
-        Format::Json(keys, own) if keys.gap.is_some() => {
-            rows::read(&mut lines, keys, own.unwrap_or(limits.kv_block_tokens))?
-        }
-        _ => {
-            let message = "the file does not say how long after an answer the next request came";
+        Format::Weka | Format::Conversations | Format::VllmMultiTurn | Format::InferencePerf
+            if trace.keeps_times =>
+        {
+            let message = "expected requests with times of their own, found sessions";
             return Err(WorkloadError::content(&trace.file, None, message)
-                .with_help("leave out `gaps`, and its requests come at their own times"));
+                .with_help("leave out `gaps`: they are played by their answers"));
+        }
+        Format::Weka => weka::read(&mut lines)?,
+        Format::Conversations => conversations::read(&trace.file)?,
+        Format::VllmMultiTurn => vllm_multi_turn::read(&trace.file, seed)?,
+        Format::InferencePerf => inference_perf::read(&trace.file, seed)?,
+        Format::Json(keys, own) if trace.keeps_times || keys.gap.is_some() => {
+            let block_tokens = own.unwrap_or(limits.kv_block_tokens);
+            rows::read(&mut lines, rows::Rows::Json(keys, block_tokens), trace.keeps_times)?
+        }
+        Format::Csv(dialect) if trace.keeps_times || !dialect.elapsed.is_empty() => {
+            let rows = rows::Rows::Csv(dialect, limits.kv_block_tokens);
+            rows::read(&mut lines, rows, trace.keeps_times)?
+        }
+        Format::Json(..) | Format::Csv(_) | Format::ServeGen => {
+            return Err(rows::no_gaps(&trace.file));
         }
     };
     if read.sessions.is_empty() {
@@ -183,7 +213,8 @@ fn script(
             met += u64::from(content.own_is_met);
             let edges = (script.edges.len() as u32, then[place].len() as u32);
             script.edges.append(&mut then[place]);
-            let gap = trace.gap_cap.map_or(step.gap_ns, |cap| step.gap_ns.min(cap.as_nanos()));
+            let capped = |ns: u64| trace.gap_cap.map_or(ns, |cap| ns.min(cap.as_nanos()));
+            let (gap, apart) = (capped(step.gap_ns), capped(step.apart_ns));
             script.steps.push(Step {
                 prompt_tokens: step.prompt_tokens,
                 output_tokens,
@@ -191,6 +222,7 @@ fn script(
                 priority: step.priority.unwrap_or_else(|| classes.priority(class)),
                 class,
                 gap: Span::from_nanos(gap),
+                apart: Span::from_nanos(apart),
                 kind: step.kind,
                 waits: step.waits.len() as u32,
                 then: edges,
@@ -247,11 +279,11 @@ struct StepContent {
 /// of that one name its answer too, as far as both have room for it.
 fn contents(steps: &[ReadStep], id_tokens: u32, table: &mut Vec<u64>) -> Vec<StepContent> {
     let mut all = vec![StepContent::default(); steps.len()];
-    // The step after each in its conversation.
-    let mut after: HashMap<u32, usize> = HashMap::new();
+    // The steps after each in its conversation: more than one where it was answered anew.
+    let mut after: HashMap<u32, Vec<usize>> = HashMap::new();
     for (place, step) in steps.iter().enumerate() {
         if let Some(before) = step.before.filter(|_| step.turn > 0) {
-            after.insert(before, place);
+            after.entry(before).or_default().push(place);
         }
     }
     let begins_with =
@@ -259,10 +291,10 @@ fn contents(steps: &[ReadStep], id_tokens: u32, table: &mut Vec<u64>) -> Vec<Ste
     // From the last to the first: whose ids another has at its head needs no room of its own.
     for place in (0..steps.len()).rev() {
         let step = &steps[place];
-        let next = after.get(&(place as u32)).copied();
+        let next = after.get(&(place as u32)).map(Vec::as_slice).unwrap_or_default();
         if step.ids.is_empty() {
             let tokens = step.prompt_tokens.saturating_add(step.output_tokens);
-            if let Some(next) = next.filter(|&next| steps[next].goes_on) {
+            for &next in next.iter().filter(|&&next| steps[next].goes_on) {
                 all[next].inherits = tokens;
                 all[place].own_is_met = true;
             }
@@ -270,9 +302,11 @@ fn contents(steps: &[ReadStep], id_tokens: u32, table: &mut Vec<u64>) -> Vec<Ste
         }
         let said = step.prompt_tokens.saturating_add(step.output_tokens);
         let full = (said / id_tokens) as usize;
-        let whole = next.filter(|&next| begins_with(&steps[next].ids, &step.ids));
+        let whole = next.iter().rev().copied().find(|&next| {
+            begins_with(&steps[next].ids, &step.ids) && all[next].blocks != BlockIds::default()
+        });
         let (blocks, covers) = match whole {
-            Some(next) if !all[next].blocks.eq(&BlockIds::default()) => {
+            Some(next) => {
                 let there = all[next].blocks;
                 // A prompt that leaves out some of the answer has other tokens behind it.
                 let kept = steps[next].prompt_tokens >= said;
@@ -282,7 +316,7 @@ fn contents(steps: &[ReadStep], id_tokens: u32, table: &mut Vec<u64>) -> Vec<Ste
                 let covers = if kept { covers.min(said) } else { covers.min(step.prompt_tokens) };
                 (BlockIds { start: there.start, len }, covers)
             }
-            _ => {
+            None => {
                 let start = table.len() as u32;
                 table.extend_from_slice(&step.ids);
                 let len = step.ids.len() as u32;
@@ -292,10 +326,12 @@ fn contents(steps: &[ReadStep], id_tokens: u32, table: &mut Vec<u64>) -> Vec<Ste
         all[place].blocks = blocks;
         all[place].covers = covers;
         all[place].own_is_met = covers > step.prompt_tokens;
-        if let Some(next) = next.filter(|&next| steps[next].ids.is_empty() && steps[next].goes_on) {
-            all[next].inherits = said;
-            all[place].own_is_met = true;
-        } else if let Some(next) = next {
+        for &next in next {
+            if steps[next].ids.is_empty() && steps[next].goes_on {
+                all[next].inherits = said;
+                all[place].own_is_met = true;
+                continue;
+            }
             let own = &table[blocks.start as usize..][..blocks.len as usize];
             let common = own.iter().zip(&steps[next].ids).take_while(|(a, b)| a == b).count();
             let tokens = (common as u32).saturating_mul(id_tokens);

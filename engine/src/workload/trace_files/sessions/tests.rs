@@ -17,6 +17,7 @@ fn spec(file: &std::path::Path, arrivals: Option<Arrivals>) -> WorkloadSpec {
             time_scale: 1.0,
             arrivals,
             by_answers: true,
+            keeps_times: false,
             gap_cap: None,
         }),
         amount: Amount { requests: None, duration: None },
