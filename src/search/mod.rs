@@ -27,8 +27,9 @@ pub use depends::{Contents, FileDigests, build};
 pub use goal::{Goal, Judged, Terms};
 pub use interval::{Border, Estimate, Interval, interval};
 pub use plan::{
-    PlanAnswer, PlanError, PlanFile, PlanInfeasible, PlanLoad, PlanOptions, PlanQuestion, Traffic,
-    TrafficLengths, find_plan, launch, plan_answer, plan_rows, plan_schema, plan_text,
+    PlanAnswer, PlanAsked, PlanError, PlanFile, PlanForm, PlanInfeasible, PlanLoad, PlanOptions,
+    PlanQuestion, PlanWrong, Traffic, TrafficLengths, check, find_plan, launch, plan_answer,
+    plan_rows, plan_schema, plan_text,
 };
 pub use probe::{Kept, Length, Load, Offered, Probe, SearchError, Study};
 pub use size::{FleetSize, Steps};

@@ -9,13 +9,16 @@
 
 mod bound;
 mod cells;
+pub mod check;
 mod file;
+mod form;
 mod launch;
 mod question;
 mod search;
 mod text;
 
 pub use file::{PlanAnswer, PlanFile, PlanInfeasible, plan_schema};
+pub use form::{PlanAsked, PlanForm, PlanWrong};
 pub use launch::launch;
 pub use question::{Load as PlanLoad, PlanQuestion, Traffic, TrafficLengths};
 pub use search::{PlanError, PlanOptions, find_plan};
