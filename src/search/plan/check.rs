@@ -64,13 +64,13 @@ pub fn rate(value: f64) -> Result<f64, String> {
     }
 }
 
-/// A share as text has it, `99%` or `0.99`, within nothing.
+/// A share as text has it, `99%` or `0.99`, whatever its size; none of other text.
 pub fn parse_share(text: &str) -> Option<f64> {
-    let (number, unit) = match text.trim().strip_suffix('%') {
-        Some(number) => (number, 0.01),
+    let (number, whole) = match text.trim().strip_suffix('%') {
+        Some(number) => (number, 100.0),
         None => (text, 1.0),
     };
-    Some(number.trim().parse::<f64>().ok()? * unit)
+    Some(number.trim().parse::<f64>().ok()? / whole)
 }
 
 /// A share of requests.
