@@ -92,7 +92,7 @@ pub use runner::{Indexed, indexed};
 // The whole command line, and the playground's questions and answers.
 #[cfg(not(target_arch = "wasm32"))]
 pub use cli::{no_memory_left, program};
-pub use playground::answer;
+pub use playground::{answer, answer_telling};
 
 /// The commands, for programs in place of people at a terminal, such as the Python package: what a
 /// command would print comes back, and tables of its runs as columns.

@@ -142,6 +142,8 @@ interface PlayState {
 	request?: number | null;
 	/** The lesson that is open, from 0. */
 	lesson?: number | null;
+	/** What the plan's view was asked last, as its link has it; empty where it is open and nothing was asked. */
+	plan?: string | null;
 	theme?: "light" | "dark" | null;
 	/** Only these parts, for a frame. */
 	embed?: string[] | null;
@@ -178,6 +180,13 @@ interface PlayParts {
 	// engine.js
 	data: any;
 	ask(question: any): Promise<any>;
+	askLong(question: any, tell: (told: any) => void, signal: AbortSignal): Promise<any>;
+	// plan/
+	planLink: { write(asked: Record<string, string>): string; read(text: string): Record<string, string> };
+	planForm(form: HTMLElement, catalog: any, changed: () => void): any;
+	planDefaults(answer: any, catalog: any): Record<string, string>;
+	planAnswer(body: HTMLElement, answer: any, act: any): void;
+	plan: { stand(): string | null; show(to: string | null | undefined): void; begin(catalog: any): HTMLElement };
 	// dials.js
 	settings(form: HTMLElement, catalog: any): { draw(answer: any): void };
 	// steps.js

@@ -16,8 +16,8 @@ use crate::inert::sentence;
 use crate::report::csv_text::CsvText;
 use crate::runner::uneven;
 use crate::search::{
-    CapacityFile, CapacityOptions, FileDigests, ForLoad, Goal, Kept, Study, Terms, find_capacity,
-    ratios, to_text,
+    CapacityFile, CapacityOptions, FileDigests, ForLoad, Goal, Kept, Study, Terms, check,
+    find_capacity, ratios, to_text,
 };
 use crate::time::Span;
 
@@ -138,8 +138,9 @@ pub(super) fn search_options(
 const RATE_MAX: f64 = 1e9;
 
 fn options(args: &SearchFlags, global: &GlobalFlags) -> Result<CapacityOptions, Error> {
-    let precision =
-        share(&args.precision).filter(|p| (1e-4..=0.5).contains(p)).ok_or_else(|| {
+    let precision = check::parse_share(&args.precision)
+        .filter(|p| (1e-4..=0.5).contains(p))
+        .ok_or_else(|| {
             Error::Usage(format!(
                 "--precision: expected 0.01 % to 50 %, such as 1%, found `{}`",
                 args.precision
@@ -163,15 +164,6 @@ fn options(args: &SearchFlags, global: &GlobalFlags) -> Result<CapacityOptions, 
         max_replicas: args.max_replicas,
         jobs: global.threads(),
     })
-}
-
-/// `1%` or `0.01`.
-pub(super) fn share(text: &str) -> Option<f64> {
-    let (number, unit) = match text.trim().strip_suffix('%') {
-        Some(number) => (number, 0.01),
-        None => (text, 1.0),
-    };
-    Some(number.trim().parse::<f64>().ok()? * unit)
 }
 
 fn goal(args: &SearchFlags) -> Result<Goal, Error> {

@@ -6,20 +6,19 @@ use std::io::Write;
 use crate::catalog::{Kind, names};
 use crate::cli::args::{Format, GlobalFlags, PlanArgs};
 use crate::cli::backend::Backend;
-use crate::cli::capacity::{max_time_of, share};
+use crate::cli::capacity::max_time_of;
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
-use crate::cli::judging::time;
 use crate::cli::progress;
 use crate::cli::report_file::{ReportFile, page_of_plan};
 use crate::report::OutputFile;
 use crate::report::csv_text::CsvText;
+use crate::scenario::Files;
 use crate::search::{
     PlanError, PlanFile, PlanLoad, PlanOptions, PlanQuestion, SESSION_PRESETS, Traffic,
-    TrafficLengths, find_plan, plan_text,
+    TrafficLengths, check, find_plan, plan_text,
 };
 use crate::suggest::advice;
-use crate::time::Span;
 
 /// Runs the command.
 ///
@@ -106,14 +105,8 @@ fn question(
     global: &GlobalFlags,
     backend: &dyn Backend,
 ) -> Result<(PlanQuestion, String), Error> {
-    let gpus = PlanQuestion::gpus_of(&args.gpus).map_err(Error::Usage)?;
-    let positive = |flag: &str, value: Option<f64>| match value {
-        Some(value) if !(value > 0.0 && value <= 1e9) => {
-            Err(Error::Usage(format!("{flag}: expected a number above 0, found {value}")))
-        }
-        value => Ok(value),
-    };
-    let rate = positive("--rate", args.rate)?;
+    let gpus = PlanQuestion::gpus_of(&args.gpus).map_err(usage("--gpus"))?;
+    let rate = args.rate.map(check::rate).transpose().map_err(usage("--rate"))?;
     let broken = |error| Error::Scenario(Box::new(error));
     let (document, words, own_schedulers) = match &args.scenario {
         Some(path) => {
@@ -132,14 +125,15 @@ fn question(
         }
         None => {
             let traffic = traffic(args, rate)?;
-            let model = args.model.as_deref().unwrap_or_default();
-            let words = format!("{model}, {}", traffic.words());
-            let document =
-                traffic.document().and_then(|one| one.with(&global.set)).map_err(broken)?;
-            (document, words, false)
+            let document = traffic
+                .document(Files::any(""))
+                .and_then(|one| one.with(&global.set))
+                .map_err(broken)?;
+            (document, traffic.question(), false)
         }
     };
-    let prices = args.price.iter().map(|text| price(text, &gpus)).collect::<Result<_, _>>()?;
+    let prices = args.price.iter().map(|text| check::price(text, &gpus));
+    let prices = prices.collect::<Result<_, _>>().map_err(usage("--price"))?;
     let question = PlanQuestion {
         document,
         own_schedulers,
@@ -197,7 +191,8 @@ fn traffic(args: &PlanArgs, rate: Option<f64>) -> Result<Traffic, Error> {
         (rate, None, Some(_)) => PlanLoad::Trace(rate),
         (Some(rate), ..) => PlanLoad::Rate(rate),
         (None, Some(users), _) => {
-            PlanLoad::Users(users.get(), time("--think-time", &args.think_time)?)
+            let think = check::time(&args.think_time).map_err(usage("--think-time"))?;
+            PlanLoad::Users(users.get(), think)
         }
         (None, None, None) => {
             return missing("how much traffic is there? give --rate 40 or --users 500");
@@ -209,54 +204,19 @@ fn traffic(args: &PlanArgs, rate: Option<f64>) -> Result<Traffic, Error> {
              with an `slo`",
         );
     };
-    let (stat, limit) = ttft.split_once('=').unwrap_or(("p99", ttft));
-    let stat = stat.trim().to_lowercase();
-    if !["mean", "p50", "p90", "p95", "p99", "p999", "max"].contains(&stat.as_str()) {
-        return Err(Error::Usage(format!(
-            "--ttft {ttft}: expected a figure and a time, such as p99=1s; figures are mean, p50, p90, \
-             p95, p99, p999, max"
-        )));
-    }
-    let limit = time("--ttft", limit.trim())?;
-    if limit == Span::ZERO {
-        return missing("--ttft: expected a time above 0, such as p99=1s");
-    }
-    if !(tokens_per_s > 0.0 && tokens_per_s <= 1e6) {
-        return Err(Error::Usage(format!(
-            "--tokens-per-s: expected a number above 0, such as 30, found {tokens_per_s}"
-        )));
-    }
-    let share =
-        share(&args.share).filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| {
-            Error::Usage(format!(
-                "--share: expected 0 % to 100 %, such as 99%, found `{}`",
-                args.share
-            ))
-        })?;
     Ok(Traffic {
         model: args.model.clone().unwrap_or_default(),
         load,
         lengths,
-        ttft: (stat, limit),
-        tokens_per_s,
-        share,
+        ttft: check::ttft(ttft).map_err(usage("--ttft"))?,
+        tokens_per_s: check::tokens_per_s(tokens_per_s).map_err(usage("--tokens-per-s"))?,
+        share: check::share(&args.share).map_err(usage("--share"))?,
     })
 }
 
-/// `h100-sxm=2.5`, of a GPU that is asked about.
-fn price(text: &str, gpus: &[String]) -> Result<(String, f64), Error> {
-    let wrong = || {
-        Error::Usage(format!(
-            "--price {text}: expected one of the GPUs that are asked about and dollars an hour, such as \
-             {}=2.5",
-            gpus.first().map_or("h100-sxm", String::as_str)
-        ))
-    };
-    let (gpu, usd) = text.split_once('=').ok_or_else(wrong)?;
-    let usd: f64 = usd.trim().trim_start_matches('$').parse().map_err(|_| wrong())?;
-    let gpu = PlanQuestion::gpus_of(&[gpu.to_owned()]).map_err(Error::Usage)?.pop();
-    let gpu = gpu.filter(|gpu| gpus.contains(gpu) && usd >= 0.0 && usd.is_finite());
-    Ok((gpu.ok_or_else(wrong)?, usd))
+/// What is wrong with a flag.
+fn usage(flag: &'static str) -> impl Fn(String) -> Error {
+    move |why| Error::Usage(format!("{flag}: {why}"))
 }
 
 const COLUMNS: [&str; 17] = [

@@ -18,6 +18,8 @@ pub struct Weight {
     /// Requests, iterations and prompt tokens of all runs together, as far as they are known: what
     /// the time grows with.
     pub work: u64,
+    /// Whether it may take minutes, as a search does.
+    pub long: bool,
 }
 
 /// What the work on one question is allowed.
@@ -27,12 +29,14 @@ pub struct Allowance<'a> {
     /// Asked once, when it is known what the work will take; it may wait. Where it says no, the
     /// answer is that there is no room.
     pub admit: &'a dyn Fn(Weight) -> bool,
+    /// Told how far long work has come, a line of JSON at a time, from whichever thread.
+    pub tell: &'a (dyn Fn(String) + Sync),
 }
 
 impl Allowance<'static> {
     /// Whatever stays within the page's limits.
     pub fn all() -> Allowance<'static> {
-        Allowance { stop: Arc::default(), admit: &|_| true }
+        Allowance { stop: Arc::default(), admit: &|_| true, tell: &|_| {} }
     }
 }
 

@@ -48,6 +48,10 @@ const CROWD_MAX: u32 = 100_000;
 pub(super) const ELSEWHERE: &str =
     "the command line has no such limit: save the scenario and run `metron-sim run`";
 
+/// The same of a plan.
+pub(super) const ELSEWHERE_PLAN: &str =
+    "the command line has no such limit: copy the command and run it";
+
 fn over(path: &str, message: String) -> Problems {
     Problems::one(path, message, Some(ELSEWHERE))
 }
@@ -96,7 +100,7 @@ fn lists_of_lanes(experiment: &Experiment) -> u64 {
 /// Memory of a tracked KV block, of a request, of an iteration with what explains it, and of a list
 /// that a lane has, bytes: rounded up from what runs took.
 const CACHED_BLOCK_BYTES: u64 = 72;
-const REQUEST_BYTES: u64 = 2_000;
+pub(super) const REQUEST_BYTES: u64 = 2_000;
 const ITERATION_BYTES: u64 = 400;
 const LANE_LIST_BYTES: u64 = 24;
 
@@ -121,7 +125,7 @@ pub(super) fn weight(experiment: &Experiment, requests: &Requests, times: u64) -
         + lists_of_lanes(experiment) * LANE_LIST_BYTES;
     let work = times * runs * (10 * count + iterations + prompts / PREFILL_USUAL);
     // Of several trials two or so run at once.
-    Weight { bytes: bytes * times.min(3), work }
+    Weight { bytes: bytes * times.min(3), work, long: false }
 }
 
 /// A resolved scenario, before its requests are drawn.

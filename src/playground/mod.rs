@@ -15,6 +15,7 @@ mod limits;
 mod loaded;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod page;
+mod plan;
 mod play;
 mod readers;
 mod steps;
@@ -25,6 +26,7 @@ use serde_json::{Value, json};
 use crate::ids::{IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::scenario::{Files, Report};
+use crate::search::PlanForm;
 
 pub use allowance::{Allowance, Weight};
 pub use lessons::{Claim, Lesson, Look, Part, lessons};
@@ -96,6 +98,13 @@ enum Question {
         #[serde(default)]
         promise: evaluate::Promised,
     },
+    /// The cheapest GPUs for a model, its traffic and a promise. With `check` only whether the question
+    /// makes sense, and the command that asks it.
+    Plan {
+        asked: PlanForm,
+        #[serde(default)]
+        check: bool,
+    },
     /// Everything with a name.
     Catalog,
     /// A lesson, by number from 0.
@@ -141,6 +150,12 @@ pub fn answer(request: &str, files: &Files) -> String {
     answer_within(request, files, &Allowance::all())
 }
 
+/// The same, and `tell` hears how far long work has come: before a plan's answer, lines such as
+/// `{"told": {"cells": 80, "decided": 12, ...}}`.
+pub fn answer_telling(request: &str, files: &Files, tell: &(dyn Fn(String) + Sync)) -> String {
+    answer_within(request, files, &Allowance { tell, ..Allowance::all() })
+}
+
 /// The same, as far as it is allowed.
 pub fn answer_within(request: &str, files: &Files, allowance: &Allowance<'_>) -> String {
     let answered = match read(request) {
@@ -162,8 +177,8 @@ fn read(request: &str) -> Result<Question, Problems> {
     if request.len() > limits::FILE_BYTES_MAX {
         return too_long(limits::FILE_BYTES_MAX, "`metron-sim evaluate` reads files of any length");
     }
-    let known = "`op` is one of simulate, cures, steps, columns, readers, lives, evaluate, catalog, \
-                 lesson";
+    let known = "`op` is one of simulate, cures, steps, columns, readers, lives, evaluate, plan, \
+                 catalog, lesson";
     let question = serde_json::from_str(request)
         .map_err(|error| Problems::one("", format!("not a question: {error}"), Some(known)))?;
     match question {
@@ -213,9 +228,12 @@ fn reply(question: Question, files: &Files, allowance: &Allowance<'_>) -> Result
         }
         Question::Evaluate { name, text: file, promise } => {
             let bytes = 8 * file.len() as u64;
-            allowance.enter(Weight { bytes, work: file.len() as u64 / 100 })?;
+            let work = file.len() as u64 / 100;
+            allowance.enter(Weight { bytes, work, long: false })?;
             Ok(text(&evaluate::evaluate(&name, file, &promise)?))
         }
+        Question::Plan { asked, check: true } => Ok(text(&plan::checked(&asked)?)),
+        Question::Plan { asked, check: false } => Ok(text(&plan::plan(&asked, allowance)?)),
         Question::Catalog => Ok(text(&catalog::catalog())),
         Question::Lesson { number } => Ok(text(&lessons::taught(number, allowance)?)),
     }

@@ -22,6 +22,10 @@ const SCRIPT: &str = concat!(
     include_str!("../../web/playground/measured.js"),
     include_str!("../../web/playground/editor.js"),
     include_str!("../../web/playground/tour.js"),
+    include_str!("../../web/playground/plan/link.js"),
+    include_str!("../../web/playground/plan/form.js"),
+    include_str!("../../web/playground/plan/answer.js"),
+    include_str!("../../web/playground/plan/view.js"),
     include_str!("../../web/playground/main.js"),
 );
 const OWN_STYLE: &str = include_str!("../../web/playground/playground.css");

@@ -27,9 +27,9 @@ pub use depends::{Contents, FileDigests, build};
 pub use goal::{Goal, Judged, Terms};
 pub use interval::{Border, Estimate, Interval, interval};
 pub use plan::{
-    PlanAnswer, PlanApart, PlanError, PlanFile, PlanInfeasible, PlanLoad, PlanOptions,
-    PlanQuestion, PlanSession, SESSION_PRESETS, Traffic, TrafficLengths, apart_lines, find_plan,
-    launch, plan_answer, plan_rows, plan_schema, plan_text,
+    PlanAnswer, PlanApart, PlanAsked, PlanError, PlanFile, PlanForm, PlanInfeasible, PlanLoad,
+    PlanOptions, PlanQuestion, PlanSession, PlanWrong, SESSION_PRESETS, Traffic, TrafficLengths,
+    apart_lines, check, find_plan, launch, plan_answer, plan_rows, plan_schema, plan_text,
 };
 pub use probe::{Kept, Length, Load, Offered, Probe, SearchError, Study};
 pub use size::{FleetSize, Steps};

@@ -16,6 +16,8 @@ pub struct Watch {
     done: AtomicU64,
     /// Requests that are still expected, by task.
     expected: Mutex<Vec<u64>>,
+    /// What a search chooses among: how many are decided, and how many there are.
+    cells: [AtomicU64; 2],
     playing: Mutex<Vec<Arc<RunProgress>>>,
 }
 
@@ -38,6 +40,7 @@ impl Watch {
             stop,
             done: AtomicU64::new(0),
             expected: Mutex::default(),
+            cells: [const { AtomicU64::new(0) }; 2],
             playing: Mutex::default(),
         }
     }
@@ -55,6 +58,22 @@ impl Watch {
         let expected = self.expected.lock().unwrap_or_else(PoisonError::into_inner);
         let left = expected.iter().sum::<u64>().saturating_sub(inside);
         (done, done + left)
+    }
+
+    /// Cells of a plan that are decided, by simulation or without, and all of them.
+    pub fn cells(&self) -> (u64, u64) {
+        let [decided, all] = &self.cells;
+        (decided.load(Ordering::Relaxed), all.load(Ordering::Relaxed))
+    }
+
+    /// There are so many cells more.
+    pub(super) fn has_cells(&self, count: usize) {
+        self.cells[1].fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    /// So many cells more are decided.
+    pub(super) fn decided(&self, count: usize) {
+        self.cells[0].fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// A new task of the search, and a first guess at its requests.
@@ -117,6 +136,9 @@ mod tests {
         assert_eq!(seen.unwrap(), Some((30, 100)));
         task.expects(70);
         assert_eq!(watch.totals(), (30, 100));
+        watch.has_cells(5);
+        watch.decided(2);
+        assert_eq!(watch.cells(), (2, 5));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt, Either, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName,
@@ -14,6 +14,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode};
 
 use super::PATIENCE;
+use super::lines::Lines;
 
 /// Longest request line and headers together, bytes.
 pub(super) const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -25,7 +26,7 @@ pub(super) const BODY_BYTES_MAX: usize = 2 << 20;
 const LINGER: Duration = Duration::from_millis(300);
 
 /// What is sent back.
-pub(super) type Answer = Response<Full<Bytes>>;
+pub(super) type Answer = Response<Either<Full<Bytes>, Lines>>;
 
 /// An answer of a few words.
 #[derive(Clone, Debug)]
@@ -71,7 +72,21 @@ pub(super) fn answer(
     body: impl Into<Bytes>,
     policy: Option<&str>,
 ) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    of_body(status, kind, Either::Left(Full::new(body.into())), policy)
+}
+
+/// An answer that comes line by line, each of them JSON.
+pub(super) fn by_line(lines: Lines) -> Answer {
+    of_body(StatusCode::OK, "application/x-ndjson", Either::Right(lines), None)
+}
+
+fn of_body(
+    status: StatusCode,
+    kind: &'static str,
+    body: Either<Full<Bytes>, Lines>,
+    policy: Option<&str>,
+) -> Answer {
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     for (name, value) in [

@@ -7,6 +7,7 @@
 
 mod guard;
 mod http;
+mod lines;
 mod room;
 
 use std::net::{IpAddr, TcpListener};
@@ -28,6 +29,7 @@ use crate::playground::{Allowance, Weight, answer_within};
 use crate::scenario::Files;
 use guard::Guard;
 use http::{Answer, Refused};
+use lines::{Lines, Said};
 use room::Room;
 
 /// Connections at once; more are told to come again.
@@ -38,6 +40,8 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 const QUEUE_PATIENCE: Duration = Duration::from_secs(20);
 /// How long the work on one question may take.
 const WORK_MAX: Duration = Duration::from_secs(20);
+/// The same of one that may take long.
+const LONG_WORK_MAX: Duration = Duration::from_secs(120);
 
 /// What is served.
 #[derive(Clone, Debug)]
@@ -137,7 +141,7 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>, turned_away: bool) {
         .header_read_timeout(PATIENCE);
     // A client that goes away is no error of ours; one that reads nothing is left.
     let served = builder.serve_connection(TokioIo::new(stream), service);
-    let longest = 2 * PATIENCE + QUEUE_PATIENCE * 2 + WORK_MAX;
+    let longest = 2 * PATIENCE + QUEUE_PATIENCE * 2 + LONG_WORK_MAX;
     let _ = tokio::time::timeout(longest, served).await;
 }
 
@@ -199,14 +203,21 @@ async fn question(request: Request<Incoming>, shared: &Arc<Shared>) -> Result<An
         return Err(Refused::new(StatusCode::BAD_REQUEST, "the question is not UTF-8"));
     };
     let stop = Arc::new(AtomicBool::new(false));
-    let _wanted = Wanted(Arc::clone(&stop));
+    let wanted = Wanted(Arc::clone(&stop));
     let (own, handle) = (Arc::clone(shared), Handle::current());
-    let worked = tokio::task::spawn_blocking(move || work(&question, &own, &stop, &handle));
-    match worked.await {
-        Ok(answered) => {
+    let (say, mut said) = tokio::sync::mpsc::unbounded_channel();
+    tokio::task::spawn_blocking(move || {
+        let tell = |line| drop(say.send(Said::Told(line)));
+        let answered = work(&question, &own, &stop, &handle, &tell);
+        // Nobody listens where the page has gone.
+        let _ = say.send(Said::Answered(answered));
+    });
+    match said.recv().await {
+        Some(Said::Answered(answered)) => {
             answered.map(|text| http::answer(StatusCode::OK, "application/json", text, None))
         }
-        Err(_) => {
+        Some(Said::Told(first)) => Ok(http::by_line(Lines::new(first, said, wanted))),
+        None => {
             let message = "an internal error; see the terminal";
             Err(Refused::new(StatusCode::INTERNAL_SERVER_ERROR, message))
         }
@@ -219,19 +230,21 @@ fn work(
     shared: &Shared,
     stop: &Arc<AtomicBool>,
     handle: &Handle,
+    tell: &(dyn Fn(String) + Sync),
 ) -> Result<String, Refused> {
     let turn = shared.room.enter(QUEUE_PATIENCE);
     let turn = turn.ok_or_else(|| Refused::busy("too many questions at once"))?;
     let admit = |weight: Weight| {
         let admitted = turn.weigh(weight, QUEUE_PATIENCE, stop);
         let stop = Arc::clone(stop);
+        let most = if weight.long { LONG_WORK_MAX } else { WORK_MAX };
         handle.spawn(async move {
-            tokio::time::sleep(WORK_MAX).await;
+            tokio::time::sleep(most).await;
             stop.store(true, Ordering::Relaxed);
         });
         admitted
     };
-    let allowance = Allowance { stop: Arc::clone(stop), admit: &admit };
+    let allowance = Allowance { stop: Arc::clone(stop), admit: &admit, tell };
     let text = answer_within(question, &shared.files, &allowance);
     match turn.refused.get() {
         true => Err(Refused::busy("other questions take all of the room")),

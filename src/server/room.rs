@@ -1,5 +1,6 @@
 //! Whose turn it is. Questions that take little go ahead of the rest: a heavy one waits for other
-//! heavy ones, and never holds up a light one.
+//! heavy ones, and never holds up a light one. Those that may take minutes are worked on one at a time,
+//! beside all others.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::playground::Weight;
 
 /// Most memory of a light question, bytes, and most work.
-const LIGHT: Weight = Weight { bytes: 48 << 20, work: 400_000 };
+const LIGHT: Weight = Weight { bytes: 48 << 20, work: 400_000, long: false };
 /// Memory of all heavy questions at once, bytes. One alone may take more.
 const HEAVY_BYTES: u64 = 512 << 20;
 /// How often somebody who waits looks whether it is still wanted.
@@ -28,6 +29,7 @@ struct State {
     light: usize,
     heavy: usize,
     heavy_bytes: u64,
+    long: bool,
 }
 
 /// A question's place; given back when it is dropped.
@@ -43,6 +45,7 @@ enum Held {
     Nothing,
     Light,
     Heavy(u64),
+    Long,
 }
 
 impl Room {
@@ -93,10 +96,19 @@ impl Turn<'_> {
     /// Now that it is known what the question takes, moves it to where it belongs; false where there
     /// is no room in time, or nobody waits for it any more.
     pub(super) fn weigh(&self, weight: Weight, patience: Duration, given_up: &AtomicBool) -> bool {
-        if weight.bytes <= LIGHT.bytes && weight.work <= LIGHT.work {
+        if !weight.long && weight.bytes <= LIGHT.bytes && weight.work <= LIGHT.work {
             return true;
         }
         self.give_back();
+        if weight.long {
+            let entered =
+                self.room.wait(patience, given_up, |state| !state.long, |state| state.long = true);
+            if entered {
+                self.held.set(Held::Long);
+            }
+            self.refused.set(!entered);
+            return entered;
+        }
         let fits = |state: &State| {
             state.heavy == 0
                 || state.heavy < self.room.heavy && state.heavy_bytes + weight.bytes <= HEAVY_BYTES
@@ -121,6 +133,7 @@ impl Turn<'_> {
                 state.heavy -= 1;
                 state.heavy_bytes -= bytes;
             }
+            Held::Long => state.long = false,
         }
         drop(state);
         self.room.freed.notify_all();
@@ -137,7 +150,8 @@ impl Drop for Turn<'_> {
 mod tests {
     use super::*;
 
-    const HEAVY: Weight = Weight { bytes: 300 << 20, work: 0 };
+    const HEAVY: Weight = Weight { bytes: 300 << 20, work: 0, long: false };
+    const LONG: Weight = Weight { bytes: 0, work: 0, long: true };
     const NOW: Duration = Duration::ZERO;
 
     #[test]
@@ -159,6 +173,20 @@ mod tests {
         // Alone, it may take more than is there for several.
         drop(third);
         let largest = room.enter(NOW).expect("a place");
-        assert!(largest.weigh(Weight { bytes: u64::MAX / 2, work: 0 }, NOW, &wanted));
+        assert!(largest.weigh(Weight { bytes: u64::MAX / 2, ..HEAVY }, NOW, &wanted));
+    }
+    #[test]
+    fn a_long_question_waits_for_a_long_one_and_for_no_other() {
+        let room = Room::new(2);
+        let wanted = AtomicBool::new(false);
+        let first = room.enter(NOW).expect("a place");
+        assert!(first.weigh(LONG, NOW, &wanted));
+        let heavy = room.enter(NOW).expect("a place");
+        assert!(heavy.weigh(HEAVY, NOW, &wanted));
+        let second = room.enter(NOW).expect("a place");
+        assert!(!second.weigh(LONG, NOW, &wanted) && second.refused.get());
+        drop(first);
+        let third = room.enter(NOW).expect("a place");
+        assert!(third.weigh(LONG, NOW, &wanted));
     }
 }

@@ -12,6 +12,7 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 import { overlaps } from "./look.mjs";
+import { planChecks, planInside } from "./plan.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = resolve(here, "../..");
@@ -945,6 +946,8 @@ await check("a page saved from the server says that it has no engine", async () 
 	await context.close();
 });
 
+await planChecks({ check, open, settled, audit, narrow, address, binary, shots });
+
 if (process.env.METRON_WASM) {
 	await check("the page from any web server", async () => {
 		const folder = join(work, "site");
@@ -992,6 +995,7 @@ if (process.env.METRON_WASM) {
 		await page.getByRole("button", { name: "Guided tour" }).click();
 		await page.waitForSelector("#tour form");
 		await audit(page, "without a server");
+		await planInside(page, binary);
 		assert.deepEqual(trouble, []);
 		await context.close();
 	});

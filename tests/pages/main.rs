@@ -2,6 +2,7 @@
 
 #[path = "../common/cpu.rs"]
 mod cpu;
+mod plan;
 mod playground;
 mod serve;
 mod wasm_same;

@@ -568,3 +568,34 @@ fn mutated_questions_leave_the_server_alive_and_quick_for_others() {
     assert!(busy < answered.len() / 4, "{busy} of {} were turned away", answered.len());
     assert!(server.ask(QUESTION).contains("{\"ok\":true"), "still there");
 }
+
+const PLAN: &str = r#"{"op":"plan","asked":{"model":"llama-3.1-8b","gpus":"GPUS","prompt":"500","output":"20","ttft":"600ms","tokens_per_s":"30","rate":"4","tp":"1","seeds":"1"}}"#;
+
+/// How far a plan has come comes before its answer, and a page that goes away ends the work on it, so
+/// that the next one has its turn.
+#[test]
+fn a_plan_is_told_as_it_comes_and_ends_with_its_page() {
+    let server = Server::start(&[]);
+    let small = PLAN.replace("GPUS", "l40s");
+    let answer = server.ask(&small);
+    assert_eq!(status(&answer), 200);
+    assert!(answer.to_lowercase().contains("content-type: application/x-ndjson"), "{answer:.400}");
+    assert!(answer.matches("{\"told\":{").count() > 3, "{answer:.600}");
+    let last = answer.rfind("{\"ok\":true").expect("an answer");
+    assert!(answer.rfind("{\"told\":{") < Some(last), "the answer is the last line");
+    // A question that cannot be taken is answered at once.
+    let wrong = server.ask(&PLAN.replace("GPUS", "h1000"));
+    assert!(wrong.to_lowercase().contains("content-type: application/json"), "{wrong:.400}");
+    let large = PLAN.replace("GPUS", "all");
+    let mut stream = server.connect();
+    let head = format!(
+        "POST /answer HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        server.host(),
+        large.len()
+    );
+    stream.write_all(format!("{head}{large}").as_bytes()).expect("sent");
+    let mut some = [0; 64];
+    stream.read_exact(&mut some).expect("it has begun");
+    drop(stream);
+    assert_eq!(status(&server.ask(&small)), 200);
+}

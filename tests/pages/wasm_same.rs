@@ -15,8 +15,11 @@ const RUNNER: &str = r#"
 const fs = require("fs");
 const bytes = fs.readFileSync(process.argv[1]);
 const questions = JSON.parse(fs.readFileSync(0, "utf8"));
-WebAssembly.instantiate(bytes, {}).then(({ instance }) => {
-  const e = instance.exports;
+let e = null;
+const told = [];
+const tell = (at, length) => told.push(new TextDecoder().decode(new Uint8Array(e.memory.buffer, at, length)));
+WebAssembly.instantiate(bytes, { page: { tell } }).then(({ instance }) => {
+  e = instance.exports;
   const ask = (text) => {
     const question = new TextEncoder().encode(text);
     const room = e.reserve(question.length);
@@ -24,7 +27,7 @@ WebAssembly.instantiate(bytes, {}).then(({ instance }) => {
     const length = e.answer(question.length);
     return new TextDecoder().decode(new Uint8Array(e.memory.buffer, e.output(), length));
   };
-  process.stdout.write(JSON.stringify(questions.map(ask)));
+  process.stdout.write(JSON.stringify([questions.map(ask), told]));
 });
 "#;
 
@@ -78,6 +81,11 @@ fn webassembly_and_the_binary_answer_alike() {
         }
     }
     questions.push(json!({"op": "cures", "scenario": {"text": base}, "scheduler": 0, "request": 20, "token": 5}));
+    let asked = json!({
+        "model": "llama-3.1-8b", "gpus": "l40s,a100-sxm-80gb", "prompt": "1000", "output": "40", "ttft": "600ms",
+        "tokens_per_s": "30", "rate": "6", "tp": "1", "seeds": "2",
+    });
+    questions.push(json!({"op": "plan", "asked": asked}));
     questions.push(
         json!({"op": "simulate", "scenario": {"text": base.replace("rate: 5", "rate: five")}}),
     );
@@ -96,7 +104,11 @@ fn webassembly_and_the_binary_answer_alike() {
     let output = node.wait_with_output().expect("node ends");
     writer.join().expect("written").expect("written");
     assert!(output.status.success(), "node: {}", output.status);
-    let answers: Vec<String> = serde_json::from_slice(&output.stdout).expect("answers");
+    let (answers, told): (Vec<String>, Vec<String>) =
+        serde_json::from_slice(&output.stdout).expect("answers");
+    let last: serde_json::Value =
+        serde_json::from_str(told.last().expect("a plan tells how far it is")).expect("JSON");
+    assert_eq!(last["told"]["cells"], last["told"]["decided"], "{last}");
     assert_eq!(answers.len(), texts.len());
     let mut fine = 0;
     for (question, other) in texts.iter().zip(&answers) {

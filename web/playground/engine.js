@@ -4,24 +4,27 @@
 	P.data = JSON.parse(document.getElementById("data").textContent);
 
 	// The engine as WebAssembly: `reserve(n)` gives room for a question, `answer(n)` answers it,
-	// `output()` tells where.
-	const engineOf = async (bytes) => {
-		const { instance } = await WebAssembly.instantiate(bytes, {});
-		const e = /** @type {Record<string, any>} */ (instance.exports);
-		return (text) => {
-			const question = new TextEncoder().encode(text);
+	// `output()` tells where; while a long question is worked on, it says how far that has come.
+	const engineOf = async (bytes, tell) => {
+		let e = null;
+		const text = (at, length) => new TextDecoder().decode(new Uint8Array(e.memory.buffer, at, length));
+		const page = { tell: (at, length) => tell(text(at, length)) };
+		const { instance } = await WebAssembly.instantiate(bytes, { page });
+		e = /** @type {Record<string, any>} */ (instance.exports);
+		return (asked) => {
+			const question = new TextEncoder().encode(asked);
 			// Memory may grow in here, and then its buffer is another.
 			const room = e.reserve(question.length);
 			new Uint8Array(e.memory.buffer, room, question.length).set(question);
 			const length = e.answer(question.length);
-			return new TextDecoder().decode(new Uint8Array(e.memory.buffer, e.output(), length));
+			return text(e.output(), length);
 		};
 	};
-	const inWorker = (bytes) => {
+	const inWorker = (bytes, tell) => {
 		const source =
 			"const engineOf = " +
 			engineOf.toString() +
-			";\nlet engine = null;\nonmessage = async ({ data }) => { try { if (data.bytes) { engine = await engineOf(data.bytes); postMessage({ ready: true }); } else postMessage({ id: data.id, text: engine(data.text) }); } catch (error) { postMessage({ id: data.id, error: String(error) }); } };";
+			";\nlet engine = null;\nonmessage = async ({ data }) => { try { if (data.bytes) { engine = await engineOf(data.bytes, (told) => postMessage({ told })); postMessage({ ready: true }); } else postMessage({ id: data.id, text: engine(data.text) }); } catch (error) { postMessage({ id: data.id, error: String(error) }); } };";
 		const worker = new Worker(URL.createObjectURL(new Blob([source], { type: "text/javascript" })));
 		return new Promise((resolve, reject) => {
 			const waiting = new Map();
@@ -33,8 +36,12 @@
 				});
 			worker.onerror = (event) => reject(new Error(event.message || "no worker"));
 			worker.onmessage = ({ data }) => {
+				if (data.told) {
+					tell(data.told);
+					return;
+				}
 				if (data.ready) {
-					resolve(ask);
+					resolve({ ask, end: () => worker.terminate() });
 					return;
 				}
 				const one = waiting.get(data.id);
@@ -49,56 +56,94 @@
 			worker.postMessage({ bytes });
 		});
 	};
-	const byServer = async (text) => {
+	// Of an answer that comes line by line all but the last tell how far it has come.
+	const byServer = async (text, tell, signal) => {
 		const answer = await fetch("answer", {
 			method: "POST",
 			headers: { "Content-Type": "application/json" },
 			body: text,
+			signal,
 		});
 		if (!answer.ok) throw new Error("the server says " + answer.status + ": " + (await answer.text()).trim());
-		return answer.text();
+		if (!answer.headers.get("content-type").includes("ndjson")) return answer.text();
+		const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+		let rest = "";
+		for (;;) {
+			const { value, done } = await reader.read();
+			if (done) throw new Error("the answer broke off");
+			const lines = (rest + value).split("\n");
+			rest = lines.pop();
+			for (const line of lines) {
+				if (!line.startsWith('{"told"')) return line;
+				tell(line);
+			}
+		}
 	};
 
-	let engine = null;
-	const find = async () => {
-		if (P.data.mode === "server") {
-			if (location.protocol === "file:")
-				throw new Error("this page was saved from a server and holds no engine of its own");
-			return byServer;
-		}
+	let module = null,
+		engine = null;
+	const unpack = async () => {
 		if (typeof WebAssembly !== "object") throw new Error("this browser has no WebAssembly, or forbids it");
 		if (typeof DecompressionStream === "undefined") throw new Error("this browser is too old to unpack the engine");
 		const packed = document.getElementById("module").textContent;
-		const bytes = await P.through(P.fromBase64(packed), new DecompressionStream("deflate"), Infinity);
+		return P.through(P.fromBase64(packed), new DecompressionStream("deflate"), Infinity);
+	};
+	const started = async (tell) => {
+		if (P.data.mode === "server") {
+			if (location.protocol === "file:")
+				throw new Error("this page was saved from a server and holds no engine of its own");
+			return { ask: byServer, end: () => {} };
+		}
+		module = module || unpack();
+		const bytes = await module;
 		try {
-			return await inWorker(bytes);
+			return await inWorker(bytes, tell);
 		} catch (_) {
-			const answer = await engineOf(bytes);
-			return async (text) => answer(text);
+			const answer = await engineOf(bytes, tell);
+			return { ask: async (text) => answer(text), end: () => {} };
 		}
 	};
+	const failed = (error) => ({
+		ok: false,
+		problems: [
+			{
+				path: "",
+				message: "no answer: " + error.message,
+				help:
+					P.data.mode !== "server"
+						? "another browser, or `metron-sim serve`, can run it"
+						: location.protocol === "file:"
+							? "`metron-sim serve` starts the server; `metron-sim serve --export DIR --wasm FILE` writes a page that opens from disk"
+							: "is `metron-sim serve` still running?",
+			},
+		],
+		text: null,
+	});
 	// Asks, and gives the answer as data.
 	P.ask = async (question) => {
-		engine = engine || find();
+		engine = engine || started(() => {});
 		try {
-			return JSON.parse(await (await engine)(JSON.stringify(question)));
+			return JSON.parse(await (await engine).ask(JSON.stringify(question)));
 		} catch (error) {
-			return {
-				ok: false,
-				problems: [
-					{
-						path: "",
-						message: "no answer: " + error.message,
-						help:
-							P.data.mode !== "server"
-								? "another browser, or `metron-sim serve`, can run it"
-								: location.protocol === "file:"
-									? "`metron-sim serve` starts the server; `metron-sim serve --export DIR --wasm FILE` writes a page that opens from disk"
-									: "is `metron-sim serve` still running?",
-					},
-				],
-				text: null,
-			};
+			return failed(error);
+		}
+	};
+	// Asks what takes long, beside all else: `tell` hears how far it has come, and `signal` ends it, with
+	// null in place of an answer.
+	P.askLong = async (question, tell, signal) => {
+		const told = (line) => signal.aborted || tell(JSON.parse(line).told);
+		const ended = new Promise((done) => signal.addEventListener("abort", () => done(null)));
+		let own = null;
+		const answer = async () => {
+			own = await started(told);
+			return signal.aborted ? null : JSON.parse(await own.ask(JSON.stringify(question), told, signal));
+		};
+		try {
+			return await Promise.race([ended, answer()]);
+		} catch (error) {
+			return signal.aborted ? null : failed(error);
+		} finally {
+			own?.end();
 		}
 	};
 })();

@@ -97,6 +97,10 @@ var Play = (() => {
 			if (at < 1 || at % 1) throw new Error("`lesson` is numbered from 1");
 			return at - 1;
 		},
+		plan: (text) => {
+			P.planLink.read(text);
+			return text;
+		},
 		theme: (text) => {
 			if (text !== "light" && text !== "dark") throw new Error("`theme` is light or dark");
 			return text;
@@ -137,6 +141,7 @@ var Play = (() => {
 		if (state.zoom) parts.push("zoom=" + state.zoom.map(Math.round).join("-"));
 		if (state.request != null) parts.push("request=" + state.request);
 		if (state.lesson != null) parts.push("lesson=" + (state.lesson + 1));
+		if (state.plan != null) parts.push("plan=" + state.plan);
 		if (state.theme) parts.push("theme=" + state.theme);
 		if (state.embed) parts.push("embed=" + state.embed.join(","));
 		return parts.length ? "#" + parts.join("&") : "";

@@ -59,8 +59,8 @@
 		moving = true;
 		P.load(later.pop());
 	};
-	const undo = h("button", { type: "button", onclick: () => P.undo(), disabled: true }, "Undo"),
-		redo = h("button", { type: "button", onclick: () => P.redo(), disabled: true }, "Redo");
+	const undo = h("button", { type: "button", class: "of-scenario", onclick: () => P.undo(), disabled: true }, "Undo"),
+		redo = h("button", { type: "button", class: "of-scenario", onclick: () => P.redo(), disabled: true }, "Redo");
 	// One step for a drag of a slider, or for a stretch of typing.
 	let steppedAt = -Infinity,
 		steppedOn = "";
@@ -260,12 +260,14 @@
 		);
 		by("tools").append(
 			P.tour(catalog),
+			P.plan.begin(catalog),
 			undo,
 			redo,
 			h(
 				"button",
 				{
 					type: "button",
+					class: "of-scenario",
 					onclick: () => {
 						by("yaml").scrollIntoView({ block: "start" });
 						P.share();
@@ -309,6 +311,7 @@
 				P.editor.show(to);
 				want(10);
 			} else if (state.show && P.answer && String(state.show) !== String(P.answer.shown)) P.show(state.show);
+			P.plan.show(state.plan);
 			if (state.lesson !== undefined) P.teach(state.lesson, state.text != null);
 		};
 		window.addEventListener("hashchange", async () => {

@@ -40,6 +40,7 @@
 			show: two ? P.answer.shown : null,
 			...P.stand(),
 			lesson: P.lesson(),
+			plan: P.plan.stand(),
 			theme: M.theme(),
 		});
 	};

@@ -10,7 +10,9 @@
 mod apart;
 mod bound;
 mod cells;
+pub mod check;
 mod file;
+mod form;
 mod launch;
 mod question;
 mod search;
@@ -18,6 +20,7 @@ mod sessions;
 mod text;
 
 pub use file::{PlanAnswer, PlanApart, PlanFile, PlanInfeasible, PlanSession, plan_schema};
+pub use form::{PlanAsked, PlanForm, PlanWrong};
 pub use launch::launch;
 pub use question::{Load as PlanLoad, PlanQuestion, SESSION_PRESETS, Traffic, TrafficLengths};
 pub use search::{PlanError, PlanOptions, find_plan};

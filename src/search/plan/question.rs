@@ -90,6 +90,21 @@ const REQUESTS: (f64, f64) = (2_000.0, 20_000.0);
 const TURNS: f64 = 10.0;
 
 impl Traffic {
+    /// Requests of a run, where they are not those of a file: arrivals for so long that the start and
+    /// the end weigh little.
+    pub fn requests(&self) -> Option<u32> {
+        let TrafficLengths::Fixed { output, .. } = &self.lengths else { return None };
+        let requests = match self.load {
+            Load::Users(users, _) => f64::from(users) * TURNS,
+            Load::Rate(rate) | Load::Trace(Some(rate)) => {
+                let stay_s = self.ttft.1.as_secs_f64() + f64::from(*output) / self.tokens_per_s;
+                STAYS * stay_s * rate
+            }
+            Load::Trace(None) => 0.0,
+        };
+        Some(requests.clamp(REQUESTS.0, REQUESTS.1) as u32)
+    }
+
     /// The scenario in YAML, with a GPU that stands for the one to be chosen.
     pub fn scenario(&self) -> String {
         let (stat, ttft) = &self.ttft;
@@ -119,18 +134,16 @@ impl Traffic {
                 ));
             }
             TrafficLengths::Fixed { prompt, output, shared_prefix } => {
-                let stay_s = self.ttft.1.as_secs_f64() + f64::from(*output) / self.tokens_per_s;
-                let (requests, arrivals) = match self.load {
-                    Load::Users(users, think) => (
-                        f64::from(users) * TURNS,
-                        format!("closed_loop: {{users: {users}, think_time: {}}}", Duration(think)),
-                    ),
-                    Load::Rate(rate) | Load::Trace(Some(rate)) => {
-                        (STAYS * stay_s * rate, format!("poisson: {{rate: {rate}}}"))
+                let arrivals = match self.load {
+                    Load::Users(users, think) => {
+                        format!("closed_loop: {{users: {users}, think_time: {}}}", Duration(think))
                     }
-                    Load::Trace(None) => (0.0, "poisson: {rate: 1}".to_owned()),
+                    Load::Rate(rate) | Load::Trace(Some(rate)) => {
+                        format!("poisson: {{rate: {rate}}}")
+                    }
+                    Load::Trace(None) => "poisson: {rate: 1}".to_owned(),
                 };
-                let requests = requests.clamp(REQUESTS.0, REQUESTS.1) as u32;
+                let requests = self.requests().unwrap_or(REQUESTS.0 as u32);
                 text.push_str(&format!(
                     "  requests: {requests}\n  arrivals: {{{arrivals}}}\n  lengths: {{prompt: {{fixed: \
                      {prompt}}}, output: {{fixed: {output}}}}}\n"
@@ -150,12 +163,17 @@ impl Traffic {
         text
     }
 
-    /// The scenario, read; files are relative to the folder of whoever asks.
+    /// The scenario, read; it may name these files.
     ///
     /// # Errors
     /// When it is not YAML, as a model's name might make it.
-    pub fn document(&self) -> Result<Document, ScenarioError> {
-        Document::from_text("<plan>", &self.scenario(), Files::any(""))
+    pub fn document(&self, files: Files) -> Result<Document, ScenarioError> {
+        Document::from_text("<plan>", &self.scenario(), files)
+    }
+
+    /// The model and its traffic in words: what a plan calls the question.
+    pub fn question(&self) -> String {
+        format!("{}, {}", self.model, self.words())
     }
 
     /// The traffic in words.
@@ -210,7 +228,7 @@ impl PlanQuestion {
         for name in list {
             let full = bare(name, &known).ok_or_else(|| {
                 let help = advice(name, known.iter().map(String::as_str));
-                format!("--gpus: there is no GPU `{name}`; {help}; `metron-sim list gpus` has all")
+                format!("there is no GPU `{name}`; {help}; `metron-sim list gpus` has all")
             })?;
             if !gpus.contains(&full) {
                 gpus.push(full);
@@ -283,7 +301,7 @@ mod tests {
             tokens_per_s: 30.0,
             share: 0.99,
         };
-        let document = traffic.document().expect("YAML");
+        let document = traffic.document(Files::none()).expect("YAML");
         let resolved = document.resolve(None).expect("a scenario");
         assert_eq!(resolved.experiment.promises.common.tbt, Span::from_nanos(33_333_333));
         assert_eq!(resolved.experiment.promises.common.bounds.len(), 1);

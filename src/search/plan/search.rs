@@ -1,6 +1,5 @@
 //! The search: for each GPU the cheapest cell that holds the load.
 
-use rayon::prelude::*;
 use serde_json::Value;
 
 use super::apart::Apart;
@@ -11,7 +10,7 @@ use super::launch::launch;
 use super::question::{PlanQuestion, short};
 use super::sessions::{Pace, alone};
 use crate::catalog;
-use crate::runner::{Requests, Simulate};
+use crate::runner::{Requests, Simulate, on_threads};
 use crate::scenario::{Experiment, SchedulerRun};
 use crate::search::bisect::{Range, Shown, bracket_from};
 use crate::search::goal::Goal;
@@ -84,7 +83,7 @@ pub fn find_plan(
     simulate: &dyn Simulate,
     watch: &Watch,
 ) -> Result<PlanFile, PlanError> {
-    threads::on(options.jobs, || plan(question, words, options, simulate, watch))
+    on_threads(options.jobs, || plan(question, words, options, simulate, watch))
         .map_err(|error| SearchError::from(crate::runner::RunError::from(error)))?
 }
 
@@ -149,6 +148,7 @@ fn plan(
     }
     let cells = each.iter().flatten().filter_map(|kind| kind.experiment.as_ref().ok());
     file.cells = cells.map(|one| one.schedulers.len() as u32).sum();
+    watch.has_cells(file.cells as usize);
     let tasks: Vec<_> = each
         .iter()
         .map(|kinds| {
@@ -156,15 +156,11 @@ fn plan(
             watch.task(count * 3 * asked.requests(any))
         })
         .collect();
-    let mut groups: Vec<(usize, Result<Group, SearchError>)> = each
-        .iter()
-        .zip(tasks)
-        .enumerate()
-        .par_bridge()
-        .map(|(place, (kinds, task))| (place, asked.group(kinds, task)))
-        .collect();
-    crate::order::sort_by_key(&mut groups, |(place, _)| *place);
-    for (_, group) in groups {
+    let groups: Vec<Result<Group, SearchError>> =
+        threads::spread_map(each.iter().zip(tasks).collect(), |(kinds, task)| {
+            asked.group(kinds, task)
+        });
+    for group in groups {
         let group = group?;
         file.complete &= group.complete;
         file.cells_simulated += group.simulated;
@@ -383,6 +379,7 @@ impl Question<'_> {
                     needs.push((place, needed));
                     let said = format!("TP{}: {why}", kind.parallelism.tensor);
                     group.infeasible.push(infeasible(kind, said));
+                    self.watch.decided(experiment.schedulers.len());
                     continue;
                 }
             }
@@ -407,6 +404,7 @@ impl Question<'_> {
                     let one = self.price(&cell, 1);
                     let most = (cheaper / one).floor();
                     if most < f64::from(cell.least) {
+                        self.watch.decided(1);
                         continue;
                     }
                     (most as u32).min(self.options.max_replicas)
@@ -426,6 +424,7 @@ impl Question<'_> {
                 }
                 (false, None) => {}
             }
+            self.watch.decided(1);
         }
         if let Some(best) = best {
             group.answer = Some(self.answer(best, &mut group.complete)?);
