@@ -246,7 +246,7 @@ fn a_policy_that_lacks_memory_says_what_is_free_and_what_is_needed() {
         let setup = Setup {
             luck: None,
             cost: &FIVE_MS,
-            engine: EngineInfo { kv_blocks: 6, ..ENGINE },
+            engine: EngineInfo { kv_blocks: 5, ..ENGINE },
             replicas: 1,
             routing: Routing::default(),
             async_scheduling: false,
