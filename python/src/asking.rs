@@ -179,7 +179,7 @@ impl Runs {
 #[pyfunction]
 pub(crate) fn program(py: Python<'_>, args: Vec<std::ffi::OsString>) -> PyResult<u8> {
     let alone = policy::alone(py)?;
-    let code = py.detach(|| commands::program_with(args));
+    let code = py.detach(|| commands::program_with(args, &policy::failed));
     match alone.and_then(|_| policy::raised()) {
         Some(raised) => Err(raised),
         None => Ok(code),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -208,6 +209,34 @@ def test_a_step_is_over_when_schedule_returns() -> None:
 def test_a_policy_that_stands_still_is_stuck() -> None:
     with pytest.raises(ms.StuckError, match="stuck at .* runs nothing"):
         broken(lambda step: None).run()
+
+
+def test_what_memory_was_lacking_is_told() -> None:
+    def stuck(rule: Any) -> str:
+        few = broken(rule).set("engine.kv_blocks", 400).set("engine.max_model_len", 1024)
+        few.set("workload.arrivals", "all_at_once")
+        few.set("workload.lengths", {"prompt": {"fixed": 256}, "output": {"fixed": 64}})
+        with pytest.raises(ms.StuckError) as caught:
+            few.run()
+        return str(caught.value)
+
+    def begins_all(step: ms.Step) -> None:
+        for request in step.running():
+            step.run(request, min(request.prefill_left or 1, 16))
+        while (head := step.waiting_at(0)) is not None and step.admit(head, 16):
+            pass
+
+    def never_preempts(step: ms.Step) -> None:
+        if step.decoding_len:
+            step.decode_all()
+            return
+        while (head := step.waiting_at(0)) is not None and step.admit(head, 256):
+            pass
+
+    needs = "last held back for want of KV blocks: 0 of 400 free, and the request whose turn it is needs"
+    assert f"{needs} 1; give it more memory" in stuck(begins_all)
+    assert f"{needs} 25; give it more memory" in stuck(never_preempts)
+    assert re.search(r"stuck at [\d.]+ m?s on replica 0:", stuck(never_preempts))
 
 
 def test_a_policy_cannot_run_commands() -> None:

@@ -61,4 +61,9 @@ def test_a_program_with_a_scheduler_of_its_own(tmp_path: Path) -> None:
     assert mine("run", "--set", 'schedulers=["mine"]', "--assert", "ttft_s.p99 < 0.000001").returncode == 3
     wrong = mine("explain", "--set", 'schedulers=[{"mine": {"wrong": true}}]')
     assert wrong.returncode == 1 and "PolicyError: step.admit of request 0" in wrong.stderr
+    # The exception alone: that the simulation stood still from then on is no news.
+    for command in ("run", "explain", "capacity"):
+        wrong = mine(command, "--set", 'schedulers=[{"mine": {"wrong": true}}]')
+        assert wrong.stderr.startswith("Traceback") and "stuck" not in wrong.stderr, wrong.stderr
+        assert wrong.returncode == 1 and wrong.stdout == ""
     assert "Usage: mine.py explain" in mine("explain", "--help").stdout

@@ -48,6 +48,7 @@ mod validate;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 
 pub use crate::scenario::{Parameter, SchedulerDetails};
@@ -66,20 +67,30 @@ use outputs::Outputs;
 /// The whole program: does what the process's arguments ask for, and tells the exit code. A program
 /// with policies of its own makes them known first ([`register`](crate::scheduler::register)).
 pub fn program() -> ExitCode {
-    ExitCode::from(program_with(std::env::args_os().collect()))
+    ExitCode::from(program_with(std::env::args_os().collect(), &|| false))
 }
 
 /// The same with these arguments, the program's name first, for a program whose own arguments are
-/// others: the exit code.
-pub fn program_with(args: Vec<OsString>) -> u8 {
+/// others: the exit code. An error is not shown where `knows_why` says that whoever calls has a better
+/// account of it, as of a policy of theirs that failed.
+pub fn program_with(args: Vec<OsString>, knows_why: &dyn Fn() -> bool) -> u8 {
     interrupt::handle();
     // A panic is a bug; its message is on stderr already, and it ends as an internal error.
-    let ended = std::panic::catch_unwind(|| main(args, &Library));
-    ended.unwrap_or(Exit::Failure).code()
+    let played = AssertUnwindSafe(|| main_unless(knows_why, args, &Library));
+    std::panic::catch_unwind(played).unwrap_or(Exit::Failure).code()
 }
 
 /// Does what `args` (program name first) ask for, shows errors, and tells how it ended.
 pub fn main(args: impl IntoIterator<Item = OsString>, backend: &dyn Backend) -> Exit {
+    main_unless(&|| false, args, backend)
+}
+
+/// The same, and an error is shown unless the caller knows why.
+fn main_unless(
+    knows_why: &dyn Fn() -> bool,
+    args: impl IntoIterator<Item = OsString>,
+    backend: &dyn Backend,
+) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
     if args.len() <= 1 {
         // Whoever closed the pipe wants none of it.
@@ -100,7 +111,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>, backend: &dyn Backend) -> 
     match dispatch(cli, &console, backend) {
         Ok(exit) => exit,
         Err(error) => {
-            console.error(&error, command.as_deref());
+            if !knows_why() {
+                console.error(&error, command.as_deref());
+            }
             error.exit()
         }
     }

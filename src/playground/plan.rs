@@ -87,7 +87,7 @@ fn sizes(asked: &PlanAsked) -> (u64, u64, u64) {
     let requests = u64::from(asked.traffic.requests().unwrap_or_default()).max(1);
     match asked.traffic.lengths {
         TrafficLengths::Fixed { prompt, output, .. } => (requests, prompt.into(), output.into()),
-        TrafficLengths::Trace(_) => (requests, 0, 0),
+        TrafficLengths::Trace(_) | TrafficLengths::Sessions(_) => (requests, 0, 0),
     }
 }
 

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::process::Command;
 
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
@@ -75,7 +77,32 @@ fn the_python_package_goes_with_the_library() {
     assert_eq!(version(&python), version(&cargo));
     assert!(python.contains(&format!("path = \"..\", {}", version(&cargo))));
     assert!(!read("python/pyproject.toml").contains("\nversion ="), "that of Cargo.toml is taken");
+    // Each package brings the licence, as registries want it.
     assert_eq!(read("python/LICENSE.txt"), read("LICENSE"));
+    assert_eq!(read("engine/LICENSE"), read("LICENSE"));
+    assert!(cargo.contains(&format!("path = \"engine\", {}", version(&cargo))));
+}
+
+/// The command in CONTRIBUTING.md changes the version wherever it stands.
+#[cfg(target_os = "linux")]
+#[test]
+fn one_command_changes_the_version() {
+    let guide = read("CONTRIBUTING.md");
+    let line = guide.lines().find(|line| line.trim_start().starts_with("sed -i -E ")).expect("it");
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("python")).expect("a folder");
+    for file in ["Cargo.toml", "python/Cargo.toml"] {
+        fs::write(folder.path().join(file), read(file)).expect("written");
+    }
+    let command = format!("version=99.98.97\n{line}");
+    let done = Command::new("sh").args(["-ec", &command]).current_dir(&folder).status();
+    assert!(done.expect("sh runs").success(), "{line}");
+    let old = env!("CARGO_PKG_VERSION");
+    for (file, times) in [("Cargo.toml", 2), ("python/Cargo.toml", 2)] {
+        let text = fs::read_to_string(folder.path().join(file)).expect("there");
+        assert_eq!(text, read(file).replace(&format!("\"{old}\""), "\"99.98.97\""), "{file}");
+        assert_eq!(text.matches("version = \"99.98.97\"").count(), times, "{file}");
+    }
 }
 
 /// Tests and benches alone see the rooms; whoever else names the library names its face.

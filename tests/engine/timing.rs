@@ -220,6 +220,82 @@ fn a_policy_that_runs_nothing_is_an_error_and_not_a_hang() {
     assert!(error.to_string().contains("stuck"), "{error}");
 }
 
+/// Prompts that are begun hold the memory, and none of them gets the blocks of its next chunk.
+#[test]
+fn a_policy_that_lacks_memory_says_what_is_free_and_what_is_needed() {
+    struct Greedy {
+        says_why: bool,
+    }
+    impl Scheduler for Greedy {
+        fn schedule(&mut self, step: &mut Step<'_>) {
+            let running: Vec<_> = step.running().collect();
+            for request in running {
+                step.run(request, 32);
+            }
+            while let Some(request) = step.waiting_at(0) {
+                if !step.admit(request, 32, 0, Hit::default()) {
+                    break;
+                }
+            }
+            if self.says_why {
+                step.hold_for_blocks(7);
+            }
+        }
+    }
+    for (says_why, needed) in [(false, 2), (true, 7)] {
+        let setup = Setup {
+            luck: None,
+            cost: &FIVE_MS,
+            engine: EngineInfo { kv_blocks: 5, ..ENGINE },
+            replicas: 1,
+            routing: Routing::default(),
+            async_scheduling: false,
+            horizon: None,
+        };
+        let requests = vec![request(Span::ZERO, 64, 1), request(Span::ZERO, 64, 1)];
+        let workload = workload(requests);
+        let make = || -> Box<dyn Scheduler> { Box::new(Greedy { says_why }) };
+        for reference in [false, true] {
+            let options = SimOptions { reference, ..SimOptions::default() };
+            let error = play(&setup, &make, &mut workload.arriving(), options).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "stuck at 5.00 ms on replica 0: from then on the scheduler runs nothing although \
+                     requests are there (2; the first is request 0), none is in flight and no arrival \
+                     changes that; it last held back for want of KV blocks: 1 of 5 free, and the \
+                     request whose turn it is needs {needed}; give it more memory, or a lower watermark"
+                )
+            );
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "`needs` return `Needs { deadlines: true, ..Needs::default() }`")]
+fn a_policy_that_reads_deadlines_unasked_is_told_what_to_write() {
+    struct Unasked;
+    impl Scheduler for Unasked {
+        fn schedule(&mut self, step: &mut Step<'_>) {
+            if let Some(request) = step.waiting_at(0) {
+                let _ = step.standing(request);
+            }
+        }
+    }
+    let setup = Setup {
+        luck: None,
+        cost: &FIVE_MS,
+        engine: ENGINE,
+        replicas: 1,
+        routing: Routing::default(),
+        async_scheduling: false,
+        horizon: None,
+    };
+    let workload = workload(vec![request(Span::ZERO, 16, 1)]);
+    let make = || -> Box<dyn Scheduler> { Box::new(Unasked) };
+    let _ = play(&setup, &make, &mut workload.arriving(), SimOptions::default());
+}
+
 /// A policy that takes back what it has admitted, for ever.
 #[test]
 fn a_policy_that_preempts_without_end_is_an_error_and_not_a_hang() {

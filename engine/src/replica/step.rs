@@ -85,9 +85,7 @@ impl Held {
     pub(crate) fn advice(self) -> &'static str {
         match self {
             Held::NoSeat => "it last held back for want of a seat: allow more requests at once",
-            Held::NoKvBlocks => {
-                "it last held back for want of KV blocks: give it more memory, or a lower watermark"
-            }
+            Held::NoKvBlocks => "give it more memory, or a lower watermark",
             Held::NoTokenBudget => {
                 "it last held back because the queue's head does not fit the token budget: raise \
                  the budget, or allow prompts to be cut into chunks"
@@ -121,6 +119,8 @@ pub(crate) struct Batch {
     pub held: Option<Held>,
     /// Free blocks without which the reason would be another.
     pub held_while_free: u32,
+    /// Free blocks that the first request needed that did not get its own.
+    pub blocks_needed: Option<u32>,
     /// Free blocks that the policy wants left for its decision to repeat.
     pub repeats: Option<u32>,
     /// Whether the policy is to be asked again where the batch is empty.
@@ -137,6 +137,7 @@ impl Batch {
         self.dropped.clear();
         self.held = None;
         self.held_while_free = 0;
+        self.blocks_needed = None;
         self.repeats = None;
         self.again = false;
     }
@@ -284,7 +285,7 @@ impl<'a> Step<'a> {
         let hold_tokens = hold_tokens.max(self.replica.with_lookahead(hit_tokens + tokens));
         let new = self.blocks_to_admit(hold_tokens, hit) - hit.idle;
         if !self.replica.pool.has(new + hit.idle) {
-            return false;
+            return self.refused(new + hit.idle);
         }
         let replica = &mut *self.replica;
         replica.take_hit(index, hit, 0);
@@ -315,8 +316,9 @@ impl<'a> Step<'a> {
         let wanted = replica.slots[index.index()].done + tokens;
         let slots = replica.with_lookahead(wanted);
         replica.trim(index);
-        if replica.growth_with_slots(index, wanted, slots) > replica.pool.free() {
-            return false;
+        let needed = replica.growth_with_slots(index, wanted, slots);
+        if needed > replica.pool.free() {
+            return self.refused(needed);
         }
         replica.grow_with_slots(index, wanted, slots);
         replica.seat(index);
@@ -354,8 +356,9 @@ impl<'a> Step<'a> {
         let wanted = view.computed + tokens;
         let slots = self.replica.with_lookahead(wanted);
         self.replica.trim(index);
-        if !self.replica.pool.has(self.replica.growth_with_slots(index, wanted, slots)) {
-            return false;
+        let needed = self.replica.growth_with_slots(index, wanted, slots);
+        if !self.replica.pool.has(needed) {
+            return self.refused(needed);
         }
         self.replica.grow_with_slots(index, wanted, slots);
         self.enter(index, tokens, phase == Phase::Decode, false);

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Handle, Held, Step};
+use super::{Handle, Step};
 
 /// Running requests in order of arrival.
 pub(super) fn by_arrival(step: &Step<'_>) -> VecDeque<Handle> {
@@ -43,7 +43,7 @@ pub(super) fn next_fitting(
         }
         let wanted = blocks + watermark_blocks;
         if wanted > step.free_blocks() {
-            step.hold(Held::NoKvBlocks);
+            step.hold_for_blocks(wanted);
             return None;
         }
         return Some(Fitting { request, tokens, wanted });

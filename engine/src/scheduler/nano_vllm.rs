@@ -121,8 +121,9 @@ impl NanoVllm {
             }
             let tokens = step.view(request).tokens;
             let hit: Hit = step.lookup(request);
-            if step.blocks_to_admit(tokens, hit) > step.free_blocks() {
-                return step.hold(Held::NoKvBlocks);
+            let blocks = step.blocks_to_admit(tokens, hit);
+            if blocks > step.free_blocks() {
+                return step.hold_for_blocks(blocks);
             }
             let uncached = tokens - hit.blocks * step.block_tokens();
             if uncached > left && sequences > 0 {

@@ -88,7 +88,7 @@ pub(super) fn compute(
     let reserve = if step.seats_used() == 0 { 0 } else { reserve };
     let blocks = step.blocks_to_admit(view.tokens, Hit::default());
     if blocks + reserve > step.free_blocks() {
-        return Err(Held::NoKvBlocks);
+        return Err(step.short_of(blocks + reserve));
     }
     match step.admit(request, tokens, view.tokens, Hit::default()) {
         true => Ok(()),

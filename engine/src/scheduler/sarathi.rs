@@ -225,7 +225,7 @@ impl Sarathi {
             }
             let wanted = blocks + self.watermark_blocks;
             if wanted > step.free_blocks() {
-                return step.hold(Held::NoKvBlocks);
+                return step.hold_for_blocks(wanted);
             }
             if step.seats_used() >= self.seats {
                 return step.hold_while_free(Held::NoSeat, wanted);

@@ -153,7 +153,7 @@ impl SplitFuse {
             let blocks = step.more_blocks_for(request, view.prefill_target);
             // The whole rest of the prompt must fit, or a flushed request would come straight back.
             if free == 0 || blocks > step.free_blocks() {
-                return step.hold(Held::NoKvBlocks);
+                return step.hold_for_blocks(blocks.max(1));
             }
             // As decodes take the free blocks, memory becomes the reason.
             let wanted = blocks.max(1);

@@ -341,7 +341,8 @@ impl Tgi {
             return Err(Held::NoSeat);
         }
         if blocks > left.blocks {
-            return Err(Held::NoKvBlocks);
+            let taken = step.free_blocks().saturating_sub(left.blocks);
+            return Err(step.short_of(blocks + taken));
         }
         if cut && (!self.chunking || left.tokens == 0) {
             return Err(Held::NoTokenBudget);

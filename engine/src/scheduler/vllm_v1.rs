@@ -541,14 +541,14 @@ impl VllmV1 {
             };
             let free = step.free_blocks();
             if hit.unready || complete + spare > free {
-                return step.hold(Held::NoKvBlocks);
+                return step.hold_for_blocks(complete + spare);
             }
             let needed = match view.blocks {
                 0 => step.blocks_to_admit_with(computed + tokens + drafts, hit),
                 _ => step.more_blocks_with(request, computed + tokens + drafts),
             };
             if needed + spare > free || !step.admit_padded(request, tokens, 0, hit, drafts) {
-                return step.hold(Held::NoKvBlocks);
+                return step.hold_for_blocks(needed + spare);
             }
             budget.spend(tokens + drafts);
         }

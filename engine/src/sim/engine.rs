@@ -19,11 +19,11 @@ use super::{KvUse, Outcome, Rejection, apart, watched};
 use crate::content::Content;
 use crate::fleet::{Fleet, FleetSetup, PoolSetup, Role, RouteDecision};
 use crate::ids::{ControllerId, LaneId, PoolId, ReplicaId};
-use crate::replica::{BatchesOut, Remote, Replica, ReplicaOptions};
+use crate::replica::{BatchesOut, Held, KvShortage, Remote, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
+use crate::shown;
 use crate::time::{Span, Time};
 use crate::trace::TokenTrace;
-use crate::units::Duration;
 use crate::workload::Arriving;
 
 /// What is told of a request that has come to its end; says whether the run goes on.
@@ -55,8 +55,8 @@ pub enum SimError {
         "stuck at {} on replica {replica}: from then on the scheduler runs nothing although \
          requests are there ({count}; the first is request {first}), none is in flight and no \
          arrival changes that{}",
-        Duration(.at.since(Time::ZERO)),
-        .held.map_or(String::new(), |held| format!("; {}", held.advice()))
+        shown::duration(.at.as_secs_f64()),
+        advice(*.held, *.short)
     )]
     Stuck {
         /// Since when it stands still.
@@ -68,7 +68,9 @@ pub enum SimError {
         /// The first of them.
         first: RequestId,
         /// The reason that the policy gave.
-        held: Option<crate::scheduler::Held>,
+        held: Option<Held>,
+        /// How KV blocks stand, where their want is the reason.
+        short: Option<KvShortage>,
     },
     /// Whoever watched the run's progress ended it.
     #[error("stopped before its end")]
@@ -78,7 +80,7 @@ pub enum SimError {
         "stuck at {} on replica {replica}: the scheduler preempts requests again and again and none of \
          the {count} that are there (the first is request {first}) gets a token; give it more KV \
          memory, or a token budget that holds its prompts",
-        Duration(.at.since(Time::ZERO))
+        shown::duration(.at.as_secs_f64())
     )]
     Thrashing {
         /// When that was noticed.
@@ -92,13 +94,20 @@ pub enum SimError {
     },
 }
 
+/// Why a policy stands still, as far as it is known, and what to do.
+fn advice(held: Option<Held>, short: Option<KvShortage>) -> String {
+    let known = short.map(KvShortage::words);
+    let held = held.or(short.map(|_| Held::NoKvBlocks)).map(|held| held.advice().to_owned());
+    known.into_iter().chain(held).map(|part| format!("; {part}")).collect()
+}
+
 impl SimError {
     /// The error of a replica that was played alone, as its fleet has it: `ids` are those of its
     /// requests.
     pub(super) fn on(self, replica: ReplicaId, ids: &[RequestId]) -> SimError {
         match self {
-            SimError::Stuck { at, count, first, held, .. } => {
-                SimError::Stuck { at, replica, count, first: ids[first.index()], held }
+            SimError::Stuck { at, count, first, held, short, .. } => {
+                SimError::Stuck { at, replica, count, first: ids[first.index()], held, short }
             }
             SimError::Stopped => SimError::Stopped,
             SimError::Thrashing { at, count, first, .. } => {
@@ -568,7 +577,8 @@ impl<'a> Engine<'a> {
         let stuck = self.servers[replica.index()].replica();
         let present = stuck.present();
         let (count, first) = (present.len(), present[0]);
-        Err(SimError::Stuck { at, replica, count, first, held: stuck.held_back() })
+        let (held, short) = (stuck.held_back(), stuck.shortage());
+        Err(SimError::Stuck { at, replica, count, first, held, short })
     }
 
     fn tell_of_the_ended(&mut self) -> Result<(), SimError> {
@@ -683,7 +693,8 @@ fn add_pool<'a>(
             replica.draft_with(luck.clone());
         }
         if needs.deadlines {
-            let outlook = pool.outlook.expect("promises for a policy that looks at them");
+            let outlook =
+                pool.outlook.expect("the pool's `outlook`: its policy looks at deadlines");
             replica.keep_deadlines(outlook.clone());
         }
         let copies = tiers.as_ref().map(|tiers| tiers.give(&mut replica, LaneId(first)));

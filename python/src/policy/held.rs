@@ -22,7 +22,7 @@ thread_local! {
 
 /// Whether a policy has raised in the command that goes on: from then on none is asked any more, and the
 /// simulation stands still and ends.
-pub(super) fn failed() -> bool {
+pub(crate) fn failed() -> bool {
     FAILED.load(Ordering::Relaxed)
 }
 

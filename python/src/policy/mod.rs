@@ -8,7 +8,7 @@ mod slots;
 mod standing;
 mod step;
 
-pub(crate) use held::{alone, raised};
+pub(crate) use held::{alone, failed, raised};
 pub(crate) use request::Request;
 pub(crate) use slots::{python_schedulers, register_scheduler};
 pub(crate) use standing::{Past, Standing};

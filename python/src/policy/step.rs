@@ -288,7 +288,9 @@ impl Step {
             return Err(wrong("decode_all", None, "some decode is in this batch already"));
         }
         let done = self.with("decode_all", |step| {
-            if step.blocks_for_decodes() > step.free_blocks() {
+            let needed = step.blocks_for_decodes();
+            if needed > step.free_blocks() {
+                step.short_of(needed);
                 return false;
             }
             if step.may_decode_all() {

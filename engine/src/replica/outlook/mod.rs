@@ -485,12 +485,13 @@ impl Kept {
     }
 }
 
+/// What is said to whoever wrote a policy that reads what is not kept for it.
+const NOT_ASKED_FOR: &str = "the policy looks at deadlines and has not asked for them: let its \
+                             `needs` return `Needs { deadlines: true, ..Needs::default() }`";
+
 impl super::Step<'_> {
     fn outlook(&self) -> &Kept {
-        let kept = self.replica.outlook.as_deref();
-        kept.expect(
-            "a policy that looks at deadlines says so in its needs, and is played with promises",
-        )
+        self.replica.outlook.as_deref().expect(NOT_ASKED_FOR)
     }
 
     /// What a request is promised, and how it stands with that.
@@ -554,7 +555,7 @@ impl super::Step<'_> {
     /// ([`hold`](super::Step::hold)) is everybody's.
     pub fn hold_request(&mut self, request: Handle, reason: Held) {
         let kept = self.replica.outlook.as_deref_mut();
-        kept.expect("a policy that looks at deadlines").hold(request.0, Some(reason));
+        kept.expect(NOT_ASKED_FOR).hold(request.0, Some(reason));
     }
 }
 

@@ -105,7 +105,8 @@ impl TensorRtLlm {
                 let hit = step.lookup(request);
                 let blocks = step.blocks_to_admit(hold, hit);
                 if blocks > unreserved {
-                    step.hold(Held::NoKvBlocks);
+                    // What it reserves for others is not free for this one.
+                    step.hold_for_blocks(blocks + step.free_blocks().saturating_sub(unreserved));
                     break;
                 }
                 unreserved -= blocks;
@@ -222,7 +223,7 @@ impl TensorRtLlm {
             return false;
         }
         if blocks > *free {
-            step.hold(Held::NoKvBlocks);
+            step.hold_for_blocks(blocks + step.free_blocks().saturating_sub(*free));
             return false;
         }
         *seats -= 1;
