@@ -350,6 +350,7 @@ def plan(
     dtype: str | Sequence[str] | None = None,
     seeds: int | None = None,
     max_replicas: int | None = None,
+    apart: str | None = None,
     exhaustive: bool = False,
     max_time: str | None = None,
     seed: int | None = None,
@@ -363,6 +364,7 @@ def plan(
 
     The traffic is in `prompt`, `output_tokens` and `rate` or `users`, in a `trace`, or in a scenario with its
     promise. `sessions="chat"` (or `"agent"`) in place of lengths makes `rate` and `users` those of sessions. `price={"h100-sxm": 2.5}` gives dollars an hour.
+    With `apart="ib-400g"`, a link's name, prefill and decode apart are tried on the answers' replicas, too.
     """
     flags = given(locals(), "scenario", "progress", "price", "gpus", "tp", "dtype")
     call = Call("plan")

@@ -377,3 +377,56 @@ slo: {ttft: 1s, tbt: 40ms}
     assert_eq!(code, 0, "{file}");
     assert_eq!(file["users"], 30);
 }
+
+/// Long prompts and short answers whose tokens are promised to come steadily.
+const DOCUMENTS: &str = "\
+name: documents
+model: llama-3.1-8b
+gpu: h100-sxm
+schedulers: [vllm-v1]
+workload:
+  requests: 600
+  arrivals: {poisson: {rate: 8}}
+  lengths: {prompt: {fixed: 6000}, output: {fixed: 120}}
+slo: {ttft: 3s, tbt: 20ms, bounds: {tbt: {p99: 20ms}}, fluidity: {index: 0.9, share: 0.95}}
+";
+
+#[test]
+fn the_same_replicas_are_tried_apart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let yaml = folder.path().join("documents.yaml");
+    std::fs::write(&yaml, DOCUMENTS).expect("writable");
+    let scenario = yaml.to_str().expect("UTF-8");
+    let asked = ["--scenario", scenario, "--gpus", "h100-sxm", "--tp", "1", "--seeds", "2"];
+    let asked = [&asked[..], &["--apart", "ib-400g"]].concat();
+    let (file, code) = json(&asked);
+    assert_eq!(code, 0, "{file}");
+    let answer = &file["answers"][0];
+    let apart = &answer["apart"];
+    let fewest = &apart["fewest"];
+    let number = |value: &Value| value.as_f64().unwrap_or_else(|| panic!("a number in {file}"));
+    assert!(number(&fewest["load"]) - number(&fewest["half_width"]) >= 8.0, "{apart}");
+    assert!(fewest["gpus"].as_u64() <= answer["gpus"].as_u64(), "{answer}");
+    assert_eq!(number(&apart["usd_per_hour"]), 3.0 * number(&fewest["gpus"]), "{apart}");
+    // The curve is that of `capacity --gpus`, where the best of it holds the load.
+    let sets = apart["set"].as_array().expect("a list").iter();
+    let sets = sets.flat_map(|set| ["--set", set.as_str().expect("text")]);
+    let divisions = apart["divisions"].as_array().expect("a list");
+    let gpus = divisions[0]["gpus"].as_u64().expect("a number").to_string();
+    let mut command = Command::cargo_bin("metron-sim").expect("built");
+    let command = command.args(["capacity", scenario, "--gpus", &gpus, "--seeds", "2"]);
+    let command = command.args(["--precision", "0.02", "--format", "json"]).args(sets);
+    let out = command.output().expect("ran");
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let capacity: Value = serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{said}"));
+    assert_eq!(capacity["ratios"], apart["divisions"]);
+    let (text, _, _) = plan(&asked);
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for said in ["prefill and decode apart, KV over ib-400g: ", "GPUs hold the load", "colocated"] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    let wrong = [&asked[..asked.len() - 1], &["ib-40g"]].concat();
+    let (_, err, code) = plan(&wrong);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("there is no link `ib-40g`") && err.contains("ib-400g"), "{err}");
+}
