@@ -3,9 +3,9 @@
 
 use serde_json::Value;
 
+use super::answer::PRECISION;
 use super::file::{PlanAnswer, PlanApart};
 use super::question::PlanQuestion;
-use super::search::PRECISION;
 use crate::scenario::Experiment;
 use crate::search::capacity::{CapacityOptions, RatioCapacity, ratios};
 use crate::search::probe::{SearchError, Study};

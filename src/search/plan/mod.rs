@@ -7,12 +7,16 @@
 //! lost. So every GPU's cheapest cell is found as if all of them had been tried, as long as more
 //! replicas hold what fewer do (`tests/cli/plan.rs` tries all).
 
+mod answer;
 mod apart;
+mod asked;
 mod bound;
 mod cells;
 pub mod check;
 mod file;
+mod fleet;
 mod form;
+mod group;
 mod launch;
 mod question;
 mod search;

@@ -284,7 +284,8 @@ mod tests {
                 tokens_per_s: 20.0,
                 share: 0.95,
             };
-            let resolved = traffic.document(Files::any("")).expect("YAML").resolve(None).expect("a scenario");
+            let resolved =
+                traffic.document(Files::any("")).expect("YAML").resolve(None).expect("a scenario");
             assert!(resolved.experiment.workload.source.has_turns());
             assert_eq!(resolved.experiment.workload.users().is_some(), preset == "agent");
             assert_eq!(traffic.words(), words);

@@ -1,0 +1,139 @@
+//! All that is said of a cell that holds the load.
+
+use serde_json::Value;
+
+use super::asked::Asked;
+use super::file::PlanAnswer;
+use super::fleet::Question;
+use super::group::Best;
+use super::launch::launch;
+use crate::catalog;
+use crate::scenario::SchedulerRun;
+use crate::search::bisect::{Range, Shown, bracket_from};
+use crate::search::interval::Border;
+use crate::search::probe::SearchError;
+use crate::threads;
+
+/// How closely the load that an answer carries is bracketed.
+pub(super) const PRECISION: f64 = 0.02;
+/// It is looked for up to so many times the load that was asked for.
+const TIMES_MAX: f64 = 16.0;
+
+impl Question<'_> {
+    /// All that is said of the cheapest cell.
+    pub(super) fn answer(
+        &self,
+        best: Best<'_>,
+        complete: &mut bool,
+    ) -> Result<PlanAnswer, SearchError> {
+        let Best { cell, replicas, probe } = best;
+        let study = self.study(cell.experiment);
+        type Bracket = Result<(bool, f64, Option<f64>), SearchError>;
+        let brackets: Vec<Bracket> = threads::spread_map(self.seeds.iter().collect(), |&seed| {
+            let range = Range { from: 1.0, least: 1.0, most: TIMES_MAX, whole: false };
+            let guess = 1.0 + 0.5 / f64::from(replicas);
+            let found = bracket_from(PRECISION, range, Some(guess), |value| {
+                // It held there a moment ago.
+                if value == 1.0 {
+                    return Ok(Some(Shown::Holds));
+                }
+                let load = self.on(&cell, replicas, seed, value)?;
+                let probe = study.probe(cell.scheduler, &load)?;
+                Ok::<_, SearchError>(probe.map(|probe| probe.shows()))
+            })?;
+            Ok((found.complete, found.holds.unwrap_or(1.0), found.open.or(found.fails)))
+        });
+        let brackets = brackets.into_iter().collect::<Result<Vec<_>, _>>()?;
+        *complete &= brackets.iter().all(|one| one.0);
+        let ends: Vec<(f64, Option<f64>)> = brackets.iter().map(|one| (one.1, one.2)).collect();
+        let asked = self.load.amount();
+        let border = Border::of(&ends, false);
+        let (lower, upper, mean) = border.map_or((1.0, None, 1.0), |border| {
+            // Every seed was seen to hold the load.
+            (border.lower.max(1.0), border.upper, border.mean)
+        });
+        let kind = cell.kind;
+        let gpus = replicas * kind.gpus();
+        let usd_per_gpu_hour = cell.experiment.hardware.price_usd_per_gpu_hour;
+        let usd_per_hour = usd_per_gpu_hour.map(|usd| usd * f64::from(gpus));
+        let run = probe.result.as_ref();
+        let tokens = run.map(|run| {
+            run.summary.tokens.output as f64 / run.summary.requests.offered.max(1) as f64
+        });
+        let sessions = run.and_then(|run| run.sessions.as_deref());
+        let sessions_per_s = sessions.and_then(|sessions| match self.load {
+            Asked::Rate { rate, mean, .. } => Some(mean.unwrap_or(rate)),
+            // Little's law: each user has one session, or thinks.
+            Asked::Users(users) => {
+                let think = match cell.experiment.workload.source.arrivals() {
+                    Some(&Arrivals::ClosedLoop { think_time, .. }) => think_time.as_secs_f64(),
+                    _ => 0.0,
+                };
+                Some(f64::from(users) / (sessions.completion_s.mean? + think))
+            }
+        });
+        let rate = match (self.load, sessions) {
+            (_, Some(sessions)) => {
+                let turns = sessions.turns as f64 / sessions.begun.max(1) as f64;
+                sessions_per_s.map(|rate| rate * turns)
+            }
+            (Asked::Rate { rate, mean, .. }, None) => Some(mean.unwrap_or(rate)),
+            (Asked::Users(_), None) => {
+                run.and_then(|run| run.summary.throughput.and_then(|all| all.requests_per_s))
+            }
+        };
+        let per_hour = tokens.zip(rate).map(|(tokens, rate)| tokens * rate * 3600.0);
+        let per_million = usd_per_hour
+            .zip(per_hour.filter(|tokens| *tokens > 0.0))
+            .map(|(usd, tokens)| usd / tokens * 1e6);
+        let replaced = kind.set.iter().any(|set| set.contains("price"));
+        let catalogued = catalog::gpu(&kind.gpu).ok();
+        let pool = cell.experiment.fleet()[0];
+        let mut set = kind.set.clone();
+        set.extend(self.set.iter().cloned());
+        set.push(format!("replicas={replicas}"));
+        let parameters = given_parameters(cell.scheduler);
+        set.push(format!("schedulers=[{{{}: {parameters}}}]", cell.scheduler.name));
+        Ok(PlanAnswer {
+            gpu: kind.gpu.clone(),
+            parallelism: kind.parallelism,
+            dtype: kind.dtype.clone(),
+            scheduler: cell.scheduler.label.clone(),
+            replicas,
+            gpus,
+            usd_per_hour,
+            usd_per_million_output_tokens: per_million,
+            usd_per_session: usd_per_hour
+                .zip(sessions_per_s)
+                .map(|(usd, sessions)| usd / 3600.0 / sessions),
+            usd_per_gpu_hour,
+            price_source: match replaced {
+                true => Some("given with --price".to_owned()),
+                false => catalogued
+                    .as_ref()
+                    .map(|gpu| gpu.source.price.trim().to_owned())
+                    .filter(|price| !price.is_empty()),
+            },
+            interval: (lower * asked, upper.map(|upper| upper * asked)),
+            sessions_per_s: sessions_per_s
+                .map(|rate| (lower * rate, upper.map(|upper| upper * rate))),
+            head_room: mean - 1.0,
+            ttft_p99_s: run.and_then(|run| run.summary.ttft_s.p99),
+            fluid_request_share: run
+                .and_then(|run| run.summary.fluidity.as_ref()?.fluid_request_share),
+            caution: catalogued.and_then(|gpu| gpu.evidence.caution(&kind.gpu)),
+            launch: launch(&pool, cell.scheduler),
+            set,
+            apart: None,
+        })
+    }
+}
+
+/// The parameters that are not a scheduler's defaults, as YAML.
+fn given_parameters(scheduler: &SchedulerRun) -> Value {
+    let defaults = crate::scheduler::SchedulerConfig::by_name(&scheduler.name)
+        .map_or(Value::Null, |config| config.parameters());
+    let own = scheduler.config.parameters();
+    let own = own.as_object().cloned().unwrap_or_default();
+    own.into_iter().filter(|(name, value)| defaults.get(name) != Some(value)).collect()
+}

@@ -1,0 +1,204 @@
+//! The cheapest cell of one GPU.
+
+use super::cells::{ReplicaKind, spread};
+use super::file::{PlanAnswer, PlanInfeasible};
+use super::fleet::{Cell, Question};
+use super::search::infeasible;
+use super::sessions::alone;
+use crate::scenario::Experiment;
+use crate::search::lone::{Lone, lone};
+use crate::search::probe::{Probe, SearchError};
+use crate::search::watch::Task;
+
+/// Requests that are played one at a time.
+const LONE: usize = 100;
+
+/// What came of one GPU.
+pub(super) struct Group {
+    pub(super) answer: Option<PlanAnswer>,
+    pub(super) infeasible: Vec<PlanInfeasible>,
+    pub(super) simulated: u32,
+    pub(super) complete: bool,
+}
+
+/// The cheapest cell so far, and what its last run was.
+pub(super) struct Best<'a> {
+    pub(super) cell: Cell<'a>,
+    pub(super) replicas: u32,
+    pub(super) probe: Probe,
+}
+
+impl Question<'_> {
+    /// The cheapest cell of one GPU.
+    pub(super) fn group(
+        &self,
+        kinds: &[ReplicaKind],
+        task: Task<'_>,
+    ) -> Result<Group, SearchError> {
+        let mut group =
+            Group { answer: None, infeasible: Vec::new(), simulated: 0, complete: true };
+        let steady: Vec<Option<Experiment>> =
+            kinds.iter().map(|kind| Some(self.kept_up(kind.experiment.as_ref().ok()?))).collect();
+        let mut cells: Vec<Cell<'_>> = Vec::new();
+        let mut needs: Vec<(usize, Option<f64>)> = Vec::new();
+        for (place, (kind, experiment)) in kinds.iter().zip(&steady).enumerate() {
+            let Some(experiment) = experiment else {
+                group.infeasible.push(infeasible(kind, kind.why()));
+                continue;
+            };
+            match self.hopeless(experiment)? {
+                None => {}
+                Some((why, needed)) => {
+                    needs.push((place, needed));
+                    let said = format!("TP{}: {why}", kind.parallelism.tensor);
+                    group.infeasible.push(infeasible(kind, said));
+                    self.watch.decided(experiment.schedulers.len());
+                    continue;
+                }
+            }
+            let least = self.least_replicas(experiment)?;
+            let all = experiment.schedulers.iter();
+            cells.extend(all.map(|scheduler| Cell { kind, experiment, scheduler, least }));
+        }
+        crate::order::sort_by(&mut cells, |a, b| {
+            let of = |cell: &Cell<'_>| (self.price(cell, cell.least), cell.kind.gpus());
+            of(a).0.total_cmp(&of(b).0).then(of(a).1.cmp(&of(b).1))
+        });
+        let feasible: Vec<(String, f64)> =
+            cells.iter().map(|cell| (cell.kind.words(), f64::from(cell.kind.gpus()))).collect();
+        let mut best: Option<Best<'_>> = None;
+        let mut left = cells.len() as u64;
+        for cell in cells {
+            left -= 1;
+            task.expects((left / 4 + 2) * self.requests(cell.experiment));
+            let most = match &best {
+                Some(best) if !self.options.exhaustive => {
+                    let cheaper = self.price(&best.cell, best.replicas) * (1.0 - 1e-9);
+                    let one = self.price(&cell, 1);
+                    let most = (cheaper / one).floor();
+                    if most < f64::from(cell.least) {
+                        self.watch.decided(1);
+                        continue;
+                    }
+                    (most as u32).min(self.options.max_replicas)
+                }
+                _ => self.options.max_replicas,
+            };
+            group.simulated += 1;
+            match self.fewest(&cell, most, best.is_some())? {
+                (true, _) => group.complete = false,
+                (false, Some((replicas, probe))) => {
+                    let cheaper = best.as_ref().is_none_or(|best| {
+                        self.price(&cell, replicas) < self.price(&best.cell, best.replicas)
+                    });
+                    if cheaper {
+                        best = Some(Best { cell, replicas, probe });
+                    }
+                }
+                (false, None) => {}
+            }
+            self.watch.decided(1);
+        }
+        if let Some(best) = best {
+            group.answer = Some(self.answer(best, &mut group.complete)?);
+        }
+        task.expects(0);
+        mend(&mut group, kinds, &needs, &feasible);
+        Ok(group)
+    }
+
+    /// Why the promise is broken even for requests that are alone, and how long the first token would
+    /// have to be given; `None` where it is not.
+    fn hopeless(
+        &self,
+        experiment: &Experiment,
+    ) -> Result<Option<(String, Option<f64>)>, SearchError> {
+        if self.options.exhaustive {
+            return Ok(None);
+        }
+        // One session after the other, where there are sessions.
+        let one = self.pace.map(|pace| alone(experiment, pace.mean.turns, LONE));
+        let experiment = one.as_ref().unwrap_or(experiment);
+        let study = self.study(experiment);
+        let mut broken = None;
+        for scheduler in &experiment.schedulers {
+            let Some(lone) = lone(study, scheduler, self.seeds[0], LONE)? else { return Ok(None) };
+            match self.why(&experiment.promises.common, &lone) {
+                None => return Ok(None),
+                Some(why) => {
+                    broken.get_or_insert((why, lone.ttft_p99_s));
+                }
+            }
+        }
+        Ok(broken)
+    }
+
+    fn why(&self, slo: &crate::promise::Slo, lone: &Lone) -> Option<String> {
+        let all = lone.requests as f64;
+        let allowed = (1.0 - slo.fluid_share) * all;
+        let beyond_chance = allowed + 3.0 * allowed.sqrt() + 1.0;
+        let due = match slo.ttft {
+            crate::promise::TtftDeadline::Fixed(due) => due.as_secs_f64(),
+            crate::promise::TtftDeadline::PrefillCurvePlus { .. } => f64::INFINITY,
+        };
+        if lone.rejected as f64 > beyond_chance {
+            return Some(format!(
+                "{} of the requests do not fit its memory or context",
+                crate::shown::percent(lone.rejected as f64 / all)
+            ));
+        }
+        let late = lone.late as f64;
+        if late > beyond_chance && !slo.bounds.is_empty() {
+            return Some(format!(
+                "{:.0} % of prompts cannot be prefilled in {} even alone",
+                100.0 * late / all,
+                crate::shown::duration(due)
+            ));
+        }
+        if lone.choppy as f64 > beyond_chance {
+            let pace = lone.tpot_p50_s.unwrap_or_default();
+            return Some(format!(
+                "a request alone gets a token every {}, and {} are promised",
+                crate::shown::duration(pace),
+                crate::shown::duration(slo.tbt.as_secs_f64())
+            ));
+        }
+        None
+    }
+}
+
+/// Says of each kind that cannot hold the promise which change is the cheapest that mends it.
+fn mend(
+    group: &mut Group,
+    kinds: &[ReplicaKind],
+    needs: &[(usize, Option<f64>)],
+    feasible: &[(String, f64)],
+) {
+    let least = feasible.iter().map(|(_, gpus)| *gpus).fold(f64::INFINITY, f64::min);
+    for one in &mut group.infeasible {
+        let own = spread(one.parallelism, &one.dtype);
+        // The cheapest answer where there is one, or whatever takes the fewest GPUs.
+        let answer = group.answer.as_ref().map(|answer| {
+            let price = answer.usd_per_hour.map_or(String::new(), |usd| format!(", ${usd:.2}/h"));
+            format!(
+                "{}: {} replica{}{price}",
+                spread(answer.parallelism, &answer.dtype),
+                answer.replicas,
+                if answer.replicas == 1 { "" } else { "s" }
+            )
+        });
+        let other = feasible.iter().find(|(words, gpus)| *gpus == least && *words != own);
+        let other = other.map(|(words, _)| words.clone());
+        let needed = needs.iter().find_map(|&(place, needed)| {
+            let same = spread(kinds[place].parallelism, &kinds[place].dtype) == own;
+            needed.filter(|_| same)
+        });
+        let longer = needed.map(|needed| {
+            format!(
+                "a first token within {} (alone it takes that long at P99)",
+                crate::shown::duration(needed)
+            )
+        });
+        one.nearest_change = answer.or(other).or(longer);
+    }
+}
