@@ -101,7 +101,7 @@ enum Question {
     /// The cheapest GPUs for a model, its traffic and a promise. With `check` only whether the question
     /// makes sense, and the command that asks it.
     Plan {
-        asked: PlanForm,
+        asked: Box<PlanForm>,
         #[serde(default)]
         check: bool,
     },

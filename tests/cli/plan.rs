@@ -301,8 +301,17 @@ fn capacity_pays_by_the_session_too() {
     std::fs::write(&path, FOUR_TURNS).expect("writable");
     let asked = |more: &[&str]| -> Value {
         let mut command = Command::cargo_bin("metron-sim").expect("built");
+        // So short a first token that more sessions than are played here would be too many.
+        let slo = ["--set", "slo.ttft=200ms"];
         let flags = ["--seeds", "1", "--precision", "20%", "--format", "json"];
-        let out = command.arg("capacity").arg(&path).args(flags).args(more).output().expect("ran");
+        let out = command
+            .arg("capacity")
+            .arg(&path)
+            .args(slo)
+            .args(flags)
+            .args(more)
+            .output()
+            .expect("ran");
         serde_json::from_slice(&out.stdout)
             .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&out.stderr)))
     };

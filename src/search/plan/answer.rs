@@ -13,6 +13,7 @@ use crate::search::bisect::{Range, Shown, bracket_from};
 use crate::search::interval::Border;
 use crate::search::probe::SearchError;
 use crate::threads;
+use crate::workload::Arrivals;
 
 /// How closely the load that an answer carries is bracketed.
 pub(super) const PRECISION: f64 = 0.02;
