@@ -57,7 +57,8 @@ export const planChecks = async ({ check, open, settled, audit, narrow, address,
 		await page.getByRole("button", { name: "Find the cheapest" }).click();
 		await page.waitForFunction(() => document.activeElement.id === "plan-prompt");
 		assert(await page.isHidden("#plan-verdict"), "nothing is searched");
-		for (const box of await page.locator(".gpu-list input:checked").all()) await box.uncheck();
+		const checked = page.locator(".gpu-list input:checked");
+		while ((await checked.count()) > 0) await checked.first().uncheck();
 		await page.waitForSelector("#plan-gpus-wrong:not([hidden])");
 		await page.getByRole("button", { name: "Fill in from the scenario" }).click();
 		await page.waitForFunction(() => !document.querySelector(".wrong:not([hidden])"));
