@@ -76,20 +76,16 @@ pub fn program() -> ExitCode {
 pub fn program_with(args: Vec<OsString>, knows_why: &dyn Fn() -> bool) -> u8 {
     interrupt::handle();
     // A panic is a bug; its message is on stderr already, and it ends as an internal error.
-    let played = AssertUnwindSafe(|| main_unless(knows_why, args, &Library));
+    let played = AssertUnwindSafe(|| main(args, &Library, knows_why));
     std::panic::catch_unwind(played).unwrap_or(Exit::Failure).code()
 }
 
-/// Does what `args` (program name first) ask for, shows errors, and tells how it ended.
-pub fn main(args: impl IntoIterator<Item = OsString>, backend: &dyn Backend) -> Exit {
-    main_unless(&|| false, args, backend)
-}
-
-/// The same, and an error is shown unless the caller knows why.
-fn main_unless(
-    knows_why: &dyn Fn() -> bool,
+/// Does what `args` (program name first) ask for, shows errors unless the caller `knows_why` there are
+/// some, and tells how it ended.
+pub fn main(
     args: impl IntoIterator<Item = OsString>,
     backend: &dyn Backend,
+    knows_why: &dyn Fn() -> bool,
 ) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
     if args.len() <= 1 {

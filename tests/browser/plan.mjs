@@ -28,7 +28,8 @@ const rows = (page) =>
 	page.evaluate(() =>
 		[...document.querySelectorAll(".plan-table tbody tr")].map((row) => [
 			row.querySelector("th").firstChild.textContent,
-			...[...row.querySelectorAll("td")].map((cell) => cell.textContent),
+			// A number and its unit are not parted there.
+			...[...row.querySelectorAll("td")].map((cell) => cell.textContent.replaceAll("\u00a0", " ")),
 		]),
 	);
 const by = (binary, command) =>
@@ -87,10 +88,10 @@ export const planChecks = async ({ check, open, settled, audit, narrow, address,
 					plan.answers.map((one) => one.gpu),
 				);
 				plan.answers.forEach((one, k) => {
-					assert.equal(shown[k][3], String(one.replicas));
-					assert.equal(shown[k][5], "$" + one.usd_per_hour.toFixed(2));
-					assert.equal(shown[k][6], "$" + one.usd_per_million_output_tokens.toFixed(2));
-					assert(shown[k][7].startsWith(Math.round(100 * one.head_room) + " % ("), shown[k][7]);
+					assert.equal(shown[k][1], String(one.replicas));
+					assert.equal(shown[k][4], "$" + one.usd_per_hour.toFixed(2));
+					assert.equal(shown[k][5], "$" + one.usd_per_million_output_tokens.toFixed(2));
+					assert(shown[k][6].startsWith(Math.round(100 * one.head_room) + " % ("), shown[k][6]);
 				});
 			}
 			for (const width of [390, 800, 1400]) {

@@ -249,7 +249,7 @@ impl Folder {
     fn run(&self, toy: &Toy, flags: &str) -> Exit {
         let folder = self.0.path().to_str().expect("a plain path");
         let line = format!("metron-sim run @/toy.yaml -q {flags}").replace('@', folder);
-        cli::main(line.split_whitespace().map(OsString::from), toy)
+        cli::main(line.split_whitespace().map(OsString::from), toy, &|| false)
     }
 
     fn json(&self, toy: &Toy, flags: &str) -> Value {
@@ -417,7 +417,7 @@ fn the_short_form_is_the_same_run() {
     let out = folder.path("short.json");
     let args = ["metron-sim", "-q", "--format", "json", "--scenario"].map(OsString::from);
     let args = args.into_iter().chain([scenario.into(), "-o".into(), out.clone().into()]);
-    assert_eq!(cli::main(args, &Toy::new()), Exit::Fine);
+    assert_eq!(cli::main(args, &Toy::new(), &|| false), Exit::Fine);
     let short: Value = serde_json::from_slice(&fs::read(out).expect("written")).expect("JSON");
     assert_eq!(short, long);
 }
