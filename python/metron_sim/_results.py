@@ -1409,6 +1409,31 @@ class PlanAnswer(Record):
     set: list[str]
     """What it sets in the scenario that was asked about."""
 
+    apart: PlanApart | None
+    """The same kind of replicas with prefill and decode apart, where that was asked for."""
+
+
+class PlanApart(Record):
+    """An answer's GPUs divided into replicas that prefill and replicas that decode."""
+
+    link: str
+    """What the KV goes over."""
+
+    divisions: list[RatioCapacity]
+    """What each division of as many GPUs carries, and they colocated."""
+
+    fewest: RatioCapacity | None
+    """The division of the fewest GPUs that holds the load; null where none of so many does."""
+
+    usd_per_hour: float | None
+    """What that costs an hour."""
+
+    set: list[str]
+    """What it sets in the scenario that was asked about."""
+
+    why_not: str | None
+    """Why they cannot be apart, where they cannot."""
+
 
 class PlanFile(Record):
     """The published result of a plan."""
@@ -2649,7 +2674,8 @@ MeasuredResult._maps = frozenset({"reported"})
 MeasuredStalls._records = {"groups": StallGroup}
 MissReport._maps = frozenset({"by_cause"})
 Pareto._records = {"objectives": Objective, "front": Choice, "ties": Choice}
-PlanAnswer._records = {"parallelism": Parallelism}
+PlanAnswer._records = {"parallelism": Parallelism, "apart": PlanApart}
+PlanApart._records = {"divisions": RatioCapacity, "fewest": RatioCapacity}
 PlanFile._records = {"tool": Tool, "session": PlanSession, "answers": PlanAnswer, "infeasible": PlanInfeasible}
 PlanInfeasible._records = {"parallelism": Parallelism}
 Plots._records = {"progress": RequestProgress}

@@ -214,8 +214,8 @@ def test_a_policy_that_stands_still_is_stuck() -> None:
 def test_what_memory_was_lacking_is_told() -> None:
     def stuck(rule: Any) -> str:
         few = broken(rule).set("engine.kv_blocks", 400).set("engine.max_model_len", 1024)
-        few.set("workload.arrivals", "all_at_once")
-        few.set("workload.lengths", {"prompt": {"fixed": 256}, "output": {"fixed": 64}})
+        few = few.set("workload.arrivals", "all_at_once")
+        few = few.set("workload.lengths", {"prompt": {"fixed": 256}, "output": {"fixed": 64}})
         with pytest.raises(ms.StuckError) as caught:
             few.run()
         return str(caught.value)
