@@ -87,10 +87,13 @@ impl Goal {
                     three_digits(1.0 / slo.tbt.as_secs_f64()),
                     percent(slo.fluid_share)
                 ),
-                _ if slo.tbt >= Span::from_millis(10_000) => {
+                _ if slo.tbt < Span::from_millis(1) || slo.tbt >= Span::from_millis(10_000) => {
                     format!("{} TBT fluidity", duration(slo.tbt.as_secs_f64()))
                 }
-                _ => format!("{} ms TBT fluidity", slo.tbt.as_millis_f64()),
+                // 30 tokens a second are 33.33 ms.
+                _ => {
+                    format!("{} ms TBT fluidity", (100.0 * slo.tbt.as_millis_f64()).round() / 100.0)
+                }
             });
         }
         if self.terms != Terms::Fluidity {

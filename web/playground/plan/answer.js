@@ -77,7 +77,11 @@
 	const actions = (one, { text, note }, act) => {
 		if (text == null) return h("span", { class: "meaning" }, note);
 		const button = (words, name, run) =>
-			h("button", { type: "button", "aria-label": words + ": " + one.gpu, title: name, onclick: () => run(text, one.gpu) }, words);
+			h(
+				"button",
+				{ type: "button", "aria-label": words + ": " + one.gpu, title: name, onclick: () => run(text, one.gpu) },
+				words,
+			);
 		return h(
 			"span",
 			{ class: "acts" },
