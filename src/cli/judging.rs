@@ -9,8 +9,8 @@ use crate::cli::error::Error;
 use crate::interop::{self, Format, GivenPromise, GivenTtft, Imported, judge};
 use crate::promise::DEFAULT_SLACK;
 use crate::result::{Assertion, MeasuredResult, RunResult};
+use crate::search::check;
 use crate::time::Span;
-use crate::units::Duration;
 
 /// What files are read as and judged by.
 pub(super) struct Judging {
@@ -117,11 +117,7 @@ fn format(name: &str) -> Result<Format, Error> {
 /// # Errors
 /// When it is none.
 pub(super) fn time(flag: &str, text: &str) -> Result<Span, Error> {
-    let parsed: Result<Duration, _> = text.parse();
-    parsed.map(|duration| duration.0).map_err(|error| {
-        let help = error.help.map_or(String::new(), |help| format!("; {help}"));
-        Error::Usage(format!("{flag}: {}{help}", error.message))
-    })
+    check::time(text).map_err(|why| Error::Usage(format!("{flag}: {why}")))
 }
 
 /// `INDEX:SHARE`, both within 0 to 1.

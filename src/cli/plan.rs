@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::io::Write;
 
-use crate::catalog::{Kind, names};
 use crate::cli::args::{Format, GlobalFlags, PlanArgs};
 use crate::cli::backend::Backend;
 use crate::cli::capacity::max_time_of;
@@ -89,16 +88,6 @@ pub(super) fn run(
     Ok(if file.complete && !file.answers.is_empty() { Exit::Fine } else { Exit::NotMet })
 }
 
-/// A link that there is.
-fn link(name: &str) -> Result<String, String> {
-    let known = names(Kind::Link);
-    if known.iter().any(|one| one == name) {
-        return Ok(name.to_owned());
-    }
-    let help = advice(name, known.iter().map(String::as_str));
-    Err(format!("--apart: there is no link `{name}`; {help}; `metron-sim list links` has all"))
-}
-
 /// What was asked, and the traffic in words.
 fn question(
     args: &PlanArgs,
@@ -146,7 +135,7 @@ fn question(
         prices,
         tensor: args.tp.iter().map(|ranks| ranks.get()).collect(),
         dtypes: args.dtype.clone(),
-        apart: args.apart.as_deref().map(link).transpose().map_err(Error::Usage)?,
+        apart: args.apart.as_deref().map(check::link).transpose().map_err(usage("--apart"))?,
     };
     Ok((question, words))
 }

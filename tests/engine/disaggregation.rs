@@ -215,6 +215,25 @@ fn blocks_that_nobody_fetches_in_time_are_gone() {
     assert!(done);
 }
 
+/// A model with states keeps scratch blocks for drafts beside each. A load takes them as well, and what a
+/// request holds comes back whole: more came back than had been taken.
+#[test]
+fn a_load_of_states_takes_the_scratch_blocks_of_drafts() {
+    let text = "model: falcon-h1-7b\ngpu: h100-sxm\nschedulers: [vllm-v1]\n\
+        engine: {speculative: {method: ngram, tokens: 2, acceptance: {rate: 0.5}}, prefix_caching: true}\n\
+        pools: [{name: p, role: prefill, replicas: 1}, {name: d, role: decode, replicas: 1}]\n\
+        disaggregation: {transfer: {link: ib-400g}}\n\
+        workload: {requests: 4, arrivals: {poisson: {rate: 1}}, lengths: {prompt: {fixed: 2000}, output: \
+        {fixed: 20}}}\n";
+    for reference in [false, true] {
+        let output = play(text, reference);
+        let of = output.result.disaggregation.unwrap();
+        assert_eq!(of.handed_over, 4);
+        let done = |row: &metron_sim::trace::RequestRow| row.status == Status::Completed;
+        assert!(output.outcome.trace.requests.iter().all(done));
+    }
+}
+
 #[test]
 fn the_fast_path_gives_the_bytes_of_the_slow_one() {
     let base = "model: llama-3.1-8b\ngpu: h100-sxm\nseed: 3\nschedulers: [vllm-v1]\n\

@@ -377,3 +377,17 @@ proptest! {
         prop_assert_eq!(&fast, &slow);
     }
 }
+
+/// A step that takes a seat from somebody is told of when it is over, whether or not its decision repeats
+/// afterwards: a router that reads the engines' metrics was told when the last of the repeats was.
+#[test]
+fn a_router_that_listens_hears_of_a_lost_seat_when_the_step_is_over() {
+    let text = "model: llama-3.1-8b\ngpu: h100-sxm\nseed: 1\n\
+        engine: {kv_block_tokens: 8, kv_blocks: 72, max_model_len: 600, prefix_caching: false, async_scheduling: false}\n\
+        schedulers: [splitfuse: {max_ragged_batch_size: 768, max_ragged_sequence_count: 512}]\nrouter: llm-d\n\
+        workload: {requests: 60, arrivals: {closed_loop: {users: 9}}, \
+        lengths: {prompt: {uniform: {min: 1, max: 248}}, output: {uniform: {min: 1, max: 60}}}}\n";
+    let [fast, slow] = [false, true].map(|slow| crate::played::play(text, slow).outcome);
+    assert!(fast.kv.preemptions > 0, "seats are taken");
+    assert!(fast.routes.is_some() && fast.routes == slow.routes);
+}

@@ -29,6 +29,19 @@ impl CostModel for Constant {
     }
 }
 
+/// One replica with iterations of 5 ms.
+fn plain() -> Setup<'static> {
+    Setup {
+        luck: None,
+        cost: &FIVE_MS,
+        engine: ENGINE,
+        replicas: 1,
+        routing: Routing::default(),
+        async_scheduling: false,
+        horizon: None,
+    }
+}
+
 fn token_times_ms(outcome: &Outcome, request: usize) -> Vec<f64> {
     let row = &outcome.trace.requests[request];
     outcome.trace.token_times(row).map(|at| at.as_nanos() as f64 / 1e6).collect()
@@ -203,15 +216,7 @@ fn a_policy_that_runs_nothing_is_an_error_and_not_a_hang() {
     impl Scheduler for Idle {
         fn schedule(&mut self, _: &mut Step<'_>) {}
     }
-    let setup = Setup {
-        luck: None,
-        cost: &FIVE_MS,
-        engine: ENGINE,
-        replicas: 1,
-        routing: Routing::default(),
-        async_scheduling: false,
-        horizon: None,
-    };
+    let setup = plain();
     let workload = workload(vec![request(Span::from_millis(3), 16, 1)]);
     let make = || -> Box<dyn Scheduler> { Box::new(Idle) };
     let error = play(&setup, &make, &mut workload.arriving(), SimOptions::default()).unwrap_err();
@@ -243,15 +248,7 @@ fn a_policy_that_lacks_memory_says_what_is_free_and_what_is_needed() {
         }
     }
     for (says_why, needed) in [(false, 2), (true, 7)] {
-        let setup = Setup {
-            luck: None,
-            cost: &FIVE_MS,
-            engine: EngineInfo { kv_blocks: 5, ..ENGINE },
-            replicas: 1,
-            routing: Routing::default(),
-            async_scheduling: false,
-            horizon: None,
-        };
+        let setup = Setup { engine: EngineInfo { kv_blocks: 5, ..ENGINE }, ..plain() };
         let requests = vec![request(Span::ZERO, 64, 1), request(Span::ZERO, 64, 1)];
         let workload = workload(requests);
         let make = || -> Box<dyn Scheduler> { Box::new(Greedy { says_why }) };
@@ -282,15 +279,7 @@ fn a_policy_that_reads_deadlines_unasked_is_told_what_to_write() {
             }
         }
     }
-    let setup = Setup {
-        luck: None,
-        cost: &FIVE_MS,
-        engine: ENGINE,
-        replicas: 1,
-        routing: Routing::default(),
-        async_scheduling: false,
-        horizon: None,
-    };
+    let setup = plain();
     let workload = workload(vec![request(Span::ZERO, 16, 1)]);
     let make = || -> Box<dyn Scheduler> { Box::new(Unasked) };
     let _ = play(&setup, &make, &mut workload.arriving(), SimOptions::default());

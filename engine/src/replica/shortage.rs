@@ -1,4 +1,4 @@
-//! What is told of KV blocks where their want brought a replica to a standstill.
+//! How KV blocks stand where their want has brought a replica to a standstill.
 
 use super::Replica;
 use super::step::{Held, Step};

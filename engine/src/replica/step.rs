@@ -493,7 +493,9 @@ impl<'a> Step<'a> {
             false => grows && self.may_await_memory() && self.replica.hits_may_grow(),
         };
         let batch = &mut self.replica.members.batch;
-        if batch.all_decodes && !awaits_memory && batch.entries.is_empty() {
+        // Who listens to the engine hears that somebody lost a seat when this very step is over.
+        let took_seats = !batch.preempted.is_empty() || !batch.dropped.is_empty();
+        if batch.all_decodes && !awaits_memory && batch.entries.is_empty() && !took_seats {
             batch.repeats = Some(keep_free.max(batch.held_while_free));
         }
     }

@@ -56,10 +56,9 @@ impl Step<'_> {
     /// Blocks that a load of `external` tokens behind `hit` takes.
     pub fn blocks_to_load(&self, hit: Hit, external: u32) -> u32 {
         let there = hit.blocks * self.block_tokens() + external;
-        let new = self.replica.blocks_from(hit.blocks, there, there, u64::MAX / 2);
         // Beside the first state come the scratch blocks of its drafts.
-        let scratch = if new > 0 { self.replica.pool.scratch_blocks() } else { 0 };
-        new + scratch + hit.idle
+        let scratch = if external > 0 { self.replica.pool.scratch_blocks() } else { 0 };
+        self.replica.blocks_from(hit.blocks, there, there, u64::MAX / 2) + scratch + hit.idle
     }
 
     /// New blocks that a waiting request which holds some takes to have room for `tokens` tokens and

@@ -69,30 +69,29 @@ impl OwnTokens {
         let mut bytes = self.bytes.as_slice();
         let mut steps: &[Time] = &[];
         while let Some((&head, rest)) = bytes.split_first() {
-            bytes = rest;
             match head {
                 STEP => {
+                    bytes = rest;
                     let lane = LaneId(u32::from_le_bytes(taken(&mut bytes)));
                     let step = u32::from_le_bytes(taken(&mut bytes));
                     steps = &times(lane)[step as usize..];
                 }
                 INSTANT => {
-                    let at = Time::from_nanos(u64::from_le_bytes(taken(&mut bytes)));
-                    out.push(at);
+                    bytes = rest;
+                    out.push(Time::from_nanos(u64::from_le_bytes(taken(&mut bytes))));
                 }
-                count => {
-                    let (&at, later) = steps.split_first().expect("the step has begun");
-                    push_all(out, usize::from(count), at);
-                    // Mostly more steps follow.
-                    let mut more = 0;
-                    for (&count, &at) in bytes.iter().zip(later) {
-                        if count == STEP || count > 4 {
+                _ => {
+                    // Mostly many steps in a row.
+                    assert!(!steps.is_empty(), "the step has begun");
+                    let mut row = 0;
+                    for (&count, &at) in bytes.iter().zip(steps) {
+                        if count == STEP || count == INSTANT {
                             break;
                         }
                         push_all(out, usize::from(count), at);
-                        more += 1;
+                        row += 1;
                     }
-                    (bytes, steps) = (&bytes[more..], &later[more..]);
+                    (bytes, steps) = (&bytes[row..], &steps[row..]);
                 }
             }
         }

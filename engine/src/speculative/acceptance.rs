@@ -118,26 +118,7 @@ impl AcceptanceRule {
     ) -> u32 {
         match &self.0 {
             Rule::ByPlace(rates) => rates.accepted(draws, position, drafts),
-            _ => self.accepted_otherwise(draws, request, position, drafts),
-        }
-    }
-
-    /// The same by any rule. Apart, so that the commonest does not pay for the others' registers.
-    #[inline(never)]
-    fn accepted_otherwise(
-        &self,
-        draws: OfRequest,
-        request: RequestId,
-        position: u32,
-        drafts: u32,
-    ) -> u32 {
-        match &self.0 {
-            Rule::ByPlace(rates) => rates.accepted(draws, position, drafts),
-            Rule::ByRequest(spread) => {
-                let rate = spread.of(draws);
-                let mut row = draws.row(For::Draft, position);
-                in_a_row(drafts, |_| rate.takes(row.draw()))
-            }
+            Rule::ByRequest(spread) => spread.accepted(draws, position, drafts),
             Rule::Copying(copying) => copying.accepted(draws, position, drafts),
             Rule::Rounds(rounds) => rounds.accepted(request, position, drafts),
         }

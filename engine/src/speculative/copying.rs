@@ -68,7 +68,7 @@ impl Copying {
         (word * LANES + lane, around)
     }
 
-    #[inline]
+    #[inline(never)]
     pub(super) fn accepted(&self, draws: OfRequest, position: u32, drafts: u32) -> u32 {
         let begins = |at: u32| self.copies.takes(draws.at(For::State, at));
         let (began, mut renewals) = self.began(draws, position);

@@ -70,7 +70,7 @@ impl Rounds {
         self.guessed.iter().flat_map(|line| line.iter()).copied().max().unwrap_or(0).into()
     }
 
-    #[inline]
+    #[inline(never)]
     pub(super) fn accepted(&self, request: RequestId, position: u32, drafts: u32) -> u32 {
         let line = &self.guessed[request.index() % self.guessed.len()];
         // The first token of an answer is no draft's.

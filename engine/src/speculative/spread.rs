@@ -1,6 +1,6 @@
 //! Requests that differ in how well they are guessed.
 
-use super::chance::{Chance, For, OfRequest};
+use super::chance::{Chance, For, OfRequest, in_a_row};
 
 /// As many kinds of requests are told apart.
 const KINDS: usize = 256;
@@ -46,6 +46,14 @@ impl Spread {
     #[inline]
     pub(super) fn of(&self, draws: OfRequest) -> Chance {
         self.0[(draws.at(For::Request, 0) >> 56) as usize]
+    }
+
+    /// Apart, as of every rule but the commonest, which would pay for its registers.
+    #[inline(never)]
+    pub(super) fn accepted(&self, draws: OfRequest, position: u32, drafts: u32) -> u32 {
+        let rate = self.of(draws);
+        let mut row = draws.row(For::Draft, position);
+        in_a_row(drafts, |_| rate.takes(row.draw()))
     }
 }
 

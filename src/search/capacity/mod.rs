@@ -34,8 +34,8 @@ pub use file::{
     Alone, AtCapacity, Capacity, CapacityFile, ForLoad, Searched, SeedCapacity, SizingPrice,
     capacity_schema,
 };
-pub(crate) use ratios::ratio_lines;
 pub use ratios::{RatioCapacity, ratios};
+pub(crate) use ratios::{best, ratio_lines};
 pub use text::{capacity_answers, capacity_rows, to_text};
 
 /// How to search.

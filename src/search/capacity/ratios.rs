@@ -146,6 +146,18 @@ fn fleets(experiment: &Experiment, gpus: u32) -> Result<Vec<Fleet>, SearchError>
     Ok(all)
 }
 
+/// The division that carries most, of those colocated or apart.
+pub(crate) fn best<'a>(
+    all: impl IntoIterator<Item = &'a RatioCapacity>,
+    colocated: bool,
+) -> Option<&'a RatioCapacity> {
+    let of = all.into_iter().filter(|one| one.colocated.is_some() == colocated);
+    of.filter(|one| one.load.is_some()).max_by(|a, b| {
+        let load = |one: &RatioCapacity| one.load.unwrap_or(0.0);
+        load(a).total_cmp(&load(b))
+    })
+}
+
 /// The curve for people: a line a division, the best one first said.
 pub(crate) fn ratio_lines(all: &[RatioCapacity], unit: &str) -> Vec<String> {
     let mut lines = Vec::new();
@@ -155,13 +167,7 @@ pub(crate) fn ratio_lines(all: &[RatioCapacity], unit: &str) -> Vec<String> {
     labels.dedup();
     for label in labels {
         let own: Vec<&RatioCapacity> = all.iter().filter(|one| one.label == label).collect();
-        let best = |colocated: bool| {
-            let of = own.iter().filter(|one| one.colocated.is_some() == colocated);
-            of.filter(|one| one.load.is_some()).max_by(|a, b| {
-                let load = |one: &RatioCapacity| one.load.unwrap_or(0.0);
-                load(a).total_cmp(&load(b))
-            })
-        };
+        let best = |colocated| best(own.iter().copied(), colocated);
         if let (Some(apart), Some(together)) = (best(false), best(true)) {
             let (a, b) = (apart.load.unwrap_or(0.0), together.load.unwrap_or(0.0));
             let times = if b > 0.0 {

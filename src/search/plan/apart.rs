@@ -4,10 +4,11 @@
 use serde_json::Value;
 
 use super::answer::PRECISION;
+use super::cells::resolved;
 use super::file::{PlanAnswer, PlanApart};
 use super::question::PlanQuestion;
 use crate::scenario::Experiment;
-use crate::search::capacity::{CapacityOptions, RatioCapacity, ratios};
+use crate::search::capacity::{CapacityOptions, RatioCapacity, best, ratios};
 use crate::search::probe::{SearchError, Study};
 
 /// What is asked of a fleet that is apart.
@@ -34,16 +35,6 @@ impl Apart<'_> {
         own.cloned().chain([pools, link]).collect()
     }
 
-    /// The scenario with one replica of each role, or why there can be none.
-    fn experiment(&self, answer: &PlanAnswer) -> Result<Experiment, String> {
-        let resolved = self.question.document.clone().with(&self.set(answer, 1, 1));
-        let resolved = resolved.and_then(|document| document.resolve(self.seed));
-        resolved.map(|resolved| resolved.experiment).map_err(|error| {
-            let first = error.problems().first();
-            first.map_or_else(|| "it cannot be run".to_owned(), |one| one.message.clone())
-        })
-    }
-
     /// What divisions of an answer's GPUs carry, `study` being what is kept of a search but for the
     /// scenario. `kept_up` puts the load that is asked for in place of one that changes with time.
     ///
@@ -57,8 +48,9 @@ impl Apart<'_> {
     ) -> Result<PlanApart, SearchError> {
         let none =
             |why| PlanApart { link: self.link.to_owned(), why_not: why, ..PlanApart::default() };
-        let experiment = match self.experiment(answer) {
-            Ok(experiment) => kept_up(&experiment),
+        let experiment = match resolved(&self.question.document, &self.set(answer, 1, 1), self.seed)
+        {
+            Ok(resolved) => kept_up(&resolved.experiment),
             Err(why) => return Ok(none(Some(why))),
         };
         let study = Study { experiment: &experiment, ..study };
@@ -70,7 +62,7 @@ impl Apart<'_> {
         };
         let curve = |gpus: u32| ratios(study, &Value::Null, &options, gpus);
         let divisions = curve(answer.gpus.max(2 * replica))?;
-        let mut fewest = best(&divisions).filter(|one| self.holds(one)).cloned();
+        let mut fewest = best(&divisions, false).filter(|one| self.holds(one)).cloned();
         // What a division carries grows about as its GPUs do.
         let mut gpus = match fewest.as_ref().and_then(|one| Some((one.gpus, one.load?))) {
             Some((gpus, load)) => {
@@ -81,7 +73,7 @@ impl Apart<'_> {
         };
         while fewest.as_ref().is_some_and(|one| gpus < one.gpus) {
             let fewer = curve(gpus)?;
-            if let Some(found) = best(&fewer).filter(|one| self.holds(one)) {
+            if let Some(found) = best(&fewer, false).filter(|one| self.holds(one)) {
                 fewest = Some(found.clone());
                 break;
             }
@@ -105,13 +97,4 @@ impl Apart<'_> {
         let load = division.load.unwrap_or(0.0) - division.half_width.unwrap_or(0.0);
         load >= self.load
     }
-}
-
-/// The division that carries most.
-fn best(divisions: &[RatioCapacity]) -> Option<&RatioCapacity> {
-    let apart = divisions.iter().filter(|one| one.colocated.is_none() && one.load.is_some());
-    apart.max_by(|a, b| {
-        let load = |one: &RatioCapacity| one.load.unwrap_or(0.0);
-        load(a).total_cmp(&load(b))
-    })
 }

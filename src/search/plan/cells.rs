@@ -3,7 +3,7 @@
 use super::question::PlanQuestion;
 use crate::catalog;
 use crate::cost::Parallelism;
-use crate::scenario::{Document, Experiment};
+use crate::scenario::{Document, Experiment, Resolved};
 
 /// GPUs that tensor parallelism is tried on where nobody says.
 pub(super) const TENSOR: [u32; 4] = [1, 2, 4, 8];
@@ -142,18 +142,25 @@ fn settings() -> String {
     format!("[{}]", all.join(", "))
 }
 
+/// The scenario with this set, or in words why it cannot be run.
+pub(super) fn resolved(
+    document: &Document,
+    set: &[String],
+    seed: Option<u64>,
+) -> Result<Resolved, String> {
+    document.clone().with(set).and_then(|document| document.resolve(seed)).map_err(|error| {
+        let problem = error.problems().first();
+        problem.map_or_else(|| "it cannot be run".to_owned(), |one| one.message.clone())
+    })
+}
+
 /// The experiment and the number format that it is served in.
 fn resolve(
     document: &Document,
     set: &[String],
     seed: Option<u64>,
 ) -> Result<(Box<Experiment>, Option<String>), String> {
-    let resolved = document.clone().with(set).and_then(|document| document.resolve(seed)).map_err(
-        |error| {
-            let problem = error.problems().first();
-            problem.map_or_else(|| "it cannot be run".to_owned(), |one| one.message.clone())
-        },
-    )?;
+    let resolved = resolved(document, set, seed)?;
     let engine = resolved.scenario.filled.engine.as_ref();
     let dtype = engine.and_then(|engine| serde_json::to_value(engine.dtype?).ok());
     let dtype = dtype.and_then(|dtype| dtype.as_str().map(str::to_owned));

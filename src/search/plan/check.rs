@@ -1,6 +1,8 @@
 //! What each answer to a question must be like, in words: the same for flags and for forms.
 
 use super::question::PlanQuestion;
+use crate::catalog::{Kind, names};
+use crate::suggest::advice;
 use crate::time::Span;
 use crate::units::Duration;
 
@@ -81,6 +83,19 @@ pub fn share(text: &str) -> Result<f64, String> {
     parse_share(text)
         .filter(|share| (0.0..=1.0).contains(share))
         .ok_or_else(|| format!("expected 0 % to 100 %, such as 99%, found `{text}`"))
+}
+
+/// A link that there is.
+///
+/// # Errors
+/// In words, when there is none of this name.
+pub fn link(name: &str) -> Result<String, String> {
+    let known = names(Kind::Link);
+    if known.iter().any(|one| one == name) {
+        return Ok(name.to_owned());
+    }
+    let help = advice(name, known.iter().map(String::as_str));
+    Err(format!("there is no link `{name}`; {help}; `metron-sim list links` has all"))
 }
 
 /// `h100-sxm=2.5`: what a GPU that is asked about costs an hour.

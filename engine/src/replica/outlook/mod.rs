@@ -485,7 +485,7 @@ impl Kept {
     }
 }
 
-/// What is said to whoever wrote a policy that reads what is not kept for it.
+/// The error of a policy that reads what nobody keeps for it.
 const NOT_ASKED_FOR: &str = "the policy looks at deadlines and has not asked for them: let its \
                              `needs` return `Needs { deadlines: true, ..Needs::default() }`";
 
