@@ -54,9 +54,15 @@ impl Queue {
                 add(trace.replica_of(row), wait);
                 continue;
             };
-            add(trace.lane(hand.from).replica, wait);
+            let [from, to] = [hand.from, hand.to].map(|lane| trace.lane(lane).replica);
+            if hand.is_destination_first() {
+                add(to, Wait { to: hand.begun, ..wait });
+                add(from, Wait { from: hand.begun, ..wait });
+            } else {
+                add(from, wait);
+            }
             // It stands in line with its KV on its way, too.
-            add(trace.lane(hand.to).replica, Wait { from: hand.at, to: hand.landed, ..wait });
+            add(to, Wait { from: hand.at, to: hand.landed, ..wait });
         }
         let mut lane = LaneId(0);
         while lane.index() < recording.log.len() {
