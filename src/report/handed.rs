@@ -119,8 +119,7 @@ fn decided(of: &DisaggregationResult, twin: &ColocatedResult) -> String {
         ),
         Decider::DecodeMemory => (
             decode_memory,
-            "the decode pool's memory: prompts that were computed waited for KV blocks there"
-                .to_owned(),
+            "the decode pool's memory: requests waited for KV blocks there".to_owned(),
         ),
         Decider::Link => (link, format!("the link: KV was on its way, {} of it", bytes(of.bytes))),
     };

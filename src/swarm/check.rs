@@ -283,15 +283,17 @@ impl Run<'_> {
         }
         let carried = self.outcome.trace.hand_over(id).filter(|hand| hand.carried);
         let seen = (row.first_token != Time::NEVER).then_some(row.first_token);
+        let end = self.outcome.trace.end;
         if let Some(hand) = carried {
-            assert_eq!(
-                seen,
-                (hand.landed <= self.outcome.trace.end && hand.landed != Time::NEVER)
-                    .then_some(hand.landed)
-            );
+            // It goes out when a batch begins with it where it is answered; alone it needs none.
+            let mut own =
+                batches.iter().filter(|one| one.chunks.iter().any(|chunk| chunk.request == id));
+            let begun = own.find(|one| one.start >= hand.landed).map(|one| one.start);
+            let told = begun.or((row.tokens == 1).then_some(hand.landed)).filter(|&at| at <= end);
+            assert_eq!(seen, told, "request {id}: the first token comes with its KV");
             return;
         }
-        let observed = first.filter(|&at| at <= self.outcome.trace.end);
+        let observed = first.filter(|&at| at <= end);
         assert_eq!(seen, observed, "request {id}: the first token comes with the whole prompt");
     }
 
@@ -323,6 +325,10 @@ impl Run<'_> {
         assert!(present.is_none(), "idle from {from:?} to {to:?} although {present:?} is there");
     }
 
+    fn got_a_token(&self, request: RequestId) -> bool {
+        self.outcome.trace.requests[request.index()].first_token != Time::NEVER
+    }
+
     /// Each sampled sequence is a token of some request, and no token comes from nowhere.
     fn tokens_are_conserved(&self) {
         if self.experiment.horizon.is_some() {
@@ -336,6 +342,10 @@ impl Run<'_> {
         let log = log.flat_map(|(log, _)| log);
         let sampled: u64 = log.map(|iteration| u64::from(iteration.sampled())).sum();
         let tokens: u64 = self.outcome.trace.requests.iter().map(|r| u64::from(r.tokens)).sum();
+        // Or it comes with the KV.
+        let hands = self.outcome.trace.hand_overs.iter();
+        let carried = hands.filter(|hand| hand.carried && self.got_a_token(hand.request)).count();
+        let sampled = sampled + carried as u64;
         let drafts = self.outcome.log.iter().flatten().any(Log::has_drafts);
         if drafts || self.pools.iter().any(|pool| pool.planned_ahead) {
             assert!(sampled >= tokens, "{sampled} sampled, {tokens} tokens");

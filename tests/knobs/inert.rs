@@ -209,6 +209,22 @@ const CASES: &[Case] = &[
         "disaggregation.decode_router=least-tokens",
     ),
     case(
+        "Disaggregation.reserved_decode_tokens",
+        &["schedulers=[vllm-v1]", ROLES, "disaggregation={transfer: {link: ib-400g}}"],
+        "disaggregation.reserved_decode_tokens=16",
+        "disaggregation.reserved_decode_tokens=64",
+    ),
+    case(
+        "Disaggregation.kv_lease",
+        &[
+            "schedulers=[vllm-v1]",
+            ROLES,
+            "disaggregation={transfer: {link: ib-400g}, order: destination-first}",
+        ],
+        "disaggregation.kv_lease=1us",
+        "disaggregation.kv_lease=1h",
+    ),
+    case(
         "Disaggregation.on_failure",
         &["schedulers=[vllm-v1]", ROLES, "disaggregation={transfer: {link: ib-400g}}"],
         "disaggregation.on_failure=fail",

@@ -25,6 +25,7 @@ fn profile() -> Value {
         "front_end": {"before_us": 300_000.0, "after_us": 1000.0, "request_us": 500.0},
         "async_scheduling": false,
         "prefix_caching": false,
+        "hand_over": {"order": "destination-first", "first_token": "carried"},
         "cuda_graph_sizes": [8, 64],
         "enforce_eager": false,
         "eager_us_per_kernel": 40.0,
@@ -74,6 +75,8 @@ fn others() -> Vec<(&'static str, Value)> {
         ("/front_end/request_us", 300_000.0.into()),
         ("/async_scheduling", true.into()),
         ("/prefix_caching", true.into()),
+        ("/hand_over/order", "source-first".into()),
+        ("/hand_over/first_token", "recomputed".into()),
         ("/cuda_graph_sizes", serde_json::json!([16, 64])),
         ("/enforce_eager", true.into()),
         ("/kv_block_tokens", 64.into()),
@@ -104,6 +107,12 @@ const EXEMPT: &[&str] = &[
 /// kernels that a dense model on one GPU does not meet.
 const WIDE: &[&str] =
     &["model=qwen3-30b-a3b", "gpu=h100-sxm", "parallelism={tensor: 4}", "engine.dtype=fp8"];
+
+/// Prefill and decode apart.
+const APART: &[&str] = &[
+    "pools=[{name: p, role: prefill, replicas: 1}, {name: d, role: decode, replicas: 1}]",
+    "disaggregation={transfer: {link: tcp-100g}}",
+];
 
 /// Paths of all figures that a profile can carry, from the type itself.
 fn known() -> BTreeSet<String> {
@@ -153,14 +162,22 @@ fn every_figure_changes_a_result() {
     // FlashAttention-3 has chunks and decodes of a batch one after the other as it is.
     let mut second = profile();
     second["kernels"]["attention"] = "flash-attention-2".into();
-    let cases = [(profile(), &[][..]), (profile(), ON_TWO), (profile(), WIDE), (second, WIDE)];
-    let [alone, on_two, wide, older] = cases.map(|(base, more)| (run(&base, more), base, more));
+    let cases = [
+        (profile(), &[][..]),
+        (profile(), ON_TWO),
+        (profile(), WIDE),
+        (second, WIDE),
+        (profile(), APART),
+    ];
+    let [alone, on_two, wide, older, apart] =
+        cases.map(|(base, more)| (run(&base, more), base, more));
     let mut complaints = Vec::new();
     for (path, value) in others() {
         let (result, base, more) = match path {
             "/link_factor" => &on_two,
             "/kernels/attention_apart" => &older,
             _ if path.starts_with("/kernels/") => &wide,
+            _ if path.starts_with("/hand_over/") => &apart,
             _ => &alone,
         };
         let mut changed = base.clone();

@@ -1,11 +1,16 @@
 //! Public points of prefill and decode apart, simulated: how far off TPOT, end to end and TTFT are, by engine,
 //! GPU, model, format and split.
 //!
-//! Of 754 rows 169 can be said, and 3 of them do not fit. Over the other 166 TPOT is off by 11.5 % in the mean
-//! (median 10.7), end to end by 11.2. Nothing was fitted on them: the profiles' constants come from
-//! aggregated points, so that both halves of the hash (12.6 and 10.7) are new to them. How seats and ranks are
+//! Of 754 rows 169 can be said, and 3 of them do not fit. Over the other 166 TPOT is off by 13.0 % in the mean
+//! (median 10.8), end to end by 11.1. Nothing was fitted on them: the profiles' constants come from
+//! aggregated points, so that both halves of the hash are new to them. How seats and ranks are
 //! read (`points::apart`) was settled with all rows in sight, though each for a reason outside of what is
-//! simulated: with seats for everybody TPOT is off by 12.5 %.
+//! simulated: with seats for everybody TPOT is off by 14.0 %.
+//!
+//! Each engine hands over in its own order. With the source first for all TPOT is off by 11.6 %: the
+//! difference is two rows of SGLang with 6,144 users and prompts of 8,192 tokens on GB200, whose prefill is a
+//! fifth faster here, so that both pools are at their limit. Ranks that are chosen when a request comes then hold
+//! unequal batches, all wait for the largest, and tokens take twice as long.
 //!
 //! What is left, by group: TensorRT-LLM serving DeepSeek in fp8 on H200 takes 4.4 ms a step more than here, at
 //! 4 users as at 64, and does so in aggregated points too (-18 %); on B200 with data-parallel ranks 5 to 8
@@ -16,7 +21,7 @@ use std::collections::BTreeMap;
 use rayon::prelude::*;
 
 use crate::points::{
-    Apart, Compared, NotApart, Seats, by, errors, express_apart, play_apart, rows,
+    Apart, Compared, Engine, NotApart, Order, Seats, by, errors, express_apart, play_apart, rows,
     times_with_workers, write_csv,
 };
 use crate::shared::{say, shared};
@@ -24,10 +29,11 @@ use crate::shared::{say, shared};
 const TABLE: &str = "data/silicon/inferencemax_half.csv.gz";
 
 /// Percent: what was reached, with a little room.
-const TPOT_MAPE: f64 = 12.0;
+const TPOT_MAPE: f64 = 13.5;
+const TPOT_MAPE_SOURCE_FIRST: f64 = 12.0;
 const TPOT_MEDIAN: f64 = 11.5;
-const TPOT_MAPE_HELD: f64 = 13.5;
-const TPOT_MAPE_WITH_ENOUGH_SEATS: f64 = 13.0;
+const TPOT_MAPE_HELD: f64 = 16.0;
+const TPOT_MAPE_WITH_ENOUGH_SEATS: f64 = 14.5;
 const E2E_MAPE: f64 = 12.0;
 
 #[test]
@@ -47,7 +53,7 @@ fn disaggregated_points() {
     for (why, count) in &left_out {
         say(&format!("{count:>4} rows left out: {}", why.reason()));
     }
-    let all = compared(&points, Seats::Waited);
+    let all = compared(&points, Seats::Waited, Order::Own);
     let of = |p: &Apart| format!("{} {} {} {}", p.engine.name(), p.gpu, p.model, p.dtype);
     by("prefill and decode apart: engine, GPU, model, format", &all, of);
     by("the same by who decodes", &all, |p| format!("{} {}", of(p), p.decode.split()));
@@ -65,6 +71,14 @@ fn disaggregated_points() {
         write_csv(path.as_ref(), all.iter().map(row));
     }
     within_bounds(&all);
+    let (own, others): (Vec<_>, Vec<_>) =
+        all.iter().partition(|c| c.point.engine == Engine::Sglang);
+    let own: Vec<Apart> = own.iter().map(|c| c.point.clone()).collect();
+    let mut source_first = compared(&own, Seats::Waited, Order::SourceFirst);
+    source_first.extend(others.into_iter().map(same));
+    by("all, with the source first", &source_first, |_| "all".to_owned());
+    let tpot = errors(source_first.iter().map(Compared::tpot));
+    assert!(tpot[0] <= TPOT_MAPE_SOURCE_FIRST, "{tpot:?}");
     let tpot = errors(enough.iter().map(Compared::tpot));
     assert!(tpot[0] <= TPOT_MAPE_WITH_ENOUGH_SEATS, "{tpot:?}");
 }
@@ -83,15 +97,19 @@ fn within_bounds(all: &[Compared<Apart>]) {
 fn with_enough_seats(all: &[Compared<Apart>]) -> Vec<Compared<Apart>> {
     let (waited, others): (Vec<_>, Vec<_>) = all.iter().partition(|c| c.point.seats().is_some());
     let again: Vec<Apart> = waited.iter().map(|c| c.point.clone()).collect();
-    let same = |c: &Compared<Apart>| Compared { point: c.point.clone(), played: c.played };
-    let mut enough = compared(&again, Seats::Enough);
+    let mut enough = compared(&again, Seats::Enough, Order::Own);
     enough.extend(others.into_iter().map(same));
     enough
 }
 
+fn same(c: &Compared<Apart>) -> Compared<Apart> {
+    Compared { point: c.point.clone(), played: c.played }
+}
+
 /// Plays them; what the program refuses is told.
-fn compared(points: &[Apart], seats: Seats) -> Vec<Compared<Apart>> {
-    let played: Vec<_> = points.par_iter().map(|point| (play_apart(point, seats), point)).collect();
+fn compared(points: &[Apart], seats: Seats, order: Order) -> Vec<Compared<Apart>> {
+    let play = |point| (play_apart(point, seats, order), point);
+    let played: Vec<_> = points.par_iter().map(play).collect();
     let mut all = Vec::new();
     let mut refused: BTreeMap<String, (u32, String)> = BTreeMap::new();
     for (played, point) in played {

@@ -43,7 +43,7 @@ pub enum FirstToken {
     /// The replica that decodes computes the prompt's last token again; the other's is thrown away (vLLM).
     #[default]
     Recomputed,
-    /// The replica that prefills; it comes with the KV, and the other decodes from the second token on
-    /// (SGLang's metadata buffer; TensorRT-LLM's `first_gen_tokens`).
+    /// The replica that prefills; it comes with the KV, goes out when the other forms a batch with the request,
+    /// and that batch brings the second (SGLang's metadata buffer; TensorRT-LLM's `first_gen_tokens`).
     Carried,
 }

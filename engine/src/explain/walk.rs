@@ -392,7 +392,17 @@ impl<'w> Walk<'w> {
         }
         let at = match self.row.first_token {
             Time::NEVER => None,
-            _ if carried => self.delivered(None, visit),
+            _ if carried => {
+                // It goes out when a step begins with it, or where no step does when its KV is there.
+                if !self.chunks.is_empty() {
+                    self.admitted(visit);
+                }
+                let at = self.delivered(None, visit);
+                if at.is_none() && self.row.status == Status::Unfinished {
+                    return self.second_to_come(visit);
+                }
+                at
+            }
             _ => {
                 let at = self.prompt_computed(visit);
                 self.delivered(Some(at), visit)
@@ -421,12 +431,12 @@ impl<'w> Walk<'w> {
         let mut carried = first.is_none();
         let mut at = match first {
             Some(first) => first,
-            // The lane's own first token is that of a prefill, like another's first.
+            // The first that a step of the lane brings is the second.
             None => {
                 let run = self.trace.runs(self.row).next()?;
                 let time = self.trace.times(run)[0];
                 let at = self.lane.iteration_at(time);
-                self.first_token(at, visit);
+                self.prefill(at, visit);
                 self.close(1, self.row.first_token, time, visit);
                 at
             }
@@ -497,6 +507,13 @@ impl<'w> Walk<'w> {
             Some(at) => self.not_gone_on(at, visit),
         }
         self.close_open(from, to, visit);
+    }
+
+    /// Its first token went out, and the step that began with it was not over.
+    fn second_to_come(&mut self, visit: &mut impl Visit) {
+        self.prefill_so_far(visit);
+        let from = self.row.first_token;
+        self.close_open(from, self.trace.end.max(from), visit);
     }
 
     /// What is not known of an open gap was cut off.
@@ -638,6 +655,12 @@ impl<'w> Walk<'w> {
 
     /// From the arrival to the tokens of iteration `to`.
     pub(super) fn first_token(&mut self, to: IterationNo, visit: &mut impl Visit) {
+        self.admitted(visit);
+        self.prefill(to, visit);
+    }
+
+    /// From the arrival to the start of the iteration that admits it.
+    fn admitted(&mut self, visit: &mut impl Visit) {
         let queued = self.queued().expect("a first token follows an admission");
         // What the front end took is in it.
         let mut split = self.gap.split;
@@ -648,7 +671,6 @@ impl<'w> Walk<'w> {
         self.waited(queued, &mut split);
         self.gap.split = split;
         visit.wait(Wait { from: queued.seen, to: queued.to, preempted: false });
-        self.prefill(to, visit);
     }
 
     /// From the tokens of iteration `from` to those of iteration `to`, its next ones: the

@@ -94,8 +94,8 @@ pub enum Decider {
     PrefillPool,
     /// The GPUs that decode: tokens came slower than colocated.
     DecodePool,
-    /// KV memory where requests decode: prompts that were computed waited for it, and took that of the
-    /// replicas which prefill meanwhile.
+    /// KV memory where requests decode: they waited for it, and source first took that of the replicas which
+    /// prefill meanwhile.
     DecodeMemory,
     /// The link that KV went over.
     Link,

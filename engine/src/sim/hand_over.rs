@@ -423,8 +423,10 @@ impl Engine<'_> {
             replica.ends_while_it_loads(request);
         }
         replica.loaded(request);
-        if first.is_some() {
-            self.tally.first_token(request, now);
+        match first {
+            Some(1) => self.tally.first_token(request, now),
+            Some(_) => self.tally.carries(request),
+            None => {}
         }
         if fails {
             self.tally.reject(request, now, Rejection::KvLost);

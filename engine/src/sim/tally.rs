@@ -1,5 +1,7 @@
 //! What a run writes down as it goes: a row a request, the decode steps of each lane, and counts.
 
+use std::collections::BTreeSet;
+
 use super::own_tokens::OwnTokens;
 use super::told::Telling;
 use super::{IterationCounts, Rejection};
@@ -24,6 +26,8 @@ pub(super) struct Tally {
     pub done: u64,
     /// Output tokens of each request's whole answer, where observation may end before it does.
     wanted: Option<Vec<u32>>,
+    /// Whose first tokens came with their KV and have not gone out.
+    carried: BTreeSet<RequestId>,
     /// What is told as it comes, where anybody listens.
     pub telling: Option<Telling>,
     /// When requests get their first tokens, where a router wants to know.
@@ -110,6 +114,7 @@ impl Tally {
             done: 0,
             wanted: ends.then(Vec::new),
             telling: None,
+            carried: BTreeSet::new(),
             first_tokens: None,
         }
     }
@@ -167,6 +172,9 @@ impl Tally {
 
     /// A lane has admitted a request for the first time: it stays that lane's.
     pub(super) fn schedule(&mut self, lane: LaneId, request: RequestId, at: Time, hit_tokens: u32) {
+        if self.carried.remove(&request) {
+            self.first_token(request, at);
+        }
         let row = self.row(request);
         row.lane = lane;
         // One that was handed over has been in a batch before.
@@ -181,7 +189,12 @@ impl Tally {
         Steps(&mut self.trace.columns[self.columns_of[lane.index()].steps.index()].times)
     }
 
-    /// A request's first token is there, which no step of its lane brought.
+    /// A request's first token came with its KV: it goes out when a batch is formed with it.
+    pub(super) fn carries(&mut self, request: RequestId) {
+        self.carried.insert(request);
+    }
+
+    /// A request's first token goes out, which no step of its lane brought.
     pub(super) fn first_token(&mut self, request: RequestId, at: Time) {
         let row = self.row(request);
         assert_eq!(row.first_token, Time::NEVER, "a first token comes once");

@@ -9,6 +9,7 @@ const APART: &str = "disaggregation={transfer: {link: ib-400g}}";
 const LINK: &str = "disaggregation.transfer.link={bandwidth: 1GB/s, latency: 20us}";
 /// A prompt's blocks are held longer than this, behind the others.
 const LEASE: &str = "disaggregation.kv_lease=1us";
+const DESTINATION_FIRST: &str = "disaggregation.order=destination-first";
 const NO_MEMORY: &str = "engine.kv_blocks=150";
 
 pub(super) const CASES: &[Case] = &[
@@ -29,6 +30,24 @@ pub(super) const CASES: &[Case] = &[
         &[VLLM_V1, POOLS, APART, BURST],
         "disaggregation.decode_router=round-robin",
         "disaggregation.decode_router=least-tokens",
+    ),
+    case(
+        "Disaggregation.order",
+        &[VLLM_V1, POOLS, APART],
+        "disaggregation.order=source-first",
+        "disaggregation.order=destination-first",
+    ),
+    case(
+        "Disaggregation.first_token",
+        &[VLLM_V1, POOLS, APART],
+        "disaggregation.first_token=recomputed",
+        "disaggregation.first_token=carried",
+    ),
+    case(
+        "Disaggregation.reserved_decode_tokens",
+        &[VLLM_V1, POOLS, APART, BURST, NO_MEMORY, DESTINATION_FIRST],
+        "disaggregation.reserved_decode_tokens=0",
+        "disaggregation.reserved_decode_tokens=900",
     ),
     case(
         "Disaggregation.decider",

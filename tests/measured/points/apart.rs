@@ -60,6 +60,15 @@ pub(crate) enum Seats {
     Waited,
 }
 
+/// Which replica takes blocks first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// As the engine's profile has it.
+    Own,
+    /// The one that prefills, whatever the engine.
+    SourceFirst,
+}
+
 impl Apart {
     /// What was configured, without the engine's version.
     pub(crate) fn configuration(&self) -> String {
@@ -102,7 +111,7 @@ impl Apart {
     /// The scenario, as a user would write it. `vllm-v1` stands in for the other engines' schedulers, which
     /// no pool with a role can have: a replica that decodes has nothing to choose but whom to admit. KV
     /// goes over a rack's NVLink, or over InfiniBand of 400 Gb/s a GPU (assumed; not recorded).
-    fn scenario(&self, seats: Seats) -> String {
+    fn scenario(&self, seats: Seats, order: Order) -> String {
         let (profile, _) = system(self.engine, &self.version);
         let kv = if self.kv_in_fp8 { "fp8" } else { "auto" };
         let link = if self.gpu.starts_with("gb") { "nvlink5" } else { "ib-400g" };
@@ -110,13 +119,17 @@ impl Apart {
             Seats::Enough => None,
             Seats::Waited => self.seats(),
         };
+        let order = match order {
+            Order::Own => "",
+            Order::SourceFirst => "order: source-first, ",
+        };
         let low = |tokens: u32| (0.8 * f64::from(tokens)) as u32;
         format!(
             "model: {}\ngpu: {}\n\
              engine: {{profile: {profile}, dtype: {}, kv_cache_dtype: {kv}, max_model_len: {}}}\n\
              schedulers: [vllm-v1: {{max_num_seqs: {}, max_num_batched_tokens: 16384}}]\n\
              pools:\n  - {}\n  - {}\nrouter: least-requests\n\
-             disaggregation: {{decode_router: least-requests, transfer: {{link: {link}}}}}\n\
+             disaggregation: {{{order}decode_router: least-requests, transfer: {{link: {link}}}}}\n\
              workload:\n  requests: {}\n  arrivals: {{closed_loop: {{users: {}, think_time: 0s}}}}\n  \
              lengths: {{prompt: {{uniform: {{min: {}, max: {}}}}}, output: {{uniform: {{min: {}, max: {}}}}}}}\n",
             self.model,
@@ -160,6 +173,6 @@ impl Measured for Apart {
 ///
 /// # Errors
 /// What the program says against it.
-pub(crate) fn play_apart(point: &Apart, seats: Seats) -> Result<Played, String> {
-    simulated(&point.scenario(seats), None)
+pub(crate) fn play_apart(point: &Apart, seats: Seats, order: Order) -> Result<Played, String> {
+    simulated(&point.scenario(seats, order), None)
 }

@@ -13,7 +13,7 @@ mod played;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-pub(crate) use apart::{Apart, Seats, play_apart};
+pub(crate) use apart::{Apart, Order, Seats, play_apart};
 pub(crate) use apart_expressed::{NotApart, express_apart, times_with_workers};
 pub(crate) use compared::{Compared, Measured, by, errors, write_csv};
 pub(crate) use expressed::{Dropped, express};
