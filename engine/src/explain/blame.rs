@@ -14,7 +14,7 @@ use super::index::Index;
 use super::lane::LaneColumns;
 use super::piece::{Piece, Shares};
 use super::pressure::{Pressure, Waits, means_of};
-use super::walk::{Visit, Wait};
+use super::visit::{Visit, Wait};
 use super::weights::chunk_weights;
 use crate::ids::{IterationNo, LaneId};
 use crate::request::RequestId;

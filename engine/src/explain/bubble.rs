@@ -18,7 +18,7 @@ use super::chain::Seen;
 use super::chain::shares;
 use super::lane::{LaneColumns, reason};
 use super::tables::Tables;
-use super::walk::{Visit, Wait};
+use super::visit::{Visit, Wait};
 use super::weights::chunk_weights;
 use crate::ids::{IterationNo, LaneId};
 use crate::request::RequestId;

@@ -3,7 +3,8 @@
 
 use super::cause::Cause;
 use super::lane::LaneColumns;
-use super::walk::{Visit, Wait, Walk};
+use super::visit::{Visit, Wait};
+use super::walk::Walk;
 use crate::ids::IterationNo;
 use crate::time::Time;
 use crate::trace::{HandOver, KvLoad};

@@ -7,8 +7,9 @@
 //! and not for memory. Found for all requests in one sweep over the iterations, with sums by need.
 
 use super::lane::LaneColumns;
+use super::places::Places;
 use super::recording::{RecordedPool, Recording};
-use super::walk::{Places, queued};
+use super::walk::queued;
 use crate::ids::{IterationNo, LaneId};
 use crate::replica::Held;
 use crate::request::RequestId;

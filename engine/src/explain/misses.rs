@@ -9,7 +9,7 @@ use super::apportion::apportion;
 use super::cause::{CAUSES, Cause, Split};
 use super::index::Index;
 use super::lane::{DECODING, LaneColumns};
-use super::walk::{Gap, Visit};
+use super::visit::{Gap, Visit};
 use crate::ids::{DecodeStepNo, LaneId};
 use crate::metrics::forest::Forest;
 use crate::metrics::lateness::Lateness;

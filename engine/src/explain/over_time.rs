@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use super::cause::{CAUSES, Split};
 use super::index::Index;
 use super::misses::beyond;
-use super::walk::{Gap, Visit};
+use super::visit::{Gap, Visit};
 use crate::ids::DecodeStepNo;
 use crate::metrics::Options;
 use crate::time::{Span, Time};

@@ -8,7 +8,7 @@ use super::hold::Means;
 use super::lane::{LaneColumns, reason};
 use super::line::head_of;
 use super::tables::Tables;
-use super::walk::{Visit, Wait};
+use super::visit::{Visit, Wait};
 use crate::ids::{IterationNo, LaneId};
 use crate::request::RequestId;
 

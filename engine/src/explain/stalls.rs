@@ -14,7 +14,7 @@ use super::index::Index;
 use super::lane::LaneColumns;
 use super::piece::{Piece, Shares};
 use super::pressure::{self, Pressure, Waits, means_of};
-use super::walk::{Gap, Visit, Wait};
+use super::visit::{Gap, Visit, Wait};
 use crate::ids::{ChunkPlace, DecodeStepNo, IterationNo, LaneId};
 use crate::metrics::Options;
 use crate::request::RequestId;

@@ -3,7 +3,7 @@
 use super::cause::Split;
 use super::lane::LaneColumns;
 use super::tables::Tables;
-use super::walk::{Gap, Visit};
+use super::visit::{Gap, Visit};
 use crate::ids::{DecodeStepNo, IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::trace::Run;

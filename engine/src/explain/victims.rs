@@ -17,7 +17,7 @@ use super::index::Index;
 use super::lane::{LaneColumns, reason};
 use super::piece::{Piece, Shares};
 use super::pressure::behind;
-use super::walk::{Visit, Wait};
+use super::visit::{Visit, Wait};
 use super::weights::chunk_weights;
 use crate::ids::{IterationNo, LaneId};
 use crate::request::RequestId;

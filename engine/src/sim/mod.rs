@@ -5,6 +5,7 @@ mod caches;
 mod calendar;
 mod capacity;
 mod engine;
+mod flights;
 mod front_end;
 mod hand_over;
 mod host_copies;
