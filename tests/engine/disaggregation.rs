@@ -8,17 +8,22 @@ use metron_sim::trace::{HandOver, Status};
 
 use crate::played::{experiment, ms, play};
 
-/// One replica of each role, iterations of 10 ms, a token of 1 MB over 1 GB/s after 3 ms.
-fn fixed(workload: &str, more: &str) -> String {
+/// One replica of each role, iterations of 10 ms, a token of 1 MB over 1 GB/s after 3 ms; `way` begins with how
+/// requests are handed over.
+pub(crate) fn handed(way: &str, workload: &str, more: &str) -> String {
     format!(
         "engine: {{profile: {{fixed: {{iteration: 10ms}}}}, kv_block_tokens: 16, kv_blocks: 10000, \
          max_model_len: 8192, async_scheduling: false}}\n\
          schedulers: [vllm-v1: {{max_num_batched_tokens: 512}}]\n\
          pools: [{{name: p, role: prefill, replicas: 1}}, {{name: d, role: decode, replicas: 1}}]\n\
-         disaggregation: {{transfer: {{link: {{bandwidth: 1GB/s, latency: 1ms}}, setup: 2ms, \
+         disaggregation: {{{way}transfer: {{link: {{bandwidth: 1GB/s, latency: 1ms}}, setup: 2ms, \
          bytes_per_token: 1MB}}}}\n\
          workload: {{{workload}}}\n{more}"
     )
+}
+
+fn fixed(workload: &str, more: &str) -> String {
+    handed("", workload, more)
 }
 
 const ALONE: &str =
@@ -248,10 +253,22 @@ fn the_fast_path_gives_the_bytes_of_the_slow_one() {
          disaggregation: {transfer: {link: tcp-100g, missing_only: false}, kv_lease: 500ms, on_failure: recompute}",
         "engine: {prefix_caching: false, kv_blocks: 700}\nhorizon: 6s\n\
          disaggregation: {transfer: {link: {bandwidth: 2GB/s, scope: fleet}, per_block: 10us}}",
+        "engine: {prefix_caching: true, profile: sglang-0.5}\n\
+         disaggregation: {transfer: {link: ib-400g}, decode_router: least-requests}",
+        "engine: {prefix_caching: true, kv_blocks: 900, async_scheduling: false}\n\
+         disaggregation: {order: destination-first, transfer: {link: tcp-100g, missing_only: false}}",
+        "engine: {prefix_caching: false, kv_blocks: 700}\nhorizon: 6s\n\
+         disaggregation: {order: destination-first, first_token: carried, reserved_decode_tokens: 16, \
+         transfer: {link: {bandwidth: 2GB/s, scope: fleet}, per_block: 10us}}",
+        "engine: {profile: tensorrt-llm-1, kv_blocks: 700, \
+         speculative: {method: ngram, tokens: 2, acceptance: {rate: 0.5}}}\n\
+         disaggregation: {kv_lease: 500ms, on_failure: recompute, transfer: {link: tcp-100g}}",
     ] {
         let text = format!("{base}{workload}{more}");
         let (fast, slow) = (play(&text, false), play(&text, true));
         assert!(fast.outcome == slow.outcome, "{more}");
-        assert!(fast.outcome.trace.hand_overs.len() > 50, "{more}");
+        let trace = &fast.outcome.trace;
+        let landed = trace.hand_overs.iter().filter(|hand| hand.landed <= trace.end);
+        assert!(landed.count() > 50, "{more}");
     }
 }
