@@ -55,11 +55,12 @@ fn stages(of: &DisaggregationResult) -> Option<String> {
     let stages = [
         stage("queue", &of.ttft.queue_s)?,
         stage("prefill", &of.ttft.prefill_s)?,
-        stage("wait for memory", &of.ttft.memory_s)?,
+        stage("wait for room where it decodes", &of.ttft.memory_s)?,
         stage("transfer", &of.ttft.transfer_s)?,
         stage("first decode step", &of.ttft.first_step_s)?,
     ];
-    Some(format!("  mean TTFT by stage: {}", stages.join(", ")))
+    let whose = if of.prefilled_where_answered > 0 { " of those handed over" } else { "" };
+    Some(format!("  mean TTFT{whose} by stage: {}", stages.join(", ")))
 }
 
 /// The twin on the same GPUs, and what decided.
@@ -119,7 +120,7 @@ fn decided(of: &DisaggregationResult, twin: &ColocatedResult) -> String {
         ),
         Decider::DecodeMemory => (
             decode_memory,
-            "the decode pool's memory: requests waited for KV blocks there".to_owned(),
+            "room where answers are made: requests waited there for KV blocks or a seat".to_owned(),
         ),
         Decider::Link => (link, format!("the link: KV was on its way, {} of it", bytes(of.bytes))),
     };

@@ -24,6 +24,7 @@ pub(super) fn handed(
     let elapsed = end.max(first).since(first);
     let busiest = outcome.links.iter().map(|link| link.busy).max().unwrap_or(Span::ZERO);
     let until = |one: Time| one.min(end);
+    let over = || all.iter().filter(|hand| hand.landed <= end);
     let side = |role: Role| {
         let held = all.iter().map(|hand| match role {
             Role::Prefill => {
@@ -43,8 +44,8 @@ pub(super) fn handed(
         handed_over: all.len() as u64,
         prefilled_where_answered: stayed(experiment, outcome),
         ttft: stages(outcome, judged_by),
-        bytes: all.iter().map(|hand| hand.bytes).sum(),
-        tokens: all.iter().map(|hand| u64::from(hand.tokens)).sum(),
+        bytes: over().map(|hand| hand.bytes).sum(),
+        tokens: over().map(|hand| u64::from(hand.tokens)).sum(),
         busiest_link: share(busiest, elapsed),
         lost: all.iter().filter(|hand| hand.lost).count() as u64,
         prefill: side(Role::Prefill),
@@ -106,14 +107,15 @@ fn stages(outcome: &Outcome, judged_by: &Options) -> TtftStages {
             continue;
         }
         let &HandOver { at, begun, landed, .. } = hand;
-        let (came, computed) = (row.arrival, at);
+        // What a front end takes before is part of the queue either way.
+        let entered = outcome.entered.get(request.index()).copied().unwrap_or(row.arrival);
         let [queue, memory] = match hand.is_destination_first() {
-            true => [row.scheduled.since(begun), begun.since(came)],
-            false => [row.scheduled.since(came), begun.since(computed)],
+            true => [entered.since(row.arrival) + row.scheduled.since(begun), begun.since(entered)],
+            false => [row.scheduled.since(row.arrival), begun.since(at)],
         };
         let took = [
             queue,
-            computed.since(row.scheduled),
+            at.since(row.scheduled),
             memory,
             landed.since(hand.sets_out()),
             row.first_token.since(landed),

@@ -65,7 +65,7 @@ pub(super) fn summarise(
         summary,
         stalls: None,
         iterations: Some(iterations(outcome)),
-        kv: Some(kv_result(outcome.kv)),
+        kv: Some(KvResult { prefix_hit_tokens: hit_tokens(outcome), ..kv_result(outcome.kv) }),
         routing: RoutingResult::of(outcome),
         disaggregation: handed(experiment, outcome, judged_by, &usage),
         kv_tiers: kv_tiers(experiment, outcome),
@@ -87,7 +87,7 @@ fn compute_share(experiment: &Experiment, outcome: &Outcome) -> Option<f64> {
     };
     let tokens: u64 = outcome.trace.requests.iter().map(computed).sum();
     let loaded: u64 = outcome.trace.kv_loads.iter().map(|load| u64::from(load.tokens)).sum();
-    let tokens = tokens.saturating_sub(outcome.kv.prefix_hit_tokens + loaded) as f64;
+    let tokens = tokens.saturating_sub(hit_tokens(outcome) + loaded) as f64;
     let mut capacity = 0.0;
     let mut parameters = None;
     for (pool, index) in experiment.fleet().into_iter().zip(0..) {
@@ -116,6 +116,15 @@ fn used(experiment: &Experiment, outcome: &Outcome) -> Vec<UsedGpus> {
         usd_per_gpu_hour: pool.hardware.price_usd_per_gpu_hour,
     };
     experiment.fleet().into_iter().zip(0..).map(pool).collect()
+}
+
+/// Prompt tokens that were found where they were to be computed. What a replica that decodes has of a prompt
+/// which another computes saves a transfer, and no work.
+fn hit_tokens(outcome: &Outcome) -> u64 {
+    match outcome.trace.hand_overs.is_empty() {
+        true => outcome.kv.prefix_hit_tokens,
+        false => outcome.trace.requests.iter().map(|row| u64::from(row.hit_tokens)).sum(),
+    }
 }
 
 fn kv_result(kv: KvUse) -> KvResult {

@@ -7,6 +7,7 @@ mod bulk_verbs;
 mod controllers;
 mod destination_first;
 mod disaggregation;
+mod disaggregation_edges;
 mod front_end;
 #[path = "../common/golden.rs"]
 mod golden;

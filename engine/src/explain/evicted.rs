@@ -62,7 +62,9 @@ impl Evicted {
             let (earlier, end) = (&rows[before.index()], lasts[before.index()]);
             let replica = trace.replica_of(row);
             let pool = recording.pool(row.lane);
-            if !pool.caches || trace.replica_of(earlier) != replica || end == Time::NEVER {
+            // Where prompts are computed apart, what was answered was never kept there.
+            let apart = trace.hand_over(id).is_some();
+            if !pool.caches || apart || trace.replica_of(earlier) != replica || end == Time::NEVER {
                 continue;
             }
             let to = turn.findable(earlier, row.prompt_tokens, pool.memory.block_tokens);

@@ -95,8 +95,9 @@ impl Fleet {
         classes: &[String],
         controllers: Vec<Box<dyn Controller>>,
     ) -> Fleet {
-        let live: Vec<ReplicaId> =
-            members.iter().filter(|member| member.takes_requests()).map(|one| one.id).collect();
+        let chosen_among: Vec<Member> =
+            members.iter().filter(|member| member.takes_requests()).copied().collect();
+        let live: Vec<ReplicaId> = chosen_among.iter().map(|one| one.id).collect();
         assert!(!live.is_empty(), "at least one replica");
         let draws = Stream::new(routing.seed, Purpose::Routing);
         let hears = routing.router.hears_engines();
@@ -109,7 +110,7 @@ impl Fleet {
             held: Vec::new(),
             first_tokens: of_first_tokens.then(BinaryHeap::new),
             live,
-            router: routing.router.make(draws, classes, &members),
+            router: routing.router.make(draws, classes, &chosen_among),
             reported: hears.then(|| vec![(0, 0); members.len()]),
             outstanding: Outstanding::of(members.len()),
             counts: routing.router.sees_load() || !controllers.is_empty(),

@@ -234,8 +234,10 @@ impl Replica {
         plan.running = self.seats() as u32;
         let elsewhere = self.waiting.len() > self.visible();
         let held = self.members.batch.held.or(elsewhere.then_some(Held::OtherLane));
-        plan.held = held.filter(|_| plan.waiting > 0);
-        let head = plan.held.and_then(|_| self.waiting.get(0));
+        // Those whose KV has come wait too, ahead of the others.
+        plan.held = held.filter(|_| plan.waiting > 0 || !self.hold().is_empty());
+        let landed = self.hold().iter().copied().find(|&s| self.phase(s) == Phase::Waiting);
+        let head = plan.held.and_then(|_| landed.or(self.waiting.get(0)));
         plan.head = head.map(|index| self.slots[index.index()].request);
     }
 

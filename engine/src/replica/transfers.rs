@@ -163,9 +163,24 @@ impl Replica {
         )
     }
 
+    /// Whether a request's prompt could be loaded here if nobody else were: the next step's drafts have room
+    /// beside it.
+    pub(crate) fn could_load(&self, request: &Request) -> bool {
+        let prompt = request.prompt_tokens;
+        let drafts = match self.options.drafts.most() {
+            0 => 0,
+            drafts => (1 + drafts + self.options.drafts.lookahead)
+                .div_ceil(self.options.block_tokens)
+                .saturating_mul(self.pool.growth(1)),
+        };
+        let load = self.blocks_from(0, prompt, prompt, u64::MAX / 2);
+        let beside = self.pool.scratch_blocks().saturating_add(drafts);
+        load.saturating_add(beside) <= self.pool.total()
+    }
+
     /// Whether a request's prompt could be loaded here if nobody else were: `each` tokens stay free beside it,
     /// or as many as its answer may have.
-    pub(crate) fn could_load(&self, request: &Request, each: u32) -> bool {
+    pub(crate) fn could_leave_room(&self, request: &Request, each: u32) -> bool {
         let longest = each.max(request.max_tokens.min(LONGEST_FORESEEN));
         let tokens = u64::from(request.prompt_tokens) + u64::from(longest);
         let blocks = tokens.div_ceil(self.options.block_tokens.into());

@@ -39,7 +39,7 @@ pub struct TtftStages {
     pub queue_s: Distribution,
     /// Until its prompt was computed.
     pub prefill_s: Distribution,
-    /// Until the replica that decodes had taken memory for it.
+    /// Until the replica that decodes had taken KV blocks for it, which takes room and a free seat.
     pub memory_s: Distribution,
     /// Until its KV was there.
     pub transfer_s: Distribution,
@@ -94,8 +94,8 @@ pub enum Decider {
     PrefillPool,
     /// The GPUs that decode: tokens came slower than colocated.
     DecodePool,
-    /// KV memory where requests decode: they waited for it, and source first took that of the replicas which
-    /// prefill meanwhile.
+    /// Room where requests decode: they waited for KV blocks or a seat there, and source first took the memory of
+    /// the replicas which prefill meanwhile.
     DecodeMemory,
     /// The link that KV went over.
     Link,

@@ -62,7 +62,10 @@ pub fn fates(outcome: &Outcome, turns: &[SessionTurn], block_tokens: Option<u32>
             _ => 0,
         };
         if let Some(before) = before.filter(|_| missed > 0) {
-            let here = outcome.trace.replica_of(row) == outcome.trace.replica_of(before);
+            // Where prompts are computed apart, what was answered was never kept.
+            let apart = outcome.trace.hand_over(RequestId::at(place)).is_some();
+            let same = outcome.trace.replica_of(row) == outcome.trace.replica_of(before);
+            let here = same && !apart;
             let to = if here { &mut all.missed.evicted } else { &mut all.missed.other_replica };
             *to += u64::from(missed);
         }

@@ -492,7 +492,7 @@ impl<'a> Engine<'a> {
         decode.copied().find_map(|replica| {
             let mut request = *request;
             self.limit_answer(&mut request, replica);
-            self.rejects(id, &request, replica).or_else(|| self.leaves_no_room(&request, replica))
+            self.rejects(id, &request, replica).or_else(|| self.never_loads(&request, replica))
         })
     }
 
@@ -638,7 +638,7 @@ impl<'a> Engine<'a> {
         if let Some(progress) = self.options.progress {
             progress(self.tally.done, self.tally.counts.total());
         }
-        let handed = self.handing.map(|handing| handing.close());
+        let handed = self.handing.map(|handing| handing.close(self.tally.trace.end));
         let (hand_overs, links) = handed.unwrap_or_default();
         self.tally.trace.hand_overs = hand_overs;
         Part { tally: self.tally, replicas, links, log }

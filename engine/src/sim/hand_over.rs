@@ -120,8 +120,12 @@ impl<'a> HandOvers<'a> {
         self.computed.push(request);
     }
 
-    /// What went over, by request: what is under way too.
-    pub(super) fn close(self) -> (Vec<HandOver>, Vec<LinkUse>) {
+    /// What went over until `end`, by request: what is under way too.
+    pub(super) fn close(mut self, end: Time) -> (Vec<HandOver>, Vec<LinkUse>) {
+        // What links carried of transfers that are not over counts.
+        if end < self.flows.next() {
+            self.flows.turn_to(end);
+        }
         let mut all = self.over;
         all.extend(self.handed.values().map(|handed| handed.told));
         all.sort_unstable_by_key(|told| told.request);
@@ -320,7 +324,7 @@ impl Engine<'_> {
             handed.told.landed = now;
         } else {
             handing.leases.remove(&(handed.lease, load.request));
-            handed.told.tokens = load.tokens;
+            handed.told.tokens = load.context + load.tokens - handed.there.0;
         }
     }
 }

@@ -11,17 +11,17 @@ use crate::request::Request;
 use crate::workload::Arriving;
 
 impl Engine<'_> {
-    /// Why a replica could never take blocks for a prompt before it is computed, where that is so: with nobody
-    /// there, what is left free beside it is more than there is.
-    pub(super) fn leaves_no_room(
-        &self,
-        request: &Request,
-        replica: ReplicaId,
-    ) -> Option<Rejection> {
-        let handing = self.handing.as_ref().filter(|handing| handing.is_destination_first())?;
+    /// Why a replica could never take blocks for a prompt that is computed elsewhere, where that is so though it
+    /// could hold the request: what stays free beside a load is more than there is.
+    pub(super) fn never_loads(&self, request: &Request, replica: ReplicaId) -> Option<Rejection> {
+        let handing = self.handing.as_ref()?;
+        let replica = self.servers[replica.index()].replica();
         let reserved = handing.setup.reserved_decode_tokens;
-        let pool = self.servers[replica.index()].replica();
-        (!pool.could_load(request, reserved))
+        if !replica.could_load(request) {
+            return Some(Rejection::NeverFits);
+        }
+        let waits = handing.is_destination_first();
+        (waits && !replica.could_leave_room(request, reserved))
             .then_some(Rejection::OverLimit("reserved_decode_tokens"))
     }
 

@@ -22,6 +22,12 @@ use crate::yaml::Path;
 /// vLLM's transfers through Mooncake when their bytes are taken off (catalog, `roce-200g`).
 const SETUP: Duration = Duration(Span::from_micros(350));
 
+/// The most that a block takes before its first byte: a million blocks then take days, not centuries.
+const PER_BLOCK_MAX: Span = Span::from_millis(1000);
+
+/// The most that the KV of a token weighs: a thousand times that of any model.
+const BYTES_MAX: u64 = 1 << 30;
+
 /// SGLang's `--num-reserved-decode-tokens`.
 const RESERVED_DECODE_TOKENS: u32 = 512;
 
@@ -80,6 +86,14 @@ pub(super) fn disaggregation(
     let per_block = transfer.per_block.unwrap_or(Duration(Span::ZERO));
     let setup_time = check.time(&place.key("setup"), setup);
     let per_block_time = check.time(&place.key("per_block"), per_block);
+    if per_block_time > PER_BLOCK_MAX {
+        check.expected(&place.key("per_block"), "at most 1s", per_block);
+    }
+    if let Some(bytes) =
+        transfer.bytes_per_token.filter(|bytes| !(1..=BYTES_MAX).contains(&bytes.0))
+    {
+        check.expected(&place.key("bytes_per_token"), "from 1B to 1GiB", bytes);
+    }
     let missing_only = transfer.missing_only.unwrap_or(true);
     let kv_lease = given.kv_lease.map(|lease| check.time_above_zero(&path.key("kv_lease"), lease));
     let on_failure = given.on_failure.unwrap_or_default();

@@ -175,6 +175,15 @@ fn pools(check: &mut Check<'_>, scenario: &Scenario, given: &[raw::Pool]) -> Opt
         let promise =
             pool.promise.map(|given| slo::promise(check, &place.key("promise"), given, None));
         let (promise, in_one_line) = promise.unzip();
+        if promise.is_some() && pool.role == Some(raw::PoolRole::Prefill) {
+            let message =
+                "nobody is answered by a pool that prefills: a promise there would never be judged";
+            check.report(
+                &place.key("promise"),
+                message,
+                "give it to the pool that decodes, or to `slo`",
+            );
+        }
         let given = raw::Pool {
             name: Some(name),
             role: pool.role,
