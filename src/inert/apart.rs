@@ -2,6 +2,7 @@
 
 use super::Effect::{Always, Unless};
 use super::{Entry, Facts, Written};
+use crate::catalog::HandOverOrder;
 use crate::fleet::{Disaggregation, Role, RouterKind};
 use crate::replica::Failure;
 use crate::scheduler::Feature;
@@ -19,7 +20,10 @@ pub(super) const TABLE: &[Entry] = &[
     ("PrefixBasedDecider.prompt_tokens", Always("which prompts are handed over")),
     ("Disaggregation.decode_router", Unless(decode_router)),
     ("Disaggregation.transfer", Always("its keys are judged one by one")),
-    ("Disaggregation.kv_lease", Always("how long blocks are held")),
+    ("Disaggregation.order", Always("when prompts are begun")),
+    ("Disaggregation.first_token", Always("when the first token comes")),
+    ("Disaggregation.reserved_decode_tokens", Unless(reserved_decode_tokens)),
+    ("Disaggregation.kv_lease", Unless(kv_lease)),
     ("Disaggregation.on_failure", Unless(on_failure)),
     ("KvTransfer.link", Always("part of the time of a transfer")),
     ("KvTransfer.setup", Always("part of the time of a transfer")),
@@ -63,12 +67,27 @@ fn decode_router(facts: &Facts<'_>, key: &Written) -> Option<String> {
         .then(|| "no request has a session: they go to the replicas in turn".to_owned())
 }
 
+fn reserved_decode_tokens(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    let apart = facts.experiment.disaggregation.as_ref()?;
+    (apart.order == HandOverOrder::SourceFirst)
+        .then(|| "`order: source-first` takes blocks for prompts that are computed".to_owned())
+}
+
+fn kv_lease(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    let apart = facts.experiment.disaggregation.as_ref()?;
+    (apart.order == HandOverOrder::DestinationFirst)
+        .then(|| "`order: destination-first` begins no prompt before it can be fetched".to_owned())
+}
+
 fn on_failure(facts: &Facts<'_>, _: &Written) -> Option<String> {
     let apart = facts.experiment.disaggregation.as_ref()?;
     match apart {
         Disaggregation {
             kv_lease: None, on_failure: Failure::Ends | Failure::Recomputes, ..
         } => Some("no KV is lost without `kv_lease`".to_owned()),
+        Disaggregation { order: HandOverOrder::DestinationFirst, .. } => {
+            Some("no KV is lost where blocks are taken before prompts are computed".to_owned())
+        }
         _ => None,
     }
 }

@@ -101,13 +101,25 @@ fn stages(outcome: &Outcome, judged_by: &Options) -> TtftStages {
     let mut stages: [Vec<u64>; 5] = Default::default();
     for request in counted(trace, judged_by) {
         let row = &trace.requests[request.index()];
-        let Some(&HandOver { at, begun, landed, .. }) = trace.hand_over(request) else { continue };
+        let Some(hand) = trace.hand_over(request) else { continue };
         if row.first_token == Time::NEVER {
             continue;
         }
-        let instants = [row.arrival, row.scheduled, at, begun, landed, row.first_token];
-        for (stage, pair) in stages.iter_mut().zip(instants.windows(2)) {
-            stage.push(pair[1].since(pair[0]).as_nanos());
+        let &HandOver { at, begun, landed, .. } = hand;
+        let (came, computed) = (row.arrival, at);
+        let [queue, memory] = match hand.is_destination_first() {
+            true => [row.scheduled.since(begun), begun.since(came)],
+            false => [row.scheduled.since(came), begun.since(computed)],
+        };
+        let took = [
+            queue,
+            computed.since(row.scheduled),
+            memory,
+            landed.since(hand.sets_out()),
+            row.first_token.since(landed),
+        ];
+        for (stage, took) in stages.iter_mut().zip(took) {
+            stage.push(took.as_nanos());
         }
     }
     let [queue_s, prefill_s, memory_s, transfer_s, first_step_s] =

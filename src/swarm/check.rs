@@ -281,7 +281,16 @@ impl Run<'_> {
                 }
             }
         }
+        let carried = self.outcome.trace.hand_over(id).filter(|hand| hand.carried);
         let seen = (row.first_token != Time::NEVER).then_some(row.first_token);
+        if let Some(hand) = carried {
+            assert_eq!(
+                seen,
+                (hand.landed <= self.outcome.trace.end && hand.landed != Time::NEVER)
+                    .then_some(hand.landed)
+            );
+            return;
+        }
         let observed = first.filter(|&at| at <= self.outcome.trace.end);
         assert_eq!(seen, observed, "request {id}: the first token comes with the whole prompt");
     }

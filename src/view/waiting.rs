@@ -57,10 +57,16 @@ impl Queue {
                 add(trace.replica_of(row), wait);
                 continue;
             };
-            add(trace.lane(hand.from).replica, wait);
+            let [from, to] = [hand.from, hand.to].map(|lane| trace.lane(lane).replica);
+            if hand.is_destination_first() {
+                add(to, Wait { to: hand.begun, ..wait });
+                add(from, Wait { from: hand.begun, ..wait });
+            } else {
+                add(from, wait);
+            }
             // It stands in line with its KV on its way, too.
-            let to = answered.get(&request).copied().unwrap_or(hand.landed);
-            add(trace.lane(hand.to).replica, Wait { from: hand.at, to, ..wait });
+            let begun = answered.get(&request).copied().unwrap_or(hand.landed);
+            add(to, Wait { from: hand.at, to: begun, ..wait });
         }
         let mut lane = LaneId(0);
         while lane.index() < recording.log.len() {

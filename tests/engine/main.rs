@@ -5,6 +5,7 @@
 mod alike;
 mod bulk_verbs;
 mod controllers;
+mod destination_first;
 mod disaggregation;
 mod front_end;
 #[path = "../common/golden.rs"]

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::check::{InvalidFigure, at_least_zero, positive};
-use super::{AttentionTable, EngineKernels, Evidence, GpuConstants, StepLaw};
+use super::{AttentionTable, EngineKernels, Evidence, GpuConstants, HandOverWay, StepLaw};
 
 /// An engine's version, as far as time and memory go.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -43,6 +43,9 @@ pub struct EngineProfile {
     /// Whether this version keeps KV blocks and finds them again by content, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_caching: Option<bool>,
+    /// How requests go from replicas that prefill to those that decode.
+    #[serde(default, skip_serializing_if = "HandOverWay::is_usual")]
+    pub hand_over: HandOverWay,
     /// Sizes captured as CUDA graphs, ascending: a decode-only batch is padded to the next one.
     #[serde(default)]
     pub cuda_graph_sizes: Vec<u32>,
@@ -266,6 +269,7 @@ impl EngineProfile {
             front_end: None,
             async_scheduling: None,
             prefix_caching: None,
+            hand_over: HandOverWay::default(),
             cuda_graph_sizes: Vec::new(),
             enforce_eager: false,
             eager_us_per_kernel: eager_us_per_kernel(),

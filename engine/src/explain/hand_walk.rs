@@ -8,27 +8,52 @@ use crate::ids::IterationNo;
 use crate::time::Time;
 use crate::trace::{HandOver, KvLoad};
 
+/// How far a request that is handed over has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// Its prompt is not computed.
+    Prefills,
+    /// Its KV is there.
+    ToItsAnswer,
+    /// It waits where it is answered, for memory or for its KV.
+    NoFarther,
+}
+
 impl<'w> Walk<'w> {
-    /// Walks up to when its KV was there, which is when the replica that answers could run it. Says
-    /// whether it ever was.
+    /// Walks up to when its KV was there, which is when the replica that answers could run it; says how far it
+    /// came.
     pub(super) fn handed_over(
         &mut self,
         lanes: &'w [LaneColumns<'w>],
         hand: &'w HandOver,
         visit: &mut impl Visit,
-    ) -> bool {
-        let (lane, id) = (self.lane, self.id);
+    ) -> Came {
+        let mut entered = self.places.entered(self.request, self.row);
+        if hand.is_destination_first() {
+            self.turn_to(&lanes[hand.to.index()], hand.to, entered);
+            visit.leg(hand.to);
+            self.waits_for_memory((entered, hand.begun), Cause::KvTransfer, visit);
+            if hand.begun > self.trace.end {
+                return Came::NoFarther;
+            }
+            entered = hand.begun;
+        }
         let from = &lanes[hand.from.index()];
-        let entered = self.places.entered(self.request, self.row);
         self.turn_to(from, hand.from, entered);
         visit.leg(hand.from);
+        if hand.at > self.trace.end {
+            return Came::Prefills;
+        }
         let last = self.chunks.last().expect("its prompt was computed").iteration;
         self.first_token(last, visit);
         let host = hand.at.since(from.log.end(last)).as_nanos();
         self.gap.split.add(Cause::Host, host);
-        visit.leg(id);
-        (self.lane, self.id) = (lane, id);
-        self.waits_for_kv((hand.at, hand.begun, hand.landed), Cause::KvTransfer, visit)
+        visit.leg(hand.to);
+        (self.lane, self.id) = (&lanes[hand.to.index()], hand.to);
+        match self.waits_for_kv((hand.at, hand.sets_out(), hand.landed), Cause::KvTransfer, visit) {
+            true => Came::ToItsAnswer,
+            false => Came::NoFarther,
+        }
     }
 
     /// Walks up to when KV was there that a tier behind the replica's blocks had, which is when the request

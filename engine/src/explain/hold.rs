@@ -222,8 +222,11 @@ impl Holders {
         let row = &trace.requests[request.index()];
         let end = lane.log.numbers().end;
         let mut runs = Vec::new();
+        let carried = trace.hand_over(request).is_some_and(|hand| hand.carried);
         let mut last = match row.first_token {
             Time::NEVER => end,
+            // No step of the lane brought it.
+            _ if carried => end,
             first => lane.iteration_at(first),
         };
         // Tokens in memory at a run's first decode step: the prompt and what was answered before.

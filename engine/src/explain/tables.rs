@@ -75,8 +75,9 @@ impl<'a> Tables<'a> {
 
     /// The lanes that a request was in: where its prompt was computed for another, and its own.
     pub fn legs(&self, request: RequestId) -> impl Iterator<Item = LaneId> + use<> {
-        let before = self.trace().hand_over(request).map(|hand| hand.from);
-        before.into_iter().chain([self.lane(request)])
+        let hand = self.trace().hand_over(request);
+        let own = hand.map_or(self.lane(request), |hand| hand.to);
+        hand.map(|hand| hand.from).into_iter().chain([own])
     }
 
     /// The trace.

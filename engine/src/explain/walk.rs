@@ -4,6 +4,7 @@
 use super::cause::{Cause, Split};
 use super::chain::Seen;
 use super::evicted::Evicted;
+use super::hand_walk::Came;
 use super::lane::LaneColumns;
 use super::recording::Recording;
 use super::turn_order::TurnOrder;
@@ -376,10 +377,13 @@ impl<'w> Walk<'w> {
     /// Walks to the last token, and of an unfinished request on to the end of observation.
     pub(super) fn go(mut self, visit: &mut impl Visit) {
         let told = self.row.first_token != Time::NEVER || self.row.status == Status::Unfinished;
-        if let Some(hand) = self.trace.hand_over(self.request).filter(|_| told)
-            && !self.handed_over(self.lanes, hand, visit)
-        {
-            return self.cut_off(visit);
+        let mut carried = false;
+        if let Some(hand) = self.trace.hand_over(self.request).filter(|_| told) {
+            match self.handed_over(self.lanes, hand, visit) {
+                Came::NoFarther => return self.cut_off(visit),
+                Came::Prefills => return self.open_gap(None, visit),
+                Came::ToItsAnswer => carried = hand.carried,
+            }
         }
         if let Some(load) = self.trace.first_load(self.request).filter(|_| told)
             && !self.loaded(load, visit)
@@ -388,25 +392,56 @@ impl<'w> Walk<'w> {
         }
         let at = match self.row.first_token {
             Time::NEVER => None,
-            _ => Some(self.delivered(visit)),
+            _ if carried => self.delivered(None, visit),
+            _ => {
+                let at = self.prompt_computed(visit);
+                self.delivered(Some(at), visit)
+            }
         };
         if self.row.status == Status::Unfinished {
             self.open_gap(at, visit);
         }
     }
 
-    /// All tokens; says which iteration brought the last.
-    fn delivered(&mut self, visit: &mut impl Visit) -> IterationNo {
+    /// Up to its first token, which an iteration of the lane brought: says which.
+    fn prompt_computed(&mut self, visit: &mut impl Visit) -> IterationNo {
         let is_before = |chunk: &ChunkAt| self.lane.log.end(chunk.iteration) < self.row.first_token;
-        let mut at = self.chunks[self.chunks.partition_point(is_before)].iteration;
+        let at = self.chunks[self.chunks.partition_point(is_before)].iteration;
         self.first_token(at, visit);
+        at
+    }
+
+    /// All tokens, of which iteration `first` brought the first, or none did; says which brought the last.
+    fn delivered(
+        &mut self,
+        first: Option<IterationNo>,
+        visit: &mut impl Visit,
+    ) -> Option<IterationNo> {
         self.close(0, self.row.arrival, self.row.first_token, visit);
+        let mut carried = first.is_none();
+        let mut at = match first {
+            Some(first) => first,
+            // The lane's own first token is that of a prefill, like another's first.
+            None => {
+                let run = self.trace.runs(self.row).next()?;
+                let time = self.trace.times(run)[0];
+                let at = self.lane.iteration_at(time);
+                self.first_token(at, visit);
+                self.close(1, self.row.first_token, time, visit);
+                at
+            }
+        };
         // The last time of a run is far away in memory: it is read where another run follows.
         let (mut token, mut before) = (1, None);
         for run in self.trace.runs(self.row) {
             let times = self.trace.times(run);
             let from = before.map_or(self.row.first_token, last_of);
             before = Some(times);
+            if std::mem::take(&mut carried) {
+                at = self.one_by_one(at, (2, times[0]), &times[1..], visit);
+                token += run.len;
+                continue;
+            }
             if self.trace.steps_of(run).is_none() {
                 at = self.one_by_one(at, (token, from), times, visit);
                 token += run.len;
@@ -426,7 +461,7 @@ impl<'w> Walk<'w> {
             token += run.len;
         }
         assert_eq!(token, self.row.tokens, "every token is walked");
-        at
+        Some(at)
     }
 
     /// Tokens that came on their own, from the one after iteration `at` on: of prompts that were

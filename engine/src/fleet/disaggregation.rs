@@ -1,16 +1,21 @@
 //! How requests go from replicas that prefill to replicas that decode.
 
+use crate::catalog::{FirstToken, HandOverOrder};
 use crate::replica::Failure;
 use crate::time::Span;
 
 use super::router::RouterKind;
 
-/// The way of a request whose prompt one replica computes and another answers, in the order of vLLM's
-/// NIXL connector: the prompt is computed first, its blocks are held there; the replica that decodes
-/// takes blocks for all of it in the order of its own queue, and pulls (vLLM 0.33.0,
-/// `kv_connector/v1/nixl/pull_scheduler.py`).
+/// The way of a request whose prompt one replica computes and another answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Disaggregation {
+    /// Which of the two begins.
+    pub order: HandOverOrder,
+    /// Tokens that each request which decodes, or is to, may still take: destination first they are left free
+    /// when blocks are taken for a prompt (SGLang's `--num-reserved-decode-tokens`).
+    pub reserved_decode_tokens: u32,
+    /// Where the first token of its answer comes from.
+    pub first_token: FirstToken,
     /// Which prompts are computed by replicas that prefill.
     pub decider: PrefillDecider,
     /// Which of the replicas that decode gets a request; that of the fleet chooses among those that

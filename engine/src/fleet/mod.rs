@@ -19,7 +19,7 @@ mod tiers;
 mod view;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use crate::content::Content;
@@ -60,6 +60,8 @@ pub(crate) struct Fleet {
     counts: bool,
     /// Where each request went; empty where nobody looks.
     placed: Vec<Placed>,
+    /// Who is to decode those whose prompts others compute yet.
+    decoding: BTreeMap<RequestId, Placed>,
     /// By replica: how many waited and ran when it last said so; `None` where nobody listens.
     reported: Option<Vec<(u32, u32)>>,
     /// Whether anybody looks at prompts.
@@ -114,6 +116,7 @@ impl Fleet {
             controllers,
             decode: None,
             placed: Vec::new(),
+            decoding: BTreeMap::new(),
             members,
         }
     }
@@ -160,20 +163,28 @@ impl Fleet {
         (replica, held)
     }
 
-    /// A request's prompt is computed, and it goes on to the replica that decodes it.
-    pub(crate) fn hand_over(
+    /// A replica is to decode a request whose prompt another computes.
+    pub(crate) fn will_decode(
         &mut self,
         id: RequestId,
         request: &Request,
         prompt: Option<&Arc<Prompt>>,
         to: ReplicaId,
     ) {
-        self.leave(id);
         if let (Some(sent), Some(prompt)) = (&mut self.sent, prompt) {
             sent.insert(prompt, to);
         }
         if self.counts {
-            self.placed[id.index()] = self.place(request, to, true);
+            let placed = self.place(request, to, true);
+            self.decoding.insert(id, placed);
+        }
+    }
+
+    /// A request's prompt is computed: the replica that computed it has nothing more to do with it.
+    pub(crate) fn is_prefilled(&mut self, id: RequestId) {
+        if let Some(decoding) = self.decoding.remove(&id) {
+            self.leave(id);
+            self.placed[id.index()] = decoding;
         }
     }
 
@@ -285,7 +296,9 @@ impl Fleet {
 
     /// A request has come to its end.
     pub(crate) fn leave(&mut self, id: RequestId) {
-        if let Some(&Placed { replica, tokens, class, decodes }) = self.placed.get(id.index()) {
+        let decoding = self.decoding.remove(&id);
+        let placed = self.placed.get(id.index()).copied();
+        for Placed { replica, tokens, class, decodes } in placed.into_iter().chain(decoding) {
             self.outstanding.remove(replica, tokens);
             let router = match &mut self.decode {
                 Some((_, router)) if decodes => router,

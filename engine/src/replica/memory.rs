@@ -143,7 +143,10 @@ impl Replica {
 
     /// Full blocks of its tokens that can be found.
     pub(super) fn findable(&self, index: SlotId) -> u32 {
-        self.findable_of(self.slots[index.index()].target)
+        let slot = &self.slots[index.index()];
+        // The token that is carried over is none of those that are there; the last of these has to come.
+        let carried = slot.remote.carried && !slot.own.pulled;
+        self.findable_of(slot.target - u32::from(carried))
     }
 
     /// Full blocks of so many tokens that can be found.

@@ -61,6 +61,15 @@ impl Step<'_> {
         self.replica.blocks_from(hit.blocks, there, there, u64::MAX / 2) + scratch + hit.idle
     }
 
+    /// Whether a load of `external` tokens leaves room for what those who are here may still take.
+    fn leaves_room(&self, request: Handle, external: u32) -> bool {
+        let fits = |tokens: u64| {
+            let blocks = tokens.div_ceil(self.block_tokens().into());
+            blocks.saturating_mul(self.blocks_to_grow().into()) <= self.free_blocks().into()
+        };
+        self.replica.tokens_free_for_load(request.0, external).is_none_or(fits)
+    }
+
     /// New blocks that a waiting request which holds some takes to have room for `tokens` tokens and
     /// the slots of its drafts.
     pub fn more_blocks_with(&self, request: Handle, tokens: u32) -> u32 {
@@ -79,7 +88,7 @@ impl Step<'_> {
     pub fn load(&mut self, request: Handle, hit: Hit, external: u32) -> bool {
         let index = request.0;
         let needed = self.blocks_to_load(hit, external);
-        if needed > self.free_blocks() {
+        if needed > self.free_blocks() || !self.leaves_room(request, external) {
             return false;
         }
         let replica = &mut *self.replica;

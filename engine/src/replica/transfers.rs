@@ -9,12 +9,15 @@
 use std::collections::VecDeque;
 
 use super::memory::Leaving;
-use super::slot::Phase;
+use super::slot::{Phase, Slot};
 use super::{Handle, Plan, Replica};
 use crate::ids::SlotId;
 use crate::kv::Detached;
 use crate::kv::host_tier::{HostTier, JobId, Known, Lookup, Move, Orders, Scheduled};
-use crate::request::RequestId;
+use crate::request::{Request, RequestId};
+
+/// Tokens of an answer beyond which SGLang foresees none (`SGLANG_CLIP_MAX_NEW_TOKENS_ESTIMATION`).
+const LONGEST_FORESEEN: u32 = 4096;
 
 /// How a replica deals with KV of other places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,9 @@ pub struct Remote {
     pub pulls: bool,
     /// Its KV is fetched when it has ended.
     pub is_fetched: bool,
+    /// The last token of its prompt is the first of its answer, which comes from where the others were
+    /// computed: its own KV is not there.
+    pub carried: bool,
 }
 
 /// Tokens of a waiting request that are elsewhere.
@@ -83,6 +89,8 @@ pub(super) struct Transfers {
     failed: Vec<SlotId>,
     /// Requests whose prompts take more blocks yet: loads leave them as many.
     reserving: Vec<SlotId>,
+    /// Tokens that each request here may still take, where loads leave room for them.
+    each_may_take: Option<u32>,
     /// Blocks of requests in flight, by the batch after which they come back.
     late: VecDeque<(u64, Detached)>,
     late_blocks: u64,
@@ -115,6 +123,7 @@ impl Replica {
             landed: Vec::new(),
             failed: Vec::new(),
             reserving: Vec::new(),
+            each_may_take: None,
             late: VecDeque::new(),
             late_blocks: 0,
             sent: 0,
@@ -125,6 +134,43 @@ impl Replica {
             looked_up: Vec::new(),
             orders: Orders::default(),
         }));
+    }
+
+    /// From now on loads leave room for so many tokens of each request that is here.
+    pub(crate) fn leave_room_for(&mut self, tokens: u32) {
+        self.transfers.as_mut().expect("KV comes from elsewhere").each_may_take = Some(tokens);
+    }
+
+    /// Tokens that must be free for a load of `external` tokens, so that nobody who runs or is to run here is
+    /// left without room for its next ones: SGLang's rule where it takes blocks for a prompt that is yet to be
+    /// computed (0.5, `srt/disaggregation/decode.py`, `pop_preallocated`). `None` where loads leave no room.
+    pub(super) fn tokens_free_for_load(&self, index: SlotId, external: u32) -> Option<u64> {
+        let transfers = self.transfers.as_ref().expect("it loads");
+        let each = u64::from(transfers.each_may_take?);
+        // What the longest may take in all, as far as others would not give way to it.
+        let longest =
+            |slot: &Slot| u64::from(slot.max_tokens.min(LONGEST_FORESEEN)) + u64::from(slot.prompt);
+        let running = || self.members.running.iter().map(|&s| &self.slots[s.index()]);
+        let given_way: u64 = running().map(|slot| u64::from(slot.own.known)).sum();
+        let alone = running().map(|slot| longest(slot).saturating_sub(given_way)).max();
+        let here = (self.members.running.len() + transfers.hold.len()) as u64;
+        let kept = (each * here).max(alone.unwrap_or(0));
+        let slot = &self.slots[index.index()];
+        let found = u64::from(slot.prompt.saturating_sub(external));
+        Some(
+            kept + (u64::from(external) + each)
+                .max(longest(slot).saturating_sub(found + given_way)),
+        )
+    }
+
+    /// Whether a request's prompt could be loaded here if nobody else were: `each` tokens stay free beside it,
+    /// or as many as its answer may have.
+    pub(crate) fn could_load(&self, request: &Request, each: u32) -> bool {
+        let longest = each.max(request.max_tokens.min(LONGEST_FORESEEN));
+        let tokens = u64::from(request.prompt_tokens) + u64::from(longest);
+        let blocks = tokens.div_ceil(self.options.block_tokens.into());
+        let all = u64::from(self.pool.total());
+        blocks.saturating_mul(self.pool.growth(1).into()) <= all
     }
 
     /// Says what comes from elsewhere for a request that has arrived, or goes there.
@@ -352,8 +398,8 @@ impl Replica {
         }
     }
 
-    /// A request ends because its load failed; its blocks come back when the transfer is over.
-    pub(crate) fn ends_by_failure(&mut self, request: RequestId) {
+    /// A request ends while its KV is on its way; its blocks come back when the transfer is over.
+    pub(crate) fn ends_while_it_loads(&mut self, request: RequestId) {
         let index = self.slot_of(request);
         self.reserves_no_more(index);
         let transfers = self.transfers.as_mut().expect("it loads");
@@ -461,7 +507,8 @@ impl Replica {
             };
         }
         let pulls = slot.remote.pulls && !slot.own.pulled;
-        External::Tokens(if pulls { slot.prompt.saturating_sub(local) } else { 0 })
+        let there = slot.prompt - u32::from(slot.remote.carried);
+        External::Tokens(if pulls { there.saturating_sub(local) } else { 0 })
     }
 
     /// Tells the host tier of blocks that were taken, and begins the load of `external` tokens.

@@ -16,10 +16,9 @@ use super::server::Server;
 use super::tally::Tally;
 use super::turns::{Next, Turns};
 use super::{KvUse, Outcome, Rejection, apart, watched};
-use crate::content::Content;
 use crate::fleet::{Fleet, FleetSetup, PoolSetup, Role, RouteDecision};
 use crate::ids::{ControllerId, LaneId, PoolId, ReplicaId};
-use crate::replica::{BatchesOut, Held, KvShortage, Remote, Replica, ReplicaOptions};
+use crate::replica::{BatchesOut, Held, KvShortage, Replica, ReplicaOptions};
 use crate::request::{Request, RequestId};
 use crate::shown;
 use crate::time::{Span, Time};
@@ -410,6 +409,7 @@ impl<'a> Engine<'a> {
         }
         self.after_step(index);
         self.calendar.wake(index);
+        self.send_chunks(index);
         self.hand_over(index, arriving);
     }
 
@@ -443,8 +443,11 @@ impl<'a> Engine<'a> {
             routes.push(route);
         }
         let asked = request;
-        if let Some(handing) = self.handing.as_mut().filter(|_| hands_over) {
-            request = handing.prompt_of(&request);
+        if let Some(handing) = &mut self.handing {
+            handing.asked.push(asked);
+        }
+        if hands_over {
+            request = HandOvers::prompt_of(&request);
         }
         let refused = self.rejects(id, &request, index);
         let refused = refused.or_else(|| self.no_decoder(id, &asked).filter(|_| hands_over));
@@ -457,20 +460,10 @@ impl<'a> Engine<'a> {
             arriving.turned_away(id, request.arrival);
             return;
         }
-        let server = &mut self.servers[index.index()];
-        let content = match server.replica().knows_contents() {
-            true => content.unwrap_or_else(|| arriving.content(id)),
-            false => Content::default(),
-        };
-        let with = (content, arriving.session(id));
-        let handle = server.replica_mut().arrive(id, arriving.number(id), &request, with);
-        if hands_over {
-            let remote = Remote { pulls: false, is_fetched: true };
-            server.replica_mut().is_remote(handle, remote);
-        }
-        server.arrived(handle);
-        if server.can_decide() {
-            self.calendar.wake(index);
+        let waits = self.handing.as_ref().is_some_and(|handing| handing.is_destination_first());
+        match hands_over && waits {
+            true => self.goes_to_decoder(id, index, arriving),
+            false => self.enters(id, &request, index, arriving, content),
         }
     }
 
@@ -499,7 +492,7 @@ impl<'a> Engine<'a> {
         decode.copied().find_map(|replica| {
             let mut request = *request;
             self.limit_answer(&mut request, replica);
-            self.rejects(id, &request, replica)
+            self.rejects(id, &request, replica).or_else(|| self.leaves_no_room(&request, replica))
         })
     }
 
@@ -514,7 +507,7 @@ impl<'a> Engine<'a> {
         let group = self.groups[index.index()];
         if group.is_several() {
             self.decide_together(group, arriving);
-            return group.members().for_each(|rank| self.begin_loads(rank));
+            return group.members().for_each(|rank| self.begin_loads(rank, arriving));
         }
         let said = self.before_step(index);
         let now = self.calendar.now();
@@ -538,7 +531,7 @@ impl<'a> Engine<'a> {
         } else if server.runs_nothing() {
             *since = if server.replica().is_empty() { Time::NEVER } else { now.min(*since) };
         }
-        self.begin_loads(index);
+        self.begin_loads(index, arriving);
         // A replica that is in the middle of a step does not look.
         if let Some(report) = said
             && (begun != Next::default() || self.servers[index.index()].runs_nothing())

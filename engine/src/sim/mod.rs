@@ -19,6 +19,7 @@ mod planner;
 mod progress;
 mod replay;
 mod reports;
+mod reserved;
 mod server;
 mod tally;
 mod told;

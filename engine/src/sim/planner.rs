@@ -4,7 +4,7 @@
 use super::tally::Tally;
 use super::{ChunkRecord, Iteration, SimOptions};
 use crate::ids::LaneId;
-use crate::replica::{Begun, Brought, Handle, Held, Plan, Reads, Replica};
+use crate::replica::{Became, Begun, Brought, Handle, Held, Plan, Reads, Replica};
 use crate::request::RequestId;
 use crate::scheduler::{Brings, News, Scheduler};
 use crate::time::{Span, Time};
@@ -22,6 +22,8 @@ pub(super) struct Planner {
     /// Whether its requests go on elsewhere when their prompts are computed: the token that comes of
     /// that is thrown away.
     hands_over: bool,
+    /// What steps computed of prompts, where somebody wants to know.
+    computed: Option<Vec<(RequestId, u32)>>,
     /// Preemptions since a batch last brought a token.
     without_token: u32,
     /// Preempted since the last batch began, by decisions that came to nothing too.
@@ -65,6 +67,7 @@ impl Planner {
             scheduler,
             lane,
             hands_over: false,
+            computed: None,
             without_token: 0,
             preempted: Vec::new(),
             reasons: Vec::new(),
@@ -78,6 +81,16 @@ impl Planner {
     /// From now on its requests go on elsewhere when their prompts are computed.
     pub(super) fn hand_over(&mut self) {
         self.hands_over = true;
+    }
+
+    /// From now on it says what its steps compute of prompts.
+    pub(super) fn tell_of_chunks(&mut self) {
+        self.computed = Some(Vec::new());
+    }
+
+    /// By request, how many tokens of its prompt are computed, as steps have said since the last call.
+    pub(super) fn take_chunks(&mut self) -> Vec<(RequestId, u32)> {
+        self.computed.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Whether its requests go on elsewhere when their prompts are computed.
@@ -270,6 +283,10 @@ impl Planner {
     ) {
         self.ended.clear();
         replica.settle(plan, |request| self.ended.push(request));
+        if let Some(computed) = &mut self.computed {
+            let planned = plan.brought.iter().filter(|one| one.became == Became::Planned);
+            computed.extend(planned.map(|one| (one.request, one.context + one.tokens)));
+        }
         if !self.hands_over {
             tally.bring(self.lane, &plan.brought, plan.step, tokens_at);
         }

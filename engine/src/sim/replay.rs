@@ -373,6 +373,7 @@ impl Replay {
                 Remote {
                     pulls: transfer.load_steps.is_some(),
                     is_fetched: transfer.send_steps.is_some(),
+                    carried: false,
                 },
             );
             self.arrived += 1;
@@ -446,7 +447,7 @@ impl Replay {
         let told = record.transferred.get_or_insert_default();
         if way.given.failure == Failure::Ends {
             for &request in &told.failed {
-                self.replica.ends_by_failure(request);
+                self.replica.ends_while_it_loads(request);
                 finished.push(request);
             }
         }

@@ -87,6 +87,21 @@ impl Server<'_> {
         }
     }
 
+    /// From now on it says what its steps compute of prompts.
+    pub(super) fn tell_of_chunks(&mut self) {
+        if let Server::Whole(lane) = self {
+            lane.planner.tell_of_chunks();
+        }
+    }
+
+    /// By request, how many tokens of its prompt are computed, as steps have said since the last call.
+    pub(super) fn take_chunks(&mut self) -> Vec<(RequestId, u32)> {
+        match self {
+            Server::Whole(lane) => lane.planner.take_chunks(),
+            Server::Staged(_) | Server::Turns(_) => Vec::new(),
+        }
+    }
+
     /// Whether a decision now could start or plan something.
     pub(super) fn can_decide(&self) -> bool {
         match self {

@@ -181,6 +181,18 @@ impl Tally {
         Steps(&mut self.trace.columns[self.columns_of[lane.index()].steps.index()].times)
     }
 
+    /// A request's first token is there, which no step of its lane brought.
+    pub(super) fn first_token(&mut self, request: RequestId, at: Time) {
+        let row = self.row(request);
+        assert_eq!(row.first_token, Time::NEVER, "a first token comes once");
+        row.first_token = at;
+        row.tokens = 1;
+        self.note_first_token(request, at);
+        if let Some(telling) = &mut self.telling {
+            telling.bring(request, at, 1);
+        }
+    }
+
     /// A completed prefill emits a token: the first, or after a preemption the next.
     pub(super) fn emit(&mut self, lane: LaneId, emission: Emission, at: Time) {
         if emission.first {

@@ -13,9 +13,10 @@ pub struct HandOver {
     pub from: LaneId,
     /// The first lane of the replica that answers it.
     pub to: LaneId,
-    /// When its prompt was computed, and it came to the queue of the replica that answers it.
+    /// When its prompt was computed; [`Time::NEVER`] if never.
     pub at: Time,
-    /// When that replica had taken blocks for it, and its KV set out; [`Time::NEVER`] if never.
+    /// When the replica that answers it had taken blocks for it: after `at` where the source is first, before
+    /// its prompt was begun where the destination is; [`Time::NEVER`] if never.
     pub begun: Time,
     /// When all of its KV was there, or the transfer had failed; [`Time::NEVER`] if never.
     pub landed: Time,
@@ -31,6 +32,20 @@ pub struct HandOver {
     pub bytes: u64,
     /// Whether its KV was gone before it could be fetched.
     pub lost: bool,
+    /// Whether the first token of its answer came with its KV.
+    pub carried: bool,
+}
+
+impl HandOver {
+    /// Whether blocks were to be taken where it is answered before its prompt was computed.
+    pub fn is_destination_first(&self) -> bool {
+        self.at == Time::NEVER || self.begun < self.at
+    }
+
+    /// When its KV set out, or the first of it where that goes chunk by chunk and the last is waited for.
+    pub fn sets_out(&self) -> Time {
+        self.begun.max(self.at)
+    }
 }
 
 impl TokenTrace {

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text_or_map::{InPlaceOfText, TextOr};
+use crate::catalog::{FirstToken, HandOverOrder};
 use crate::units::{Bandwidth, Bytes, Duration};
 
 /// What the replicas of a pool do for a request.
@@ -26,13 +27,24 @@ pub enum PoolRole {
     expecting = "a map such as `{transfer: {link: ib-400g}, decode_router: least-requests}`"
 )]
 pub struct Disaggregation {
+    /// Which of the two replicas takes KV blocks for a request first, as the engine's profile has it unless
+    /// given: `source-first`, the one that prefills (vLLM, TensorRT-LLM), or `destination-first` (SGLang).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<HandOverOrder>,
+    /// Where the first token of an answer comes from, as the engine's profile has it unless given: `recomputed`
+    /// by the replica that answers (vLLM), or `carried` over with the KV (SGLang, TensorRT-LLM).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_token: Option<FirstToken>,
+    /// Destination first: tokens that each request which decodes may still take, left free when blocks are taken
+    /// for a prompt; 512 unless given (SGLang's `--num-reserved-decode-tokens`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserved_decode_tokens: Option<u32>,
     /// Which prompts are computed by the pools that prefill: `always`, unless given, or a rule such as
     /// `{conditional: {}}`. The others are computed where they are answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decider: Option<DeciderRef>,
-    /// Which replica decodes a request, chosen when its prompt is computed, or by a `decider` before:
-    /// `round-robin` unless given,
-    /// or another router that is a name. `router` chooses among the replicas that prefill.
+    /// Which replica decodes a request, chosen when its prompt is computed, or when it comes where a `decider`
+    /// asks or the destination is first: `round-robin` unless given, or another router that is a name. `router` chooses among the replicas that prefill.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decode_router: Option<String>,
     /// What it takes to bring the KV over.

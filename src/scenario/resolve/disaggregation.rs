@@ -3,7 +3,7 @@
 use super::check::Check;
 use super::fleet::Built;
 use super::hardware::found;
-use crate::catalog;
+use crate::catalog::{self, HandOverOrder, HandOverWay};
 use crate::cost::kv_layout;
 use crate::excerpt::quoted;
 use crate::fleet::{Disaggregation, Port, PrefillDecider, Role, TransferSetup};
@@ -21,6 +21,9 @@ use crate::yaml::Path;
 /// The connector's own time for a transfer: with a link's latency of 20 us the .37 ms that are left of
 /// vLLM's transfers through Mooncake when their bytes are taken off (catalog, `roce-200g`).
 const SETUP: Duration = Duration(Span::from_micros(350));
+
+/// SGLang's `--num-reserved-decode-tokens`.
+const RESERVED_DECODE_TOKENS: u32 = 512;
 
 /// The least that a link carries, bytes a second: a prompt's KV then takes days, not centuries.
 const BANDWIDTH_MIN: u64 = 1_000_000;
@@ -64,6 +67,10 @@ pub(super) fn disaggregation(
     let given = given.cloned().unwrap_or_default();
     can_be(check, fleet, router, runs);
     alike(check, fleet);
+    let way = way(fleet);
+    let order = given.order.unwrap_or(way.order);
+    let first_token = given.first_token.unwrap_or(way.first_token);
+    let reserved = reserved_decode_tokens(check, &path, &given, (order, fleet));
     let decode_router = decode_router(check, &path.key("decode_router"), given.decode_router);
     let (decider, filled_decider) = decider(check, &path.key("decider"), given.decider.as_ref());
     let place = path.key("transfer");
@@ -95,6 +102,9 @@ pub(super) fn disaggregation(
     let setup_and_latency =
         Span::from_nanos(setup_time.as_nanos().saturating_add(link.latency.as_nanos()));
     let resolved = Disaggregation {
+        order,
+        first_token,
+        reserved_decode_tokens: reserved,
         decider,
         decode_router: router,
         transfer: TransferSetup {
@@ -110,7 +120,13 @@ pub(super) fn disaggregation(
         },
         ports,
     };
+    let destination_first = order == HandOverOrder::DestinationFirst;
     let filled = raw::Disaggregation {
+        order: Some(order),
+        first_token: Some(first_token),
+        reserved_decode_tokens: given
+            .reserved_decode_tokens
+            .or(destination_first.then_some(reserved)),
         decider: Some(filled_decider),
         decode_router: Some(name),
         transfer: Some(raw::KvTransfer {
@@ -123,6 +139,38 @@ pub(super) fn disaggregation(
         ..given
     };
     Some((resolved, filled))
+}
+
+/// How the engine that decodes hands requests over.
+fn way(fleet: &[Built]) -> HandOverWay {
+    let decodes = fleet.iter().find(|pool| pool.role() == PoolRole::Decode);
+    let pricing = decodes.and_then(|pool| pool.engine.hardware.pricing.as_ref());
+    pricing.map(|pricing| pricing.profile.hand_over).unwrap_or_default()
+}
+
+/// Tokens left free for each request that decodes.
+fn reserved_decode_tokens(
+    check: &mut Check<'_>,
+    path: &Path,
+    given: &raw::Disaggregation,
+    (order, fleet): (HandOverOrder, &[Built]),
+) -> u32 {
+    let reserved = given.reserved_decode_tokens.unwrap_or(RESERVED_DECODE_TOKENS);
+    let decode = fleet.iter().filter(|pool| pool.role() == PoolRole::Decode);
+    let room = |pool: &Built| {
+        let limits = &pool.engine.limits;
+        u64::from(limits.kv_blocks) * u64::from(limits.kv_block_tokens)
+    };
+    let least = decode.map(room).min().unwrap_or(u64::MAX);
+    if order == HandOverOrder::DestinationFirst && u64::from(reserved) >= least {
+        let message = format!(
+            "{reserved} tokens are left free beside a prompt, and a replica that decodes has room for {least}: \
+             none would ever get on"
+        );
+        let help = "give `reserved_decode_tokens` fewer, or the replica more KV memory";
+        check.report(&path.key("reserved_decode_tokens"), message, help);
+    }
+    reserved
 }
 
 /// Whether there are pools of both roles and no others; what is wrong is reported.

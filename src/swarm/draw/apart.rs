@@ -38,6 +38,12 @@ impl Draw {
         self.perhaps(&mut transfer, "bytes_per_token", known, bytes);
         let mut apart = Map::new();
         apart.insert("transfer".to_owned(), Value::Object(transfer));
+        let order = json!(self.one_of(&["source-first", "destination-first"]));
+        self.perhaps(&mut apart, "order", 0.6, order);
+        let first_token = json!(self.one_of(&["recomputed", "carried"]));
+        self.perhaps(&mut apart, "first_token", 0.6, first_token);
+        let reserved = json!(self.one_of(&[0, 16, 64]));
+        self.perhaps(&mut apart, "reserved_decode_tokens", 0.9, reserved);
         let new = self.one_of(&[0, 16, 100]);
         let decider = match self.rng.random_range(0..3) {
             0 => json!("always"),
