@@ -468,6 +468,7 @@ await check("curves against the load are played beside all else", async () => {
 		page
 			.locator("#load table tbody tr")
 			.evaluateAll((rows) => rows.map((row) => [...row.children].map((one) => one.textContent)));
+	await page.waitForSelector("#load table tbody tr");
 	const rows = await table();
 	assert.equal(rows.length, 16, "eight rates under two schedulers");
 	const rates = rows.map((row) => Number(row[0]));

@@ -50,7 +50,13 @@
 		c.stroke();
 		c.setLineDash([]);
 		c.textAlign = "right";
-		c.fillText(text, box.left + box.width - 2, y < box.top + 16 ? y + 14 : y - 5);
+		const right = box.left + box.width - 2,
+			foot = y < box.top + 16 ? y + 14 : y - 5,
+			wide = c.measureText(text).width;
+		c.fillStyle = M.css("--card");
+		c.fillRect(right - wide - 3, foot - 11, wide + 5, 14);
+		c.fillStyle = M.css("--good");
+		c.fillText(text, right, foot);
 	};
 	// A promised limit: what the promise says of the distribution.
 	const promised = (of) => answer.runs[0].lines.filter((one) => one.of === of).slice(0, 2);
@@ -100,11 +106,11 @@
 					? Math.min(most, Math.max(4 * Math.max(...limits.map((one) => one.value)), 1.5 * Math.max(...now, 0)))
 					: most) ||
 			1;
-		const box = { left: 58, top: 12, width: width - 72, height: TALL - 58 };
+		const box = { left: 58, top: 26, width: width - 72, height: TALL - 72 };
 		const at = M.axes(
 			c,
 			box,
-			{ low: here * FACTORS[0] * 0.95, high: here * FACTORS[FACTORS.length - 1] * 1.03, name: "requests a second" },
+			{ low: here * FACTORS[0] * 0.95, high: here * FACTORS[FACTORS.length - 1] * 1.03, name: dial().label },
 			{ low: 0, high, show: plot.show },
 		);
 		c.save();
@@ -128,8 +134,8 @@
 		c.moveTo(at.x(here), box.top);
 		c.lineTo(at.x(here), box.top + box.height);
 		c.stroke();
-		c.textAlign = "left";
-		c.fillText("you are here", at.x(here) + 5, box.top + box.height - 6);
+		c.textAlign = "center";
+		c.fillText("you are here", at.x(here), box.top - 10);
 	};
 
 	/* ---- tails: the share of samples on an axis on which each further nine takes the same room ---- */
@@ -197,7 +203,7 @@
 				),
 			]),
 		);
-	const HEAD = ["Requests a second", "Scheduler", ...PLOTS.map((plot) => plot.title)];
+	const HEAD = ["Rate", "Scheduler", ...PLOTS.map((plot) => plot.title)];
 	const draw = () => {
 		plots.forEach((plot) => plot.surface?.draw());
 		TAILS.forEach((tail) => tail.surface?.draw());
@@ -206,7 +212,7 @@
 		plots.forEach((plot) => {
 			plot.surface = M.surface(plot.cell, TALL, plot.title + ", against the load", paint(plot));
 			M.saver(plot.cell, plot.title, plot.surface, () => [
-				["requests/s", ...answer.runs.map((one) => one.label)],
+				["rate", ...answer.runs.map((one) => one.label)],
 				all().map((point) => [point.rate, ...point.runs.map((figures) => plot.of(figures) ?? "")]),
 			]);
 		});
@@ -256,7 +262,7 @@
 			".";
 		const had = table.querySelector("details")?.open;
 		table.replaceChildren();
-		table.append(M.details("The figures as a table", "Figures against the load", HEAD, rows()));
+		table.append(M.details("The figures as a table", "Figures against the load", HEAD, rows));
 		if (had) table.querySelector("details").open = true;
 		draw();
 		document.documentElement.dataset.swept = document.documentElement.dataset.answers;
