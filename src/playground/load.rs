@@ -6,7 +6,6 @@ use serde_json::Value;
 use super::loaded::Loaded;
 use super::{Allowance, Problems, member};
 use crate::promise::{FLUID_SHARE, KEPT_SHARE};
-use crate::result::RunResult;
 
 /// The answer to `load`.
 #[derive(Serialize)]
@@ -34,16 +33,15 @@ pub(super) struct LoadFigures {
 impl LoadFigures {
     /// The figures of a result. A request keeps the promise where its text is fluid, if that is what the
     /// verdict asks of requests, and otherwise where it is within the bounds that each is promised.
-    pub(super) fn of(result: &RunResult) -> LoadFigures {
-        let value = serde_json::to_value(result).expect("a result is plain data");
-        let number = |path: &str| member(&value, path).and_then(Value::as_f64);
+    pub(super) fn of(result: &Value) -> LoadFigures {
+        let number = |path: &str| member(result, path).and_then(Value::as_f64);
         let fluid = || {
             let share = number("fluidity.fluid_request_share")?;
             let seconds = number("duration_s").filter(|&seconds| seconds > 0.0)?;
             Some((share, share * number("requests.offered")? / seconds))
         };
         let within = || number("goodput.share").zip(number("goodput.requests_per_s"));
-        let (fluid_least, within_least) = (least(&value, FLUID_SHARE), least(&value, KEPT_SHARE));
+        let (fluid_least, within_least) = (least(result, FLUID_SHARE), least(result, KEPT_SHARE));
         let (kept, least_share) = match (fluid_least, within_least) {
             (None, Some(bound)) => (within(), Some(bound)),
             (Some(bound), _) => (fluid(), Some(bound)),
@@ -68,5 +66,9 @@ fn least(result: &Value, metric: &str) -> Option<f64> {
 
 pub(super) fn load(loaded: &Loaded, allowance: &Allowance<'_>) -> Result<UnderLoad, Problems> {
     let outputs = loaded.figures(allowance)?;
-    Ok(UnderLoad { runs: outputs.iter().map(|one| LoadFigures::of(&one.result)).collect() })
+    let figures = outputs.iter().map(|one| {
+        let result = serde_json::to_value(&one.result).expect("a result is plain data");
+        LoadFigures::of(&result)
+    });
+    Ok(UnderLoad { runs: figures.collect() })
 }

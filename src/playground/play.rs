@@ -112,7 +112,6 @@ fn played(
     };
     let steps = steps.map(told).transpose()?.unwrap_or_default();
     drop(indices);
-    let load = outputs.iter().map(|output| LoadFigures::of(&output.result)).collect();
     let results: Vec<_> = outputs.iter().map(|output| output.result.clone()).collect();
     let file = ResultFile::new(loaded.resolved.to_json(), results, loaded.warnings.clone())
         .with_inert(loaded.inert_in(outputs));
@@ -138,8 +137,8 @@ fn played(
         header: header(&file),
         verdict: verdict(&file.runs),
         figures: key_figures(&values),
+        load: values.iter().map(LoadFigures::of).collect(),
         results: values,
-        load,
         runs,
         steps,
         causes: Cause::ALL

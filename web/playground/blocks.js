@@ -59,7 +59,17 @@
 		const lost = (step.preempted || [])
 			.map((request) => [request, before.get(request)?.blocks || 0])
 			.filter(([, blocks]) => blocks > 0);
-		return { list, all, shared, found, apart, lost, used: step.kv_used, total: window.kv_blocks };
+		return {
+			list,
+			all,
+			rest: Math.max(0, rest),
+			shared,
+			found,
+			apart,
+			lost,
+			used: step.kv_used,
+			total: window.kv_blocks,
+		};
 	};
 	const part = (one) =>
 		({
@@ -80,6 +90,7 @@
 			" used by " +
 			M.count(map.all.length) +
 			(map.all.length === 1 ? " request" : " requests") +
+			(map.rest ? ", " + M.count(map.rest) + " of them not told apart by request" : "") +
 			(map.shared ? ", " + M.count(map.shared) + " of them found in a cache" : "") +
 			(most.length ? "; most by " + most.map((one) => one.request + " (" + M.count(one.blocks) + ")").join(", ") : "") +
 			(map.lost.length

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::hold::Holding;
 use super::{Index, Tables};
 use crate::ids::{IterationNo, LaneId};
 use crate::request::RequestId;
@@ -32,23 +33,21 @@ pub struct HeldBlocks {
 }
 
 impl Index<'_> {
-    /// Who holds blocks of a lane while each iteration of a stretch runs, in order of their numbers. Nobody
-    /// where the lanes of a replica are turns of one running list.
+    /// Who holds blocks of a lane's replica while each iteration of a stretch runs, in order of their numbers.
+    /// Nobody where the lanes of a replica are turns of one running list.
     pub fn held(&self, lane: LaneId, stretch: Range<IterationNo>) -> Vec<Vec<HeldBlocks>> {
         let columns = &self.lanes[lane.index()];
         let lists = self.holders(lane).at_each(columns, stretch.clone());
-        let arrivals = match columns.pool.by_turns {
-            true => Vec::new(),
-            false => arrivals(self, lane),
+        let (beside, arrivals) = match columns.pool.by_turns {
+            true => (Vec::new(), Vec::new()),
+            false => {
+                let lanes = self.trace().lanes_beside(lane);
+                let lanes = (lanes.start.0..lanes.end.0).map(LaneId);
+                (lanes.filter(|&other| other != lane).collect(), arrivals(self, lane))
+            }
         };
         let each = lists.into_iter().zip(IterationNo::each(stretch)).map(|(list, number)| {
-            let seated = list.into_iter().map(|held| HeldBlocks {
-                request: held.request,
-                blocks: held.blocks,
-                found: held.found,
-                held_for: if held.seated { HeldFor::Seat } else { HeldFor::Fetch },
-            });
-            let mut all: Vec<HeldBlocks> = seated.collect();
+            let mut all: Vec<HeldBlocks> = list.into_iter().map(HeldBlocks::from).collect();
             let at = columns.log.at(number).decided;
             let there = arrivals.iter().filter(|one| one.begun <= at && at < one.over);
             let known = all.len();
@@ -57,10 +56,33 @@ impl Index<'_> {
                     all.push(*held);
                 }
             }
+            all.extend(beside.iter().flat_map(|&other| self.held_at(other, at)));
             all.sort_by_key(|held| held.request);
             all
         });
         each.collect()
+    }
+
+    /// Who holds blocks by way of another lane of the replica at an instant.
+    fn held_at(&self, lane: LaneId, at: Time) -> Vec<HeldBlocks> {
+        let columns = &self.lanes[lane.index()];
+        let formed = columns.log.partition_point(|iteration| iteration.decided <= at);
+        if formed == IterationNo::FIRST {
+            return Vec::new();
+        }
+        let number = formed.back(1);
+        let lists = self.holders(lane).at_each(columns, number..formed);
+        let held = lists.into_iter().flatten().map(HeldBlocks::from);
+        let trace = self.trace();
+        held.filter(|one| trace.stay(&trace.requests[one.request.index()]).to > at).collect()
+    }
+}
+
+impl From<Holding> for HeldBlocks {
+    fn from(holding: Holding) -> HeldBlocks {
+        let Holding { request, blocks, found, seated } = holding;
+        let held_for = if seated { HeldFor::Seat } else { HeldFor::Fetch };
+        HeldBlocks { request, blocks, found, held_for }
     }
 }
 
