@@ -515,6 +515,47 @@ fn who_waits_and_who_stands_still_is_told_at_every_instant() {
     }
 }
 
+/// What is drawn against the load are the figures that the page would show there.
+#[test]
+fn curves_against_the_load_are_figures_of_the_results() {
+    let sessions = bundled().into_iter().find(|one| one.name == "kv-tiers").expect("bundled").text;
+    for (text, path, rates) in [
+        (SMALL, "workload.arrivals.poisson.rate", ["2", "4", "9"]),
+        (sessions, "workload.sessions.arrivals.poisson.rate", ["0.1", "0.3", "0.6"]),
+    ] {
+        let mut shares = Vec::new();
+        for rate in rates {
+            let scenario =
+                json!({"text": text, "set": [format!("{path}={rate}"), "engine.kv_blocks=2000"]});
+            let told = ask(&json!({"op": "load", "scenario": scenario}));
+            assert_eq!(told["ok"], true, "{told}");
+            let played = ask(&json!({"op": "simulate", "scenario": scenario}));
+            assert_eq!(told["runs"], played["load"], "where the page is, it has them already");
+            let results = played["results"].as_array().expect("results");
+            for (run, result) in told["runs"].as_array().expect("runs").iter().zip(results) {
+                assert_eq!(run["ttft_p99_s"], result["ttft_s"]["p99"]);
+                assert_eq!(run["tbt_p99_s"], result["tbt_s"]["p99"]);
+                // The promise of sessions bounds single requests; the other has none of its own.
+                let goodput = &result["goodput"];
+                let (share, per_s) = match text == SMALL {
+                    false => (goodput["share"].as_f64(), goodput["requests_per_s"].as_f64()),
+                    true => {
+                        let share = result["fluidity"]["fluid_request_share"].as_f64();
+                        (share, share.zip(result["duration_s"].as_f64()).map(|(s, d)| 60.0 * s / d))
+                    }
+                };
+                assert_eq!(run["kept_share"].as_f64(), share);
+                let (a, b) = (run["kept_per_s"].as_f64(), per_s);
+                assert!((a.expect("known") - b.expect("known")).abs() < 1e-9, "{a:?} and {b:?}");
+                let least = if text == SMALL { 0.99 } else { 0.95 };
+                assert_eq!(run["least_share"].as_f64(), Some(least));
+                shares.push(share.expect("known"));
+            }
+        }
+        assert!(shares.last() < shares.first(), "more load keeps fewer promises: {shares:?}");
+    }
+}
+
 /// Where prompts are computed on one replica and answered on another, each has its own in its batches: nobody
 /// stands still where they have left, or are yet to come.
 #[test]

@@ -117,6 +117,7 @@
 		c.beginPath();
 		c.rect(box.left - 4, box.top - 6, box.width + 8, box.height + 10);
 		c.clip();
+		limits.forEach((one) => level(c, box, at.y(one.value), one.label));
 		answer.runs.forEach((_, place) =>
 			path(
 				c,
@@ -126,7 +127,6 @@
 					.map((point) => [at.x(point.rate), at.y(plot.of(point.runs[place]))]),
 			),
 		);
-		limits.forEach((one) => level(c, box, at.y(one.value), one.label));
 		c.restore();
 		c.strokeStyle = c.fillStyle = M.css("--accent");
 		c.lineWidth = 2;
@@ -156,11 +156,7 @@
 			if (!answer) return;
 			const curves = answer.runs.map((one) => one[of]);
 			if (!curves.some((one) => one?.value.length)) return;
-			const upto = (cdf, share) => {
-				const k = cdf.share.findIndex((one) => one >= share);
-				return cdf.value[k < 0 ? cdf.value.length - 1 : k];
-			};
-			const most = Math.max(...curves.filter(Boolean).map((cdf) => upto(cdf, 0.999))),
+			const most = Math.max(...curves.filter(Boolean).map((cdf) => M.quantile(cdf, 0.999))),
 				limits = promised(of).filter((one) => one.value < most * 1.5),
 				box = { left: 58, top: 12, width: width - 72, height: TALL - 58 },
 				high = 1.06 * Math.max(most, ...limits.map((one) => one.value));
@@ -176,17 +172,17 @@
 				},
 				{ low: 0, high, show: M.seconds },
 			);
+			limits.forEach((one) => level(c, box, at.y(one.value), one.label));
 			curves.forEach((cdf, place) => {
 				if (!cdf) return;
-				const steps = [[at.x(0), at.y(upto(cdf, 0.5))]];
+				const steps = [[at.x(0), at.y(M.quantile(cdf, 0.5))]];
 				cdf.share.forEach((share, k) => {
 					if (share > 0.5 && share <= 0.999) steps.push([at.x(nine(share)), at.y(cdf.value[k])]);
 				});
 				// As far as there are samples to tell of it.
-				if (cdf.count >= 1000) steps.push([at.x(3), at.y(upto(cdf, 0.999))]);
+				if (cdf.count >= 1000) steps.push([at.x(3), at.y(M.quantile(cdf, 0.999))]);
 				path(c, place, steps, true);
 			});
-			limits.forEach((one) => level(c, box, at.y(one.value), one.label));
 		};
 
 	const rows = () =>
