@@ -46,7 +46,7 @@
 		timer = null,
 		asking = false,
 		boxes = [],
-		// The turn that is lit: row, and place among the row's turns.
+		// The turn that is lit: row, place among the row's turns, and its number, the same under both.
 		lit = null;
 	const view = () => P.timeline?.view;
 	// Where each row begins; as high as it is under the scheduler that needs most lines.
@@ -95,10 +95,10 @@
 		});
 		const each = (act) =>
 			threads.forEach(({ turns }, row) =>
-				turns.forEach((turn, at) => {
+				turns.forEach((turn) => {
 					if (turn.end_us < shown.from || turn.arrival_us > shown.to) return;
 					const a = x(turn.arrival_us);
-					act(turn, a, Math.max(2, x(turn.end_us) - a), rows[row] + 1 + turn.line * LINE, row, at);
+					act(turn, a, Math.max(2, x(turn.end_us) - a), rows[row] + 1 + turn.line * LINE, row);
 				}),
 			);
 		// A source at a time, so that a fill is made once.
@@ -116,11 +116,11 @@
 				c.fillRect(a, y + BAR * (1 - before - share), wide, BAR * share);
 			});
 		});
-		each((turn, a, wide, y, row, at) => {
+		each((turn, a, wide, y, row) => {
 			c.fillStyle = M.css("--mark");
 			const first = Math.min(turn.first_us ?? turn.end_us, turn.end_us);
 			c.fillRect(a, y + BAR + 1, Math.max(1, x(first) - a), 3);
-			const on = lit?.row === row && lit.at === at;
+			const on = lit?.row === row && lit.turn === turn.turn;
 			if (!on && turn.prompt_tokens && !turn.lost) return;
 			c.strokeStyle = on ? M.css("--accent") : M.css(turn.lost ? "--bad" : "--faint");
 			c.lineWidth = on ? 2 : 1;
@@ -185,7 +185,7 @@
 	};
 	const choose = (place, row, at) => {
 		const turn = told.runs[place][row].turns[at];
-		lit = { row, at };
+		lit = { row, at, turn: turn?.turn };
 		line.textContent = words(place, row, at);
 		if (turn) {
 			const us = M.cursor.at;
@@ -245,7 +245,8 @@
 					turns = told.runs[place][row].turns,
 					shown = view();
 				const first = turns.findIndex((turn) => turn.end_us >= shown.from);
-				lit = { row, at: step[1] && lit ? within(lit.at + step[1], turns.length) : Math.max(0, first) };
+				const at = step[1] && lit ? within(lit.at + step[1], turns.length) : Math.max(0, first);
+				lit = { row, at, turn: turns[at]?.turn };
 				line.textContent = words(place, lit.row, lit.at);
 				draw();
 			} else if (lit) choose(place, lit.row, lit.at);
@@ -305,7 +306,7 @@
 		lit = null;
 		told.runs[0].forEach((thread, row) => {
 			const place = thread.turns.findIndex((turn) => turn.request === P.readers.request());
-			if (place >= 0) lit = { row, at: place };
+			if (place >= 0) lit = { row, at: place, turn: thread.turns[place].turn };
 		});
 		count.textContent =
 			found.there > found.runs[0].length
