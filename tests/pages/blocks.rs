@@ -101,3 +101,28 @@ fn steps_tell_whose_blocks_are() {
     }
     assert!(lost > 5 && most > 5, "{lost}, {most}");
 }
+
+/// In a pipeline each lane has requests of its own, and the blocks in use are those of all of them.
+#[test]
+fn lanes_of_a_pipeline_share_their_blocks() {
+    let text = "seed: 3\nmodel: llama-3.1-8b\ngpu: h100-sxm\nengine: {profile: vllm-0.6}\n\
+        parallelism: {pipeline: 2}\nschedulers: [sarathi: {chunk_size: 512}]\n\
+        workload: {requests: 60, arrivals: {poisson: {rate: 4}}, lengths: {prompt: {lognormal: \
+        {mean: 1500, sigma: 0.6}}, output: {lognormal: {mean: 60, sigma: 0.6}}}}\n";
+    for lane in 0..2 {
+        let question = json!({"op": "steps", "scenario": {"text": text}, "scheduler": 0,
+            "replica": lane, "from": 200, "count": 400});
+        let told: Value =
+            serde_json::from_str(&answer(&question.to_string(), &Files::none())).expect("JSON");
+        let steps = told["steps"].as_array().expect("steps");
+        assert_eq!(steps.len(), 400);
+        let mut held = std::collections::BTreeMap::new();
+        for step in steps {
+            for change in step["held"].as_array().into_iter().flatten() {
+                held.insert(change[0].as_u64(), change[1].as_u64().expect("a number"));
+            }
+            assert_eq!(json!(held.values().sum::<u64>()), step["kv_used"], "{lane}: {step}");
+        }
+        assert!(held.len() > 10);
+    }
+}
