@@ -140,6 +140,8 @@ interface PlayState {
 	zoom?: number[] | null;
 	/** Whose text. */
 	request?: number | null;
+	/** What a row of "Request by request" is, where it is no request. */
+	rows?: "sessions" | null;
 	/** The lesson that is open, from 0. */
 	lesson?: number | null;
 	/** What the plan's view was asked last, as its link has it; empty where it is open and nothing was asked. */
@@ -174,12 +176,22 @@ interface PlayParts {
 		request(): number | null;
 	};
 	// lives.js
-	lives: { draw(answer: any): void };
+	lives: {
+		draw(answer: any): void;
+		ways(run: any, life: any, us: number): HTMLElement[];
+		rows(): "sessions" | null;
+		begin(rows: string | null | undefined): void;
+	};
+	// threads.js
+	threads: { body: HTMLElement; draw(answer: any): void; moved(): void };
+	// sweep.js
+	sweep: { draw(answer: any): void; stop(): void };
 	// measured.js
 	measured: { draw(answer: any): void };
 	// engine.js
 	data: any;
 	ask(question: any): Promise<any>;
+	askBeside(question: any, signal: AbortSignal): Promise<any>;
 	askLong(question: any, tell: (told: any) => void, signal: AbortSignal): Promise<any>;
 	// plan/
 	planLink: { write(asked: Record<string, string>): string; read(text: string): Record<string, string> };
@@ -189,6 +201,13 @@ interface PlayParts {
 	plan: { stand(): string | null; show(to: string | null | undefined): void; begin(catalog: any): HTMLElement };
 	// dials.js
 	settings(form: HTMLElement, catalog: any): { draw(answer: any): void };
+	// blocks.js
+	requestColor(request: number): string;
+	blocks(
+		parent: HTMLElement,
+		place: number,
+		shown: () => { window: any; at: number } | null,
+	): { draw(): void; tell(): void };
 	// steps.js
 	batches: {
 		draw(to: any): void;

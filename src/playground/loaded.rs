@@ -123,6 +123,22 @@ impl Loaded {
 
     /// Plays what is shown, with every iteration kept.
     pub(super) fn play(&self, allowance: &Allowance<'_>) -> Result<Vec<SchedulerOutput>, Problems> {
+        self.run(true, allowance)
+    }
+
+    /// Plays what is shown for its figures alone.
+    pub(super) fn figures(
+        &self,
+        allowance: &Allowance<'_>,
+    ) -> Result<Vec<SchedulerOutput>, Problems> {
+        self.run(false, allowance)
+    }
+
+    fn run(
+        &self,
+        keep_log: bool,
+        allowance: &Allowance<'_>,
+    ) -> Result<Vec<SchedulerOutput>, Problems> {
         let fleet = self.experiment.fleet();
         for scheduler in &self.experiment.schedulers {
             // By the largest limits of any pool there are the fewest iterations.
@@ -141,7 +157,7 @@ impl Loaded {
         let input = RunInput { experiment: &self.experiment, requests: &self.requests };
         // One scheduler's figures are worked out on two.
         let jobs = self.experiment.schedulers.len().max(2);
-        let options = RunOptions { jobs, keep_log: true, ..RunOptions::default() };
+        let options = RunOptions { jobs, keep_log, ..RunOptions::default() };
         let progress = Progress::new(self.experiment.schedulers.len());
         let outputs = run_experiment(input, options, &allowance.simulator(), &progress)
             .map_err(|error| allowance.problem(&error))?;

@@ -4,6 +4,7 @@
 //! WebAssembly. Both get the same bytes for the same question.
 
 mod allowance;
+mod blocks;
 mod bounds;
 mod catalog;
 mod cures;
@@ -12,12 +13,14 @@ mod evaluate;
 mod figures;
 mod lessons;
 mod limits;
+mod load;
 mod loaded;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod page;
 mod plan;
 mod play;
 mod readers;
+mod sessions;
 mod steps;
 
 use serde::{Deserialize, Serialize};
@@ -91,6 +94,11 @@ enum Question {
     /// What requests were at between two times, under every scheduler shown: at most `rows` of
     /// them, `request` among them.
     Lives { scenario: Asked, from_us: u64, to_us: u64, rows: usize, request: Option<RequestId> },
+    /// Sessions that were under way between two times, under every scheduler shown: at most `rows` of them,
+    /// that of `request` among them.
+    Sessions { scenario: Asked, from_us: u64, to_us: u64, rows: usize, request: Option<RequestId> },
+    /// What comes of the load that the scenario has, as few figures.
+    Load { scenario: Asked },
     /// A result file of a benchmark client.
     Evaluate {
         name: String,
@@ -177,8 +185,8 @@ fn read(request: &str) -> Result<Question, Problems> {
     if request.len() > limits::FILE_BYTES_MAX {
         return too_long(limits::FILE_BYTES_MAX, "`metron-sim evaluate` reads files of any length");
     }
-    let known = "`op` is one of simulate, cures, steps, columns, readers, lives, evaluate, plan, \
-                 catalog, lesson";
+    let known = "`op` is one of simulate, cures, steps, columns, readers, lives, sessions, load, \
+                 evaluate, plan, catalog, lesson";
     let question = serde_json::from_str(request)
         .map_err(|error| Problems::one("", format!("not a question: {error}"), Some(known)))?;
     match question {
@@ -225,6 +233,17 @@ fn reply(question: Question, files: &Files, allowance: &Allowance<'_>) -> Result
             allowance.enter(loaded.weight(1))?;
             let window = (from_us, to_us);
             Ok(text(&readers::lives(&loaded, window, rows, request, allowance)?))
+        }
+        Question::Sessions { scenario, from_us, to_us, rows, request } => {
+            let loaded = load(&scenario)?;
+            allowance.enter(loaded.weight(1))?;
+            let window = (from_us, to_us);
+            Ok(text(&sessions::sessions(&loaded, window, rows, request, allowance)?))
+        }
+        Question::Load { scenario } => {
+            let loaded = load(&scenario)?;
+            allowance.enter(loaded.weight(1))?;
+            Ok(text(&load::load(&loaded, allowance)?))
         }
         Question::Evaluate { name, text: file, promise } => {
             let bytes = 8 * file.len() as u64;

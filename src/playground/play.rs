@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::dials::{Dial, SchedulerDials, dials, scheduler_dials};
 use super::figures::{KeyFigure, key_figures};
+use super::load::LoadFigures;
 use super::loaded::Loaded;
 use super::steps::{Steps, Window, around};
 use super::{Allowance, Around, Problems, limits};
@@ -40,6 +41,8 @@ pub(super) struct Played {
     figures: Vec<KeyFigure>,
     /// Each run's result, as `--format json` gives it.
     pub results: Vec<Value>,
+    /// What stands in the curves against the load where the page is.
+    load: Vec<LoadFigures>,
     /// Each run, ready to draw.
     runs: Vec<RunView>,
     /// And its iterations around the time that was asked for.
@@ -78,7 +81,7 @@ fn played(
     let iterations = outputs.iter().map(|output| output.outcome.iterations.total()).sum();
     let room = Room::for_runs(outputs.len(), iterations);
     let room = Room { columns: room.columns.min(COLUMNS), packed: false, ..room };
-    let runs: Vec<RunView> = threads::spread_up_to(outputs.len(), |place| {
+    let indexed = |place: usize| {
         let output = &outputs[place];
         let index = Index::new(loaded.recording(place, output));
         let drawn = Drawn {
@@ -87,8 +90,11 @@ fn played(
             index: &index,
             explanation: None,
         };
-        RunView::of(&drawn, room)
-    });
+        let view = RunView::of(&drawn, room);
+        (view, index)
+    };
+    let (runs, indices): (Vec<RunView>, Vec<Index<'_>>) =
+        threads::spread_up_to(outputs.len(), indexed).into_iter().unzip();
     let told = |asked: Around| {
         let runs = runs.iter().zip(outputs).enumerate();
         runs.map(|(place, (view, output))| {
@@ -98,12 +104,14 @@ fn played(
                 &loaded,
                 place,
                 output,
+                &indices[place],
                 Window { lane, from: IterationNo::FIRST, at_us, count: asked.count },
             )
         })
         .collect::<Result<Vec<Steps>, Problems>>()
     };
     let steps = steps.map(told).transpose()?.unwrap_or_default();
+    drop(indices);
     let results: Vec<_> = outputs.iter().map(|output| output.result.clone()).collect();
     let file = ResultFile::new(loaded.resolved.to_json(), results, loaded.warnings.clone())
         .with_inert(loaded.inert_in(outputs));
@@ -129,6 +137,7 @@ fn played(
         header: header(&file),
         verdict: verdict(&file.runs),
         figures: key_figures(&values),
+        load: values.iter().map(LoadFigures::of).collect(),
         results: values,
         runs,
         steps,

@@ -9,6 +9,7 @@ use crate::explain::Index;
 use crate::metrics::{RequestMetrics, per_request};
 use crate::order;
 use crate::request::RequestId;
+use crate::runner::SchedulerOutput;
 use crate::time::{Span, Time};
 use crate::view::{Life, Lives, ReaderView, Unlucky, unluckiest};
 
@@ -82,10 +83,7 @@ pub(super) fn lives(
     always: Option<RequestId>,
     allowance: &Allowance<'_>,
 ) -> Result<LivesTold, Problems> {
-    if to_us <= from_us {
-        let message = format!("`to_us`, {to_us}, is not after `from_us`, {from_us}");
-        return Err(Problems::one("", message, None));
-    }
+    stretch_of_time(from_us, to_us)?;
     let outputs = loaded.play(allowance)?;
     let recordings: Vec<_> =
         outputs.iter().enumerate().map(|(at, one)| loaded.recording(at, one)).collect();
@@ -98,16 +96,8 @@ pub(super) fn lives(
     those.dedup();
     let (there, rows) = (those.len(), rows.clamp(1, LIVES_MAX));
     if there > rows {
-        let judged: Vec<_> =
-            outputs.iter().map(|one| per_request(&one.outcome.trace, &one.judged_by)).collect();
-        let fared = |request: RequestId| {
-            let of = |requests: &Vec<RequestMetrics>| {
-                requests
-                    .binary_search_by_key(&request, |m| m.row)
-                    .map_or(1.0, |at| requests[at].index)
-            };
-            judged.iter().map(of).fold(1.0, f64::min)
-        };
+        let judged = Fared::under(&outputs);
+        let fared = |request: RequestId| judged.of(request);
         order::sort_by(&mut those, |&a, &b| {
             let last = |one: RequestId| always != Some(one);
             last(a).cmp(&last(b)).then(fared(a).total_cmp(&fared(b))).then(a.cmp(&b))
@@ -125,6 +115,37 @@ pub(super) fn lives(
         known.map(|&request| lives.life(request, window, finest)).collect()
     });
     Ok(LivesTold { there, runs: runs.collect() })
+}
+
+/// Whether two times, microseconds, are the ends of a stretch.
+pub(super) fn stretch_of_time(from_us: u64, to_us: u64) -> Result<(), Problems> {
+    if to_us > from_us {
+        return Ok(());
+    }
+    let message = format!("`to_us`, {to_us}, is not after `from_us`, {from_us}");
+    Err(Problems::one("", message, None))
+}
+
+/// How requests fared.
+pub(super) struct Fared(Vec<Vec<RequestMetrics>>);
+
+impl Fared {
+    /// Under each of these schedulers.
+    pub(super) fn under(outputs: &[SchedulerOutput]) -> Fared {
+        let judged = outputs.iter().map(|one| per_request(&one.outcome.trace, &one.judged_by));
+        Fared(judged.collect())
+    }
+
+    /// A request's fluidity-index where it was lowest.
+    fn of(&self, request: RequestId) -> f64 {
+        (0..self.0.len()).map(|place| self.at(place, request)).fold(1.0, f64::min)
+    }
+
+    /// The same under the scheduler at a place.
+    pub(super) fn at(&self, place: usize, request: RequestId) -> f64 {
+        let requests = &self.0[place];
+        requests.binary_search_by_key(&request, |m| m.row).map_or(1.0, |at| requests[at].index)
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! What the batch of each iteration held, and who did without.
 
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use serde::Serialize;
 
+use super::blocks::{Change, changes};
 use super::bounds::{seats, token_budget};
 use super::loaded::Loaded;
 use super::{Allowance, Problems};
-use crate::explain::Recording;
+use crate::explain::{Index, Recording};
 use crate::ids::{IterationNo, LaneId};
 use crate::request::RequestId;
 use crate::runner::SchedulerOutput;
@@ -83,6 +85,9 @@ struct Step {
     preempted: Vec<RequestId>,
     /// KV blocks in use.
     kv_used: u32,
+    /// Whose blocks have changed since the step before; of the first of a window all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    held: Vec<Change>,
 }
 
 /// Drafts of an iteration.
@@ -109,7 +114,8 @@ pub(super) fn steps(
     allowance: &Allowance<'_>,
 ) -> Result<Steps, Problems> {
     let outputs = loaded.play(allowance)?;
-    around(loaded, 0, &outputs[0], window)
+    let index = Index::new(loaded.recording(0, &outputs[0]));
+    around(loaded, 0, &outputs[0], &index, window)
 }
 
 /// The iterations of a window, of the run at this place.
@@ -117,6 +123,7 @@ pub(super) fn around(
     loaded: &Loaded,
     place: usize,
     output: &SchedulerOutput,
+    index: &Index<'_>,
     window: Window,
 ) -> Result<Steps, Problems> {
     let outcome = &output.outcome;
@@ -137,7 +144,13 @@ pub(super) fn around(
     let pool_place = outcome.trace.lane(window.lane).pool.index();
     let pool = fleet.get(pool_place).unwrap_or(&fleet[0]);
     let info = pool.engine_info(config);
-    let told = Told::new(&loaded.recording(place, output), window.lane);
+    let told = Told::new(&index.recording, window.lane);
+    let held = changes(index, window.lane, from..to);
+    let mut steps = told.steps(log, from..to);
+    steps.truncate(held.len());
+    for (step, held) in steps.iter_mut().zip(held) {
+        step.held = held;
+    }
     Ok(Steps {
         lane: window.lane,
         iterations: log.len(),
@@ -145,7 +158,7 @@ pub(super) fn around(
         budget: token_budget(config, &info),
         seats: seats(config, &info),
         kv_blocks: outcome.pools.get(pool_place).map_or(0, |pool| u64::from(pool.kv.blocks)),
-        steps: told.steps(log, from..to),
+        steps,
     })
 }
 
@@ -193,8 +206,9 @@ struct Told<'a> {
     /// Whether it is one of the turns of a running list that other lanes share: who is in another
     /// lane's batch does not stand still.
     by_turns: bool,
-    /// The requests that it served, in order; by turns those of its replica.
-    own: Vec<RequestId>,
+    /// The requests that it served, in order, and when the first batch with each began; by turns those of
+    /// its replica.
+    own: BTreeMap<RequestId, Time>,
     queue: Queue,
     /// When its own requests were without their blocks.
     away: Vec<Wait>,
@@ -208,13 +222,18 @@ impl<'a> Told<'a> {
         // A request stays with the lane that first prefilled it, or comes through all of the replica.
         let lanes = if by_turns { trace.lanes_beside(lane) } else { lane..LaneId(lane.0 + 1) };
         let logs = &recording.log[lanes.start.index()..lanes.end.index()];
-        let own: std::collections::BTreeSet<RequestId> = logs
-            .iter()
-            .flat_map(Log::prefills)
-            .flat_map(|(_, chunks)| chunks.iter().map(|chunk| chunk.request))
-            .collect();
-        let away = queue.preempted().filter(|wait| own.contains(&wait.request)).collect();
-        Told { trace, lane, by_turns, own: own.into_iter().collect(), queue, away }
+        let mut own = BTreeMap::new();
+        for log in logs {
+            for (number, chunks) in log.prefills() {
+                for chunk in chunks {
+                    let begun = log.start(number);
+                    let first = own.entry(chunk.request).or_insert(begun);
+                    *first = begun.min(*first);
+                }
+            }
+        }
+        let away = queue.preempted().filter(|wait| own.contains_key(&wait.request)).collect();
+        Told { trace, lane, by_turns, own, queue, away }
     }
 
     fn steps(&self, log: &Log, numbers: Range<IterationNo>) -> Vec<Step> {
@@ -260,6 +279,7 @@ impl<'a> Told<'a> {
                 running: iteration.running,
                 preempted: iteration.preempted.to_vec(),
                 kv_used: iteration.kv_used,
+                held: Vec::new(),
             });
             if named > NAMES_MAX {
                 break;
@@ -274,7 +294,7 @@ impl<'a> Told<'a> {
         let ends = log.ends(numbers.clone());
         let mut lists = vec![Vec::new(); ends.len()];
         let (Some(&first), Some(&last)) = (ends.first(), ends.last()) else { return lists };
-        for &request in &self.own {
+        for &request in self.own.keys() {
             let row = &self.trace.requests[request.index()];
             if row.first_token > last {
                 continue;
@@ -308,14 +328,17 @@ impl<'a> Told<'a> {
         if self.by_turns {
             return lists;
         }
-        let mut away: std::collections::HashMap<RequestId, Vec<&Wait>> = Default::default();
+        let mut away: HashMap<RequestId, Vec<&Wait>> = HashMap::default();
         for wait in &self.away {
             away.entry(wait.request).or_default().push(wait);
         }
-        for &request in &self.own {
+        for (&request, &begun) in &self.own {
             let row = &self.trace.requests[request.index()];
-            let done = self.trace.stay(row).to;
-            let first = starts.partition_point(|&start| start < row.scheduled);
+            // A prompt that is answered elsewhere has its seat until it is computed.
+            let handed = self.trace.hand_over(request);
+            let left = handed.filter(|hand| !self.trace.lanes_beside(hand.to).contains(&self.lane));
+            let done = left.map_or(self.trace.stay(row).to, |hand| hand.at);
+            let first = starts.partition_point(|&start| start < begun);
             let last = starts.partition_point(|&start| start < done);
             let lost = away.get(&request).map_or(&[][..], Vec::as_slice);
             for place in first..last.max(first) {

@@ -36,6 +36,7 @@ pub use recording::recording_of_alike;
 pub use requests::Requests;
 pub use simulate::{PlayError, PlayOptions, Simulate, Simulator, SlowPath, with_fleet};
 pub use stated::stated;
+pub use summarise::kv_facts;
 pub use what_if::{Advice, Effect, Figures, Patient, WhatIf, WorstStall, what_if, worth_a_cure};
 
 use crate::metrics::{self, FULL_METRICS_TOKENS_MAX, Options};

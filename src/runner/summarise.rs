@@ -137,7 +137,7 @@ fn kv_result(kv: KvUse) -> KvResult {
 }
 
 /// What the figures of sessions must know of the replicas' KV.
-fn kv_facts(experiment: &Experiment, scheduler: &str) -> KvFacts {
+pub fn kv_facts(experiment: &Experiment, scheduler: &str) -> KvFacts {
     let fleet = experiment.fleet();
     let run = experiment.schedulers.iter().find(|run| run.name == scheduler);
     let caches =

@@ -86,9 +86,10 @@ impl<'a> Lives<'a> {
             let hand = recording.trace.hand_over(request).filter(|hand| hand.at == from);
             match hand.filter(|_| !preempted) {
                 Some(hand) => {
-                    let begun = hand.begun.clamp(from, to);
+                    let [begun, landed] = [hand.begun, hand.landed].map(|at| at.clamp(from, to));
                     of.push((Phase::Queued, from, begun));
-                    of.push((Phase::Sending, begun, to));
+                    of.push((Phase::Sending, begun, landed));
+                    of.push((Phase::Queued, landed, to));
                 }
                 None if preempted => of.push((Phase::Preempted, from, to)),
                 None => match recording.trace.first_load(request) {

@@ -15,6 +15,7 @@ mod reader;
 mod run;
 mod search;
 mod stall;
+mod thread;
 mod waiting;
 
 pub use cdf::Cdf;
@@ -29,6 +30,7 @@ pub use reader::{ReaderView, Unlucky, unluckiest};
 pub use run::{Drawn, Line, RunView};
 pub use search::{CapacityView, Figure, Probed, ProbedScheduler, SweepPoint, SweepView};
 pub use stall::{CulpritPlaces, StallView};
+pub use thread::{Thread, Threads, Turn};
 pub use waiting::{Queue, Wait};
 
 /// How much detail each part of a page may hold, shared among its runs: single iterations take the

@@ -1,6 +1,8 @@
 //! Who waits at every instant. The log counts a queue once a batch is formed, when those that it took
 //! have left; here a request waits until its first batch begins, as its user does.
 
+use std::collections::HashMap;
+
 use crate::explain::Recording;
 use crate::ids::{IterationNo, LaneId, ReplicaId};
 use crate::request::RequestId;
@@ -45,6 +47,7 @@ impl Queue {
             }
             queues[replica].waits.push(wait);
         };
+        let answered = answered(recording);
         for (request, row) in (0..).map(RequestId).zip(&trace.requests) {
             if row.status == Status::Rejected && row.scheduled == Time::NEVER {
                 continue;
@@ -62,7 +65,8 @@ impl Queue {
                 add(from, wait);
             }
             // It stands in line with its KV on its way, too.
-            add(to, Wait { from: hand.at, to: hand.landed, ..wait });
+            let begun = answered.get(&request).copied().unwrap_or(hand.landed);
+            add(to, Wait { from: hand.at, to: begun, ..wait });
         }
         let mut lane = LaneId(0);
         while lane.index() < recording.log.len() {
@@ -148,6 +152,28 @@ impl Queue {
     }
 }
 
+/// When the first batch began with each request whose prompt another replica had computed.
+fn answered(recording: &Recording<'_>) -> HashMap<RequestId, Time> {
+    let trace = recording.trace;
+    let mut first = HashMap::new();
+    if trace.hand_overs.is_empty() {
+        return first;
+    }
+    for (log, lane) in recording.log.iter().zip((0..).map(LaneId)) {
+        for (number, chunks) in log.prefills() {
+            for request in chunks.iter().map(|chunk| chunk.request) {
+                let hand = trace.hand_over(request);
+                if hand.is_some_and(|hand| trace.lanes_beside(hand.to).contains(&lane)) {
+                    let begun = log.start(number);
+                    let known = first.entry(request).or_insert(begun);
+                    *known = begun.min(*known);
+                }
+            }
+        }
+    }
+    first
+}
+
 /// The stretches between a preemption and the batch that took the request back, of one replica's
 /// lanes: where these are turns, another lane may take it back.
 fn preempted(logs: &[Log]) -> Vec<Wait> {
@@ -163,7 +189,7 @@ fn preempted(logs: &[Log]) -> Vec<Wait> {
     }
     batches.sort_unstable();
     batches.dedup();
-    let mut away = std::collections::HashMap::new();
+    let mut away = HashMap::new();
     for (_, lane, number) in batches {
         let iteration = logs[lane].at(number);
         for &request in iteration.preempted {

@@ -45,6 +45,19 @@ const browser = await chromium.launch({
 		"--disable-sync",
 	],
 });
+const sessions = `name: sessions
+seed: 4
+model: llama-3.1-8b
+gpu: h100-sxm
+engine: {profile: vllm-0.6, prefix_caching: true, kv_blocks: 9000}
+schedulers: [vllm-v1, vllm-v1: {max_num_batched_tokens: 512}]
+workload:
+  sessions:
+    preset: chat
+    count: 40
+    arrivals: {poisson: {rate: 1}}
+    shared_prefix: {count: 2, tokens: 1000}
+`;
 const failures = [];
 const only = process.argv[2];
 const check = async (name, act) => {
@@ -384,6 +397,119 @@ await check("the batch shows who stands still and who waits at that moment", asy
 	await context.close();
 });
 
+await check("the KV blocks at the playhead add up", async () => {
+	const { page, context, trouble } = await open();
+	// Little memory, so that requests are preempted.
+	await settled(page, () =>
+		page.evaluate(() => Play.change(["engine.kv_blocks=1500", "workload.arrivals.poisson.rate=8"])),
+	);
+	await page.locator("#batch").scrollIntoViewIfNeeded();
+	await page.waitForFunction(() => /KV blocks: /.test(document.querySelector("#batch").textContent));
+	const said = () => page.locator("#batch p", { hasText: "KV blocks: " }).first().textContent();
+	const batch = () => page.locator("#batch .readout.tall").first().textContent();
+	for (let k = 0; k < 40; k++) {
+		const [used, total] = (await said()).match(/KV blocks: ([\d,]+) of ([\d,]+) used/).slice(1);
+		assert.match(await batch(), new RegExp(used + " of " + total + " KV blocks"));
+		await page.getByRole("button", { name: "Step on" }).click();
+		await page.waitForTimeout(30);
+	}
+	// Go to where somebody was preempted.
+	const at = await page.evaluate(async () => {
+		const asked = { op: "steps", scenario: { text: Play.answer.text }, scheduler: 0, from: 0, count: 400 };
+		for (let from = 0; from < 20000; from += 400) {
+			const { steps } = await Play.ask({ ...asked, from });
+			const step = steps?.slice(1).find((one) => one.preempted);
+			if (step) return step.start_us + 1;
+			if (!steps?.length) return null;
+		}
+		return null;
+	});
+	assert(at, "somebody is preempted");
+	await page.evaluate((at) => Play.batches.to(at), at);
+	await page.waitForFunction(() => /lost just now: [\d,]+ of \d+/.test(document.querySelector("#batch").textContent));
+	await page.locator("#batch").screenshot({ path: join(shots, "playground-blocks.png") });
+	// A block under the pointer tells whose it is, and leads to its text.
+	const canvas = page.getByRole("img", { name: /^KV blocks: / }).first(),
+		box = await canvas.boundingBox();
+	await page.mouse.move(box.x + 30, box.y + 5);
+	await page.waitForFunction(() => /blocks?: request \d+/.test(document.querySelector("#batch").textContent));
+	const request = Number((await page.textContent("#batch")).match(/blocks?: request (\d+)/)[1]);
+	await page.mouse.click(box.x + 30, box.y + 5);
+	await page.waitForFunction((n) => Play.readers.request() === n, request);
+	await audit(page, "KV blocks");
+	for (const width of [360, 800]) {
+		await page.setViewportSize({ width, height: 900 });
+		await page.waitForTimeout(300);
+		await narrow(page, width);
+	}
+	assert.deepEqual(trouble, []);
+	await context.close();
+});
+
+await check("curves against the load are played beside all else", async () => {
+	const { page, context, trouble } = await open();
+	const swept = () =>
+		page.waitForFunction(
+			() => document.documentElement.dataset.swept === document.documentElement.dataset.answers,
+			null,
+			{
+				timeout: 30000,
+			},
+		);
+	assert.equal(
+		await page.evaluate(() => document.documentElement.dataset.swept),
+		undefined,
+		"only where someone looks",
+	);
+	await page.locator("#load").scrollIntoViewIfNeeded();
+	await swept();
+	await page.locator("#load summary", { hasText: "as a table" }).click();
+	const table = () =>
+		page
+			.locator("#load table tbody tr")
+			.evaluateAll((rows) => rows.map((row) => [...row.children].map((one) => one.textContent)));
+	await page.waitForSelector("#load table tbody tr");
+	const rows = await table();
+	assert.equal(rows.length, 16, "eight rates under two schedulers");
+	const rates = rows.map((row) => Number(row[0]));
+	assert(
+		rates.every((rate, k) => !k || rate >= rates[k - 1]),
+		rates.join(),
+	);
+	// What stands where the page is are the page's own figures.
+	const share = await figure(page, "Fluid requests");
+	const here = rows.filter((row) => Number(row[0]) === 3);
+	assert.deepEqual(
+		here.map((row) => Number.parseInt(row[2], 10)),
+		share.map((one) => Math.round(one * 100)),
+	);
+	await page.locator("#load").screenshot({ path: join(shots, "playground-load.png") });
+	await audit(page, "against the load");
+	// A change ends it and is not held up.
+	const took = await page.evaluate(async () => {
+		const began = performance.now();
+		Play.change(["seed=5"]);
+		while (Play.answer.text.indexOf("seed: 5") < 0 && performance.now() - began < 5000)
+			await new Promise((done) => setTimeout(done, 5));
+		return performance.now() - began;
+	});
+	assert(took < 3000, `${took} ms`);
+	await swept();
+	// Where the load cannot be changed it says so.
+	await settled(page, () => page.evaluate(() => Play.change(["workload.arrivals={all_at_once: {}}"])));
+	await page.locator("#load").scrollIntoViewIfNeeded();
+	await page.waitForFunction(() =>
+		/No curves: the load cannot be changed here/.test(document.querySelector("#load").textContent),
+	);
+	for (const width of [360, 800]) {
+		await page.setViewportSize({ width, height: 900 });
+		await page.waitForTimeout(300);
+		await narrow(page, width);
+	}
+	assert.deepEqual(trouble, []);
+	await context.close();
+});
+
 await check("each lane of a pipeline shows its own batch", async () => {
 	const { page, context, trouble } = await open();
 	await settled(page, () => page.evaluate(() => Play.change(["schedulers=[sarathi]", "parallelism={pipeline: 2}"])));
@@ -604,7 +730,7 @@ await check("links and files hold the whole scenario", async () => {
 await check("the tour asks, then shows", async () => {
 	const { page, context, trouble } = await open();
 	await page.getByRole("button", { name: "Guided tour" }).click();
-	for (let lesson = 0; lesson < 11; lesson++) {
+	for (let lesson = 0; lesson < 14; lesson++) {
 		await page.waitForSelector("#tour form");
 		assert(await page.isHidden("#drawn"), "nothing is given away");
 		assert(await page.getByRole("button", { name: "Simulate" }).isDisabled());
@@ -625,7 +751,7 @@ await check("the tour asks, then shows", async () => {
 		}
 		await page.screenshot({ path: join(shots, `playground-lesson-${lesson + 1}.png`), fullPage: true });
 		await audit(page, `lesson ${lesson}, shown`);
-		if (lesson < 10) await page.getByRole("button", { name: /^Next: / }).click();
+		if (lesson < 13) await page.getByRole("button", { name: /^Next: / }).click();
 	}
 	await page.getByRole("button", { name: "Leave the tour" }).click();
 	assert(await page.isVisible("#drawn"));
@@ -793,12 +919,10 @@ await check("two readers: words come at their tokens' times, and a freeze says w
 await check("rows of requests follow the timeline and lead to texts and stories", async () => {
 	const { page, context, trouble } = await open();
 	await page.locator("#lives").scrollIntoViewIfNeeded();
-	await page.waitForFunction(() =>
-		/requests that/.test(document.querySelector("#lives-body").lastElementChild.textContent),
-	);
+	await page.waitForFunction(() => /requests that fared/.test(document.querySelector("#lives-body").textContent));
 	await page.evaluate(() => Play.timeline.set(30e6, 33e6));
 	await page.waitForFunction(() =>
-		/^All|^The/.test(document.querySelector("#lives-body").lastElementChild.textContent),
+		/(All|The) \d+ requests that/.test(document.querySelector("#lives-body").textContent),
 	);
 	await page.waitForTimeout(800);
 	const canvas = page.locator("#lives canvas").first(),
@@ -816,6 +940,70 @@ await check("rows of requests follow the timeline and lead to texts and stories"
 	assert.match(await page.textContent("#lives .readout"), /^Request \d+ under/);
 	await page.locator("#lives").screenshot({ path: join(shots, "playground-lives.png") });
 	assert.deepEqual(trouble, []);
+	await context.close();
+});
+
+await check("rows of sessions show turns, gaps and where prompts came from", async () => {
+	const { page, context, trouble } = await open();
+	assert(await page.getByLabel("What a row is").isHidden(), "this scenario has no sessions");
+	await settled(page, () => page.evaluate((text) => Play.load(text), sessions));
+	await page.locator("#lives").scrollIntoViewIfNeeded();
+	await page.getByLabel("What a row is").selectOption("sessions");
+	const told = () => page.locator("#lives-body > div:last-child p.hint").last().textContent();
+	await page.waitForFunction(() =>
+		/sessions that were under way|sessions whose/.test(document.querySelector("#lives").textContent),
+	);
+	assert.match(await told(), /^(All|The) \d+ sessions/);
+	const canvas = page.locator("#lives canvas:visible").first();
+	// The second turn of some row, where the bar is wide enough to be hit.
+	await canvas.focus();
+	const line = () => page.locator("#lives .readout:visible").textContent();
+	await page.keyboard.press("ArrowDown");
+	await page.keyboard.press("ArrowRight");
+	assert.match(
+		await line(),
+		/^Session \d+, turn [2-9]\d* under .* is request \d+, sent at .* after the answer before it/,
+	);
+	assert.match(await line(), /Of [\d,]+ prompt tokens .*found, said in this session/);
+	const request = Number((await line()).match(/is request (\d+)/)[1]);
+	await page.keyboard.press("Enter");
+	await page.waitForFunction(
+		(n) => document.querySelector("#readers .readout").textContent.includes("request " + n + " "),
+		request,
+	);
+	// The clock is the timeline's, and one moment is marked in all.
+	await page.evaluate(() => Metron.cursor.set(40e6, "test"));
+	await page.evaluate(() => Play.timeline.set(30e6, 60e6));
+	await page.waitForTimeout(800);
+	await page.locator("#lives").screenshot({ path: join(shots, "playground-sessions.png") });
+	const box = await canvas.boundingBox();
+	// Somewhere in the rows there is a turn under the pointer.
+	let hit = "";
+	for (let y = 8; y < box.height - 30 && !hit; y += 18)
+		for (let x = 90; x < box.width - 10 && !hit; x += 25) {
+			await page.mouse.move(box.x + x, box.y + y);
+			const said = await line();
+			if (/turn \d+ under/.test(said)) {
+				await page.mouse.click(box.x + x, box.y + y);
+				hit = said;
+			}
+		}
+	assert.match(hit, /^Session \d+, turn/);
+	await page.waitForTimeout(600);
+	assert.match(await page.evaluate(() => location.hash), /rows=sessions/);
+	await audit(page, "rows of sessions");
+	for (const width of [360, 800]) {
+		await page.setViewportSize({ width, height: 900 });
+		await page.waitForTimeout(300);
+		await narrow(page, width);
+	}
+	assert.deepEqual(trouble, []);
+	// The link shows sessions again.
+	const again = await open({ url: await page.evaluate(() => location.href) });
+	await again.page.locator("#lives").scrollIntoViewIfNeeded();
+	await again.page.waitForFunction(() => /sessions (that|whose)/.test(document.querySelector("#lives").textContent));
+	assert.deepEqual(again.trouble, []);
+	await again.context.close();
 	await context.close();
 });
 
@@ -903,7 +1091,7 @@ await check("keys alone are enough", async () => {
 	await page.keyboard.press("Tab");
 	assert.equal(await page.evaluate(() => document.activeElement.className), "skip");
 	const reached = new Set();
-	for (let k = 0; k < 140; k++) {
+	for (let k = 0; k < 190; k++) {
 		await page.keyboard.press("Tab");
 		reached.add(
 			await page.evaluate(

@@ -1,5 +1,6 @@
 //! The playground: its answers, its server, and the same engine as WebAssembly.
 
+mod blocks;
 #[path = "../common/cpu.rs"]
 mod cpu;
 mod plan;

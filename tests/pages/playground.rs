@@ -515,6 +515,127 @@ fn who_waits_and_who_stands_still_is_told_at_every_instant() {
     }
 }
 
+/// What is drawn against the load are the figures that the page would show there.
+#[test]
+fn curves_against_the_load_are_figures_of_the_results() {
+    let sessions = bundled().into_iter().find(|one| one.name == "kv-tiers").expect("bundled").text;
+    for (text, path, rates) in [
+        (SMALL, "workload.arrivals.poisson.rate", ["2", "4", "9"]),
+        (sessions, "workload.sessions.arrivals.poisson.rate", ["0.1", "0.3", "0.6"]),
+    ] {
+        let mut shares = Vec::new();
+        for rate in rates {
+            let scenario =
+                json!({"text": text, "set": [format!("{path}={rate}"), "engine.kv_blocks=2000"]});
+            let told = ask(&json!({"op": "load", "scenario": scenario}));
+            assert_eq!(told["ok"], true, "{told}");
+            let played = ask(&json!({"op": "simulate", "scenario": scenario}));
+            assert_eq!(told["runs"], played["load"], "where the page is, it has them already");
+            let results = played["results"].as_array().expect("results");
+            for (run, result) in told["runs"].as_array().expect("runs").iter().zip(results) {
+                assert_eq!(run["ttft_p99_s"], result["ttft_s"]["p99"]);
+                assert_eq!(run["tbt_p99_s"], result["tbt_s"]["p99"]);
+                // The promise of sessions bounds single requests; the other has none of its own.
+                let goodput = &result["goodput"];
+                let (share, per_s) = match text == SMALL {
+                    false => (goodput["share"].as_f64(), goodput["requests_per_s"].as_f64()),
+                    true => {
+                        let share = result["fluidity"]["fluid_request_share"].as_f64();
+                        (share, share.zip(result["duration_s"].as_f64()).map(|(s, d)| 60.0 * s / d))
+                    }
+                };
+                assert_eq!(run["kept_share"].as_f64(), share);
+                let (a, b) = (run["kept_per_s"].as_f64(), per_s);
+                assert!((a.expect("known") - b.expect("known")).abs() < 1e-9, "{a:?} and {b:?}");
+                let least = if text == SMALL { 0.99 } else { 0.95 };
+                assert_eq!(run["least_share"].as_f64(), Some(least));
+                shares.push(share.expect("known"));
+            }
+        }
+        let falls = shares.last() < shares.first() || text == SMALL;
+        assert!(falls, "more load keeps fewer promises: {shares:?}");
+    }
+}
+
+/// Where prompts are computed on one replica and answered on another, each has its own in its batches: nobody
+/// stands still where they have left, or are yet to come.
+#[test]
+fn seats_are_told_where_prefill_and_decode_are_apart() {
+    let bundled = bundled();
+    let text = bundled.iter().find(|one| one.name == "apart-won").expect("bundled").text;
+    let scenario = json!({"text": text,
+        "set": ["workload.requests=60", "engine.async_scheduling=false"]});
+    let played = ask(&json!({"op": "simulate", "scenario": scenario}));
+    let lanes = played["runs"][0]["lanes"].as_array().expect("lanes").len();
+    assert_eq!(lanes, 8);
+    let mut waiting = 0;
+    for lane in 0..lanes {
+        for step in all_steps(&scenario, lane) {
+            let busy = numbers(&step["decodes"]).len() + step["chunks"].as_array().unwrap().len();
+            let seated = busy as u64 + step["frozen_count"].as_u64().expect("a count");
+            assert_eq!(step["running"], json!(seated), "lane {lane}: {step}");
+            let line = numbers(&step["waiting"]);
+            let in_batch = numbers(&step["decodes"]);
+            assert!(line.iter().all(|one| !in_batch.contains(one)), "lane {lane}: {step}");
+            waiting += line.len();
+        }
+    }
+    assert!(waiting > 0);
+}
+
+/// What threads say of the turns' prompts adds up to what the results say.
+#[test]
+fn threads_of_sessions_are_the_results_own_turns() {
+    let with_sessions = ["agents", "kv-tiers", "outgrown-cache", "slow-tier"];
+    for name in with_sessions {
+        let text = bundled().into_iter().find(|one| one.name == name).expect("bundled").text;
+        let scenario = json!({"text": text, "set": ["workload.sessions.count=25"]});
+        let played = ask(&json!({"op": "simulate", "scenario": scenario}));
+        assert_eq!(played["ok"], true, "{name}: {played}");
+        let told = ask(&json!({"op": "sessions", "scenario": scenario, "from_us": 0,
+            "to_us": u64::MAX / 2000, "rows": 60}));
+        assert_eq!(told["there"], 25, "{name}: {told}");
+        let runs = told["runs"].as_array().expect("runs");
+        for (threads, result) in runs.iter().zip(played["results"].as_array().expect("results")) {
+            let result = &result["sessions"];
+            let threads = threads.as_array().expect("threads");
+            let turns = || threads.iter().flat_map(|one| one["turns"].as_array().expect("turns"));
+            let sum = |of: &dyn Fn(&Value) -> &Value| -> u64 {
+                turns().map(|turn| of(turn).as_u64().expect("a number")).sum()
+            };
+            assert_eq!(turns().count() as u64, result["turns"].as_u64().expect("a number"));
+            for source in ["own_session", "shared_prefix", "other", "tiers"] {
+                let hits = sum(&|turn| &turn["hits"][source]);
+                assert_eq!(json!(hits), result["hit_tokens"][source], "{name}: {source}");
+            }
+            let prompts = sum(&|turn| &turn["prompt_tokens"]);
+            assert_eq!(json!(prompts), result["prompt_tokens"], "{name}");
+            let missed = ["evicted", "other_replica"].map(|one| &result["missed_tokens"][one]);
+            let missed: u64 = missed.iter().filter_map(|one| one.as_u64()).sum();
+            assert_eq!(sum(&|turn| &turn["again"]), missed, "{name}");
+            for turn in turns() {
+                let hits = turn["hits"].as_object().expect("sources").values();
+                let hits: u64 = hits.filter_map(Value::as_u64).sum();
+                let of = |part: &str| turn[part].as_u64().expect("a number");
+                assert_eq!(hits + of("again") + of("computed"), of("prompt_tokens"), "{turn}");
+                assert!(of("arrival_us") <= of("end_us"), "{turn}");
+            }
+        }
+        // Of many those that fared worst, the same under all schedulers, one that is asked for among them.
+        let few = ask(&json!({"op": "sessions", "scenario": scenario, "from_us": 0,
+            "to_us": u64::MAX / 2000, "rows": 3, "request": 0}));
+        let names = |run: &Value| -> Vec<Value> {
+            run.as_array().expect("threads").iter().map(|one| one["session"].clone()).collect()
+        };
+        let runs = few["runs"].as_array().expect("runs");
+        assert_eq!(names(&runs[0]).len(), 3);
+        assert!(runs.iter().all(|run| names(run) == names(&runs[0])), "{name}");
+        let first = runs[0].as_array().expect("threads").iter();
+        let mut first = first.flat_map(|one| one["turns"].as_array().expect("turns"));
+        assert!(first.any(|turn| turn["request"] == 0), "{name}");
+    }
+}
+
 #[test]
 fn columns_are_the_iterations_of_a_stretch() {
     let scenario = json!({"text": SMALL, "set": []});
@@ -643,8 +764,8 @@ fn every_bundled_scenario_plays_or_says_why_not() {
         catalog["schedulers"].as_array().map(Vec::len),
         Some(SchedulerConfig::names().len())
     );
-    assert_eq!(catalog["lessons"].as_array().map(Vec::len), Some(11));
-    assert_eq!(ask(&json!({"op": "lesson", "number": 11}))["ok"], json!(false));
+    assert_eq!(catalog["lessons"].as_array().map(Vec::len), Some(14));
+    assert_eq!(ask(&json!({"op": "lesson", "number": 14}))["ok"], json!(false));
 }
 
 /// "Longest pause" stands in the figures; whoever looks for it in the timeline finds that one, even

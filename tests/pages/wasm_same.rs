@@ -80,6 +80,12 @@ fn webassembly_and_the_binary_answer_alike() {
             questions.push(json!({"op": "simulate", "scenario": {"text": base, "set": set}}));
         }
     }
+    for name in ["agents", "kv-tiers"] {
+        let text = bundled().into_iter().find(|one| one.name == name).expect("bundled").text;
+        let scenario = json!({"text": text, "set": ["workload.sessions.count=20"]});
+        questions.push(json!({"op": "sessions", "scenario": scenario, "from_us": 0, "to_us": 90_000_000, "rows": 8}));
+        questions.push(json!({"op": "load", "scenario": scenario}));
+    }
     questions.push(json!({"op": "cures", "scenario": {"text": base}, "scheduler": 0, "request": 20, "token": 5}));
     let asked = json!({
         "model": "llama-3.1-8b", "gpus": "l40s,a100-sxm-80gb", "prompt": "1000", "output": "40", "ttft": "600ms",

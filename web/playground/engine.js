@@ -128,6 +128,18 @@
 			return failed(error);
 		}
 	};
+	// Asks what can wait, beside all else: the answers of `ask` come as soon as ever. With `signal` it is
+	// ended, with null in place of an answer.
+	let second = null;
+	P.askBeside = async (question, signal) => {
+		second = second || started(() => {});
+		try {
+			const text = await (await second).ask(JSON.stringify(question), () => {}, signal);
+			return signal.aborted ? null : JSON.parse(text);
+		} catch (error) {
+			return signal.aborted ? null : failed(error);
+		}
+	};
 	// Asks what takes long, beside all else: `tell` hears how far it has come, and `signal` ends it, with
 	// null in place of an answer.
 	P.askLong = async (question, tell, signal) => {

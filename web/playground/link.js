@@ -92,6 +92,10 @@ var Play = (() => {
 			return [from, to];
 		},
 		request: (text) => number(text, "request"),
+		rows: (text) => {
+			if (text !== "sessions") throw new Error("`rows` is sessions");
+			return text;
+		},
 		lesson: (text) => {
 			const at = number(text, "lesson");
 			if (at < 1 || at % 1) throw new Error("`lesson` is numbered from 1");
@@ -140,6 +144,7 @@ var Play = (() => {
 		if (state.at != null) parts.push("at=" + Math.round(state.at));
 		if (state.zoom) parts.push("zoom=" + state.zoom.map(Math.round).join("-"));
 		if (state.request != null) parts.push("request=" + state.request);
+		if (state.rows) parts.push("rows=" + state.rows);
 		if (state.lesson != null) parts.push("lesson=" + (state.lesson + 1));
 		if (state.plan != null) parts.push("plan=" + state.plan);
 		if (state.theme) parts.push("theme=" + state.theme);

@@ -7,7 +7,8 @@
 		ROW = 13,
 		LEFT = 72,
 		FOOT = 20;
-	const body = document.getElementById("lives-body");
+	const all = document.getElementById("lives-body"),
+		body = h("div", {});
 	let answer = null,
 		timeline = null,
 		told = null,
@@ -26,6 +27,16 @@
 		count,
 	);
 	let boxes = [];
+	// Rows of requests, or of sessions where there are some.
+	const kind = h(
+		"select",
+		{ "aria-label": "What a row is" },
+		h("option", { value: "requests" }, "a request"),
+		h("option", { value: "sessions" }, "a session"),
+	);
+	const choice = h("div", { class: "controls", hidden: true }, h("label", {}, "A row is ", kind));
+	all.append(choice, body);
+	const bySession = () => !choice.hidden && kind.value === "sessions";
 
 	const view = () => timeline?.view;
 	const paint = (c, width, place) => {
@@ -116,10 +127,15 @@
 		line.textContent = words(place, row, us);
 		P.readers.pick(life.request);
 		M.cursor.set(us, "lives");
+		more.replaceChildren(...ways(run, life, us));
+		draw();
+	};
+	// Where a request leads at a moment: to its text, and to the stall that it stood in.
+	const ways = (run, life, us) => {
 		const stall = run.stalls.findIndex(
 			(one) => us >= one.from_us && us <= one.to_us && one.replica === life.replica && life.arrival_us < one.to_us,
 		);
-		more.replaceChildren(
+		return [
 			h(
 				"button",
 				{
@@ -131,8 +147,7 @@
 			...(stall >= 0
 				? [h("button", { type: "button", onclick: () => P.story(run, stall) }, "The stall of that moment")]
 				: []),
-		);
-		draw();
+		];
 	};
 	const make = (_run, place) => {
 		const title = h("h3", {}),
@@ -190,7 +205,7 @@
 	};
 	const ask = async () => {
 		timer = null;
-		if (asking || !timeline) return;
+		if (asking || !timeline || bySession()) return;
 		asking = true;
 		const of = answer,
 			{ from, to } = view();
@@ -229,10 +244,31 @@
 		clearTimeout(timer);
 		timer = setTimeout(ask, 200);
 	};
+	const shown = () => {
+		body.hidden = bySession();
+		P.threads.body.hidden = !body.hidden;
+	};
+	kind.addEventListener("change", () => {
+		shown();
+		if (bySession()) P.threads.draw(answer);
+		else ask();
+		P.stands(true);
+	});
 	P.lives = {
+		ways,
+		// What rows are, as a link has it.
+		rows: () => (bySession() ? "sessions" : null),
+		begin: (rows) => {
+			kind.value = rows || "requests";
+			if (answer) P.lives.draw(answer);
+		},
 		draw: (to) => {
 			answer = to;
 			timeline = P.timeline;
+			if (!P.threads.body.isConnected) all.append(P.threads.body);
+			choice.hidden = !to.results.some((one) => one.sessions);
+			shown();
+			if (bySession()) P.threads.draw(to);
 			more.replaceChildren();
 			line.tell("");
 			// What is drawn stays until the new rows are there.
@@ -253,8 +289,9 @@
 			}
 			timeline.watch(() => {
 				draw();
-				if (P.near("lives")) wish();
-				else P.later("lives");
+				if (!P.near("lives")) P.later("lives");
+				else if (bySession()) P.threads.moved();
+				else wish();
 			});
 			ask();
 		},

@@ -87,6 +87,7 @@
 	};
 	const want = (delay) => {
 		wanted = true;
+		P.sweep.stop();
 		clearTimeout(timer);
 		timer = setTimeout(run, delay);
 	};

@@ -147,13 +147,15 @@
 	P.near = near;
 	// These ask for more, so they wait until someone comes to look, or nothing else happens.
 	const ASKING = ["readers", "batch", "lives"];
+	// This one plays the scenario many times over: only where someone looks.
+	const LOOKED_AT = "load";
 	let rest = 0;
 	const later = () => {
 		const own = ++rest;
 		// What is in view is on screen first.
 		const next = () => {
 			if (own !== rest) return;
-			const id = [...stale.keys()].find((one) => !ASKING.includes(one));
+			const id = [...stale.keys()].find((one) => !ASKING.includes(one) && one !== LOOKED_AT);
 			if (id) {
 				freshen(id);
 				idle(next);
@@ -190,6 +192,7 @@
 	P.opened = (state) => {
 		zoom = state.zoom || null;
 		P.readers.begin(state.request, state.at);
+		P.lives.begin(state.rows);
 		if (timeline && zoom) {
 			timeline.set(...zoom);
 			zoom = null;
@@ -200,7 +203,12 @@
 		const view = timeline?.view,
 			whole = timeline?.whole;
 		const all = !view || (view.from <= whole.from && view.to >= whole.to);
-		return { zoom: all ? null : [view.from, view.to], at: M.cursor.at, request: P.readers.request() };
+		return {
+			zoom: all ? null : [view.from, view.to],
+			at: M.cursor.at,
+			request: P.readers.request(),
+			rows: P.lives.rows(),
+		};
 	};
 	// Scrolls to a part, and again where it has moved on the way: parts before it may have grown. Whoever
 	// scrolls meanwhile has their way.
@@ -319,6 +327,7 @@
 		stale.set("timeline", () => drawTimeline(answer, meaning, opened));
 		stale.set("readers", () => P.readers.draw(answer));
 		stale.set("batch", () => P.batches.draw(answer));
+		stale.set("load", () => P.sweep.draw(answer));
 		stale.set("lives", () => {
 			freshen("timeline");
 			P.lives.draw(answer);

@@ -11,7 +11,7 @@
 		[1, "as fast as it was"],
 		[5, "5 times faster"],
 	];
-	const color = (request) => "hsl(" + ((request * 67) % 360) + " " + (M.isDark() ? "45% 45%" : "60% 72%") + ")";
+	const color = P.requestColor;
 
 	// A moment of the run, told finely enough that single iterations differ.
 	const moment = (us) => (us / 1e6).toFixed(3) + " s";
@@ -360,10 +360,12 @@
 		range.setAttribute("aria-valuetext", moment(t));
 		boxes.forEach((box) => {
 			box.surface.draw();
+			box.blocks.draw();
 			const ready = box.track.window && box.track.covers(t);
 			const text = ready ? words(box.track.window, box.track.at(t), t) : "";
 			if (!playing && text) box.line.textContent = text;
 			if (playing) box.line.textContent = "\u00a0";
+			if (!playing || !ready) box.blocks.tell();
 			box.surface.canvas.setAttribute("aria-label", "The batch of " + box.label + (text ? ". " + text : ""));
 		});
 		P.batches.mark();
@@ -529,9 +531,17 @@
 						paint(c, width, window, window ? box.track.at(t) : -1, t, place);
 					});
 					cell.append(line);
+					box.blocks = P.blocks(cell, place, () => {
+						const window = box.track.window;
+						return window ? { window, at: box.track.at(t) } : null;
+					});
 					return box;
 				});
-			} else boxes.forEach((box) => M.onRedraw(box.surface.draw));
+			} else
+				boxes.forEach((box) => {
+					M.onRedraw(box.surface.draw);
+					M.onRedraw(box.blocks.draw);
+				});
 			boxes.forEach((box, place) => {
 				box.track = tracks[place];
 				box.label = to.runs[place].label;

@@ -20,8 +20,20 @@ struct Piece {
     from: IterationNo,
     to: IterationNo,
     held: Held,
+    /// Blocks of these that it found in a cache when it was admitted.
+    found: u32,
     /// Whether it holds a seat too: not what is kept for another replica to fetch.
     seated: bool,
+}
+
+/// What a request holds at an iteration.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Holding {
+    pub request: RequestId,
+    pub blocks: u32,
+    /// Of these, found in a cache when it was admitted.
+    pub found: u32,
+    pub seated: bool,
 }
 
 /// A run of decodes of a request.
@@ -145,10 +157,37 @@ impl Holders {
         }
     }
 
-    fn push(&mut self, from: IterationNo, to: IterationNo, held: Held) {
+    fn push(&mut self, from: IterationNo, to: IterationNo, held: Held, found: u32) {
         if from < to {
-            self.pieces.push(Piece { from, to, held, seated: true });
+            self.pieces.push(Piece { from, to, held, found, seated: true });
         }
+    }
+
+    /// Who holds blocks at each iteration of a stretch, in order of their numbers.
+    pub(super) fn at_each(
+        &self,
+        lane: &LaneColumns<'_>,
+        stretch: Range<IterationNo>,
+    ) -> Vec<Vec<Holding>> {
+        let mut lists = vec![Vec::new(); stretch.end.since(stretch.start) as usize];
+        let bounds = self.first_piece.windows(2).map(|two| two[0] as usize..two[1] as usize);
+        for (&request, bounds) in self.requests.iter().zip(bounds) {
+            let pieces = &self.pieces[bounds];
+            let first = pieces.partition_point(|piece| piece.to <= stretch.start);
+            for piece in pieces[first..].iter().take_while(|piece| piece.from < stretch.end) {
+                let both = piece.from.max(stretch.start)..piece.to.min(stretch.end);
+                for number in IterationNo::each(both) {
+                    let blocks = self.held_at(lane, piece, number);
+                    let found = piece.found.min(blocks);
+                    let seated = piece.seated;
+                    let list = &mut lists[number.since(stretch.start) as usize];
+                    if blocks > 0 {
+                        list.push(Holding { request, blocks, found, seated });
+                    }
+                }
+            }
+        }
+        lists
     }
 
     fn blocks_for(&self, tokens: i64) -> u32 {
@@ -160,21 +199,20 @@ impl Holders {
     fn add_prompt(&mut self, tables: &Tables<'_>, lane: &LaneColumns<'_>, hand: &HandOver) {
         let chunks = tables.places.chunks_on(hand.request, self.id);
         let Some(last) = chunks.last() else { return };
-        let end = lane.log.numbers().end;
-        let lingers = u32::from(lane.pool.planned_ahead);
-        let over = last.iteration.after(1 + lingers).min(end);
+        let over = left(lane, last.iteration);
         let id = self.id;
         let lost = tables.places.preemptions(hand.request).filter(move |&(of, _)| of == id);
         let mut rest = chunks;
         for out in lost.map(|(_, number)| number).chain([over]) {
             let (these, later) = rest.split_at(rest.partition_point(|at| at.iteration < out));
             rest = later;
-            self.residence(lane, these, &[], out);
+            self.residence(tables, lane, these, &[], out);
         }
-        let to = lane.log.partition_point(|iteration| iteration.start < hand.released);
+        let to = lane.log.partition_point(|iteration| iteration.decided < hand.released);
         if over < to {
             let held = Held::Blocks(hand.held_blocks);
-            self.pieces.push(Piece { from: over, to, held, seated: false });
+            let found = self.found(tables, lane, chunks[0], hand.request);
+            self.pieces.push(Piece { from: over, to, held, found, seated: false });
         }
     }
 
@@ -205,10 +243,7 @@ impl Holders {
             }
             tokens += i64::from(run.len);
         }
-        // Seats and blocks of what was planned ahead are free one step later.
-        let lingers = u32::from(lane.pool.planned_ahead);
-        let over =
-            if row.status == Status::Completed { last.after(1 + lingers).min(end) } else { end };
+        let over = if row.status == Status::Completed { left(lane, last) } else { end };
         let vain = match row.status {
             Status::Completed => Some(last.next()),
             // In the batch that still ran when observation ended.
@@ -232,7 +267,7 @@ impl Holders {
             let mine = runs.partition_point(|run| lane.decode_steps.at(run.first) < out);
             let (decoded, later) = runs.split_at(mine);
             runs = later;
-            self.residence(lane, these, decoded, out);
+            self.residence(tables, lane, these, decoded, out);
             if lane.pool.planned_ahead && out < over {
                 // A step that was in flight when it was preempted, and brought it nothing.
                 let ran = decoded.last().map(|run| lane.decode_steps.at(run.last));
@@ -273,17 +308,49 @@ impl Holders {
         last
     }
 
+    /// Blocks that a request found in a cache when it was admitted with this chunk: of the tokens before it
+    /// those that nothing brought from elsewhere.
+    fn found(
+        &self,
+        tables: &Tables<'_>,
+        lane: &LaneColumns<'_>,
+        first: ChunkAt,
+        request: RequestId,
+    ) -> u32 {
+        let context = lane.log.chunk(lane.log.chunk_row(first)).context;
+        let trace = tables.trace();
+        let handed = trace.hand_over(request).filter(|hand| hand.from != self.id);
+        let handed = handed.map(|hand| context.saturating_sub(hand.tokens));
+        let begun = lane.log.start(first.iteration);
+        let loads = trace.loads(request).iter().rev();
+        let loaded = loads
+            .filter(|load| load.landed <= begun && load.context + load.tokens == context)
+            .map(|load| load.context);
+        let tokens = handed.or(loaded.take(1).next()).unwrap_or(context);
+        tokens / self.block_tokens as u32
+    }
+
     fn residence(
         &mut self,
+        tables: &Tables<'_>,
         lane: &LaneColumns<'_>,
         chunks: &[ChunkAt],
         runs: &[Decoded],
         out: IterationNo,
     ) {
-        let Some(&last_chunk) = chunks.last() else { return };
+        let (Some(&first_chunk), Some(&last_chunk)) = (chunks.first(), chunks.last()) else {
+            return;
+        };
+        let request = lane.log.chunk(lane.log.chunk_row(first_chunk)).request;
+        let found = self.found(tables, lane, first_chunk, request);
         let blocks_of = |at: ChunkAt| lane.log.chunk(lane.log.chunk_row(at)).blocks;
         for pair in chunks.windows(2) {
-            self.push(pair[0].iteration, pair[1].iteration, Held::Blocks(blocks_of(pair[0])));
+            self.push(
+                pair[0].iteration,
+                pair[1].iteration,
+                Held::Blocks(blocks_of(pair[0])),
+                found,
+            );
         }
         let mut held = blocks_of(last_chunk);
         let mut at = last_chunk.iteration;
@@ -296,12 +363,12 @@ impl Holders {
                 Ok(beyond) if beyond <= last => lane.decode_steps.at(beyond).min(to),
                 _ => to,
             };
-            self.push(at, grows, Held::Blocks(held));
-            self.push(grows, to, Held::Grows(tokens - i64::from(first.0) - 1));
+            self.push(at, grows, Held::Blocks(held), found);
+            self.push(grows, to, Held::Grows(tokens - i64::from(first.0) - 1), found);
             held = held.max(self.blocks_for(tokens + i64::from(last.since(first))));
             at = to;
         }
-        self.push(at, out, Held::Blocks(held));
+        self.push(at, out, Held::Blocks(held), found);
     }
 
     fn sum(&mut self, lane: &LaneColumns<'_>) {
@@ -508,6 +575,16 @@ impl Holders {
         }
         share.max(0.0)
     }
+}
+
+/// The first iteration without a request whose last one was `last`. One that was planned ahead, before that
+/// had ended, still has its seat and its blocks.
+fn left(lane: &LaneColumns<'_>, last: IterationNo) -> IterationNo {
+    let next = last.next();
+    let end = lane.log.numbers().end;
+    let lingers =
+        lane.pool.planned_ahead && next < end && lane.log.at(next).decided < lane.log.end(last);
+    next.after(u32::from(lingers)).min(end)
 }
 
 /// Decode steps up to an iteration, it included.

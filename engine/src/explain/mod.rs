@@ -2,6 +2,7 @@
 
 mod apportion;
 mod blame;
+mod blocks;
 mod bubble;
 mod cause;
 mod chain;
@@ -36,6 +37,7 @@ mod walk;
 mod weights;
 
 pub use blame::{Blame, Culprit};
+pub use blocks::{HeldBlocks, HeldFor};
 pub use cause::{CAUSES, Cause, SHARED, Split, main_cause};
 pub use chain::{DecodeChain, PrefillChain, Seen};
 pub use index::Index;

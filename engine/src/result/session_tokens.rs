@@ -16,6 +16,8 @@ pub struct Fate {
     pub asked: u32,
     /// Of these, found.
     pub found: u32,
+    /// Where those had been said.
+    pub hits: HitsBySource,
     /// Of these, said before by the session and kept by a cache without end, and not found.
     pub missed: u32,
 }
@@ -48,11 +50,17 @@ pub fn fates(outcome: &Outcome, turns: &[SessionTurn], block_tokens: Option<u32>
         let cached = row.hit_tokens;
         let of_shared = cached.min(shared[place]);
         let of_own = cached.min(turn.inherits).saturating_sub(of_shared);
-        all.hits.shared_prefix += u64::from(of_shared);
-        all.hits.own_session += u64::from(of_own);
-        all.hits.other += u64::from(cached - of_shared - of_own);
         let brought = brought(outcome, place);
-        all.hits.tiers += u64::from(brought);
+        let hits = HitsBySource {
+            own_session: of_own.into(),
+            shared_prefix: of_shared.into(),
+            other: (cached - of_shared - of_own).into(),
+            tiers: brought.into(),
+        };
+        all.hits.own_session += hits.own_session;
+        all.hits.shared_prefix += hits.shared_prefix;
+        all.hits.other += hits.other;
+        all.hits.tiers += hits.tiers;
         let found = cached + brought;
         let before = turn.before.map(|before| &rows[before.index()]);
         let missed = match (before, block_tokens) {
@@ -69,7 +77,7 @@ pub fn fates(outcome: &Outcome, turns: &[SessionTurn], block_tokens: Option<u32>
             let to = if here { &mut all.missed.evicted } else { &mut all.missed.other_replica };
             *to += u64::from(missed);
         }
-        all.of_turns.push(Fate { asked: row.prompt_tokens, found, missed });
+        all.of_turns.push(Fate { asked: row.prompt_tokens, found, hits, missed });
     }
     all
 }

@@ -183,6 +183,7 @@ impl HostCopies<'_> {
         let place = self.begin(load.request, now);
         let record = &mut self.loads[place];
         (record.context, record.tokens, record.bytes) = (load.context, load.tokens, bytes);
+        record.taken = now;
     }
 
     fn begin(&mut self, request: RequestId, now: Time) -> usize {
@@ -193,6 +194,7 @@ impl HostCopies<'_> {
                 request,
                 lane,
                 begun: now,
+                taken: Time::NEVER,
                 landed: Time::NEVER,
                 context: 0,
                 tokens: 0,

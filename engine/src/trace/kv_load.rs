@@ -13,6 +13,9 @@ pub struct KvLoad {
     pub lane: LaneId,
     /// When the first of it set out.
     pub begun: Time,
+    /// When KV blocks were taken for it: later than that where it came to the host's memory first;
+    /// [`Time::NEVER`] if never.
+    pub taken: Time,
     /// When all of it was there; [`Time::NEVER`] if never.
     pub landed: Time,
     /// Tokens of it that the replica had itself.
@@ -26,6 +29,13 @@ pub struct KvLoad {
 }
 
 impl TokenTrace {
+    /// All loads of a request.
+    pub fn loads(&self, request: RequestId) -> &[KvLoad] {
+        let from = self.kv_loads.partition_point(|load| load.request < request);
+        let own = self.kv_loads[from..].partition_point(|load| load.request == request);
+        &self.kv_loads[from..from + own]
+    }
+
     /// The load that a request waited for before it was first in a batch, where it did.
     pub fn first_load(&self, request: RequestId) -> Option<&KvLoad> {
         if self.kv_loads.is_empty() {
