@@ -4,21 +4,10 @@
 use super::cause::Cause;
 use super::lane::LaneColumns;
 use super::visit::{Visit, Wait};
-use super::walk::Walk;
+use super::walk::{Came, Walk};
 use crate::ids::IterationNo;
 use crate::time::Time;
 use crate::trace::{HandOver, KvLoad};
-
-/// How far a request that is handed over has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Came {
-    /// Its prompt is not computed.
-    Prefills,
-    /// Its KV is there.
-    ToItsAnswer,
-    /// It waits where it is answered, for memory or for its KV.
-    NoFarther,
-}
 
 impl<'w> Walk<'w> {
     /// Walks up to when its KV was there, which is when the replica that answers could run it; says how far it

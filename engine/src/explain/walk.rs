@@ -2,7 +2,6 @@
 //! steps is one call.
 
 use super::cause::{Cause, Split};
-use super::hand_walk::Came;
 use super::lane::LaneColumns;
 use super::places::Places;
 use super::visit::{Gap, Visit, Wait};
@@ -57,6 +56,17 @@ fn queued_since(
 
 fn last_of(times: &[Time]) -> Time {
     *times.last().expect("a run holds tokens")
+}
+
+/// How far a request that is handed over has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// Its prompt is not computed.
+    Prefills,
+    /// Its KV is there.
+    ToItsAnswer,
+    /// It waits where it is answered, for memory or for its KV.
+    NoFarther,
 }
 
 /// Walks one request.

@@ -232,7 +232,8 @@ fn can_be(check: &mut Check<'_>, fleet: &[Built], router: &RouterKind, runs: &[S
     }
     if matches!(router, RouterKind::VllmDp(_) | RouterKind::ClassToPool(_)) {
         let message = "this router is not modelled with prefill and decode apart";
-        let help = format!("take one of {}", ROUTERS.join(", "));
+        let help =
+            format!("take one of {}, or one that knows caches, such as llm-d", ROUTERS.join(", "));
         check.report(&Path::root().key("router"), message, &help);
     }
     for pool in fleet.iter().filter(|pool| pool.engine.stages > 1) {

@@ -9,6 +9,10 @@ use super::Draw;
 const ROUTERS: [&str; 6] =
     ["round-robin", "random", "least-requests", "least-tokens", "power-of-two", "session-affinity"];
 
+/// Those that know caches, beside them, choose among the replicas that prefill.
+const CACHE_ROUTERS: [&str; 5] =
+    ["sglang-cache-aware", "dynamo-kv", "llm-d", "ray-prefix", "production-stack"];
+
 impl Draw {
     /// The role of the pool at a place: the first two are one of each.
     pub(super) fn role(&mut self, place: usize) -> Value {
@@ -21,7 +25,10 @@ impl Draw {
 
     /// How requests go from one role to the other, and the router of the first.
     pub(super) fn disaggregation(&mut self, scenario: &mut Map<String, Value>) {
-        let router = json!(self.one_of(&ROUTERS));
+        let router = match self.rng.random_bool(0.3) {
+            true => json!(self.one_of(&CACHE_ROUTERS)),
+            false => json!(self.one_of(&ROUTERS)),
+        };
         self.perhaps(scenario, "router", 0.7, router);
         let mut transfer = Map::new();
         transfer.insert("link".to_owned(), self.kv_link());
@@ -43,7 +50,8 @@ impl Draw {
         let first_token = json!(self.one_of(&["recomputed", "carried"]));
         self.perhaps(&mut apart, "first_token", 0.6, first_token);
         let reserved = json!(self.one_of(&[0, 16, 64]));
-        self.perhaps(&mut apart, "reserved_decode_tokens", 0.9, reserved);
+        // By default more stay free than the smallest replicas have.
+        apart.insert("reserved_decode_tokens".to_owned(), reserved);
         let new = self.one_of(&[0, 16, 100]);
         let decider = match self.rng.random_range(0..3) {
             0 => json!("always"),

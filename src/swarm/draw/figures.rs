@@ -242,6 +242,10 @@ impl Draw {
         self.perhaps(&mut profile, "async_scheduling", 0.7, json!(ahead));
         let caching = self.rng.random_bool(0.7);
         self.perhaps(&mut profile, "prefix_caching", 0.5, json!(caching));
+        let order = self.one_of(&["source-first", "destination-first"]);
+        let first_token = self.one_of(&["recomputed", "carried"]);
+        let way = json!({"order": order, "first_token": first_token});
+        self.perhaps(&mut profile, "hand_over", 0.3, way);
         let eager = self.rng.random_bool(0.5);
         self.perhaps(&mut profile, "enforce_eager", 0.2, json!(eager));
         let bytes = self.one_of(&[2_000_000_000_u64, 4_000_000_000]);

@@ -302,6 +302,9 @@ impl Draw {
             }
             let promise = self.promise();
             self.perhaps(&mut pool, "promise", 0.3, promise);
+            if pool.get("role").is_some_and(|role| role == "prefill") {
+                pool.remove("promise");
+            }
             let engine = self.pool_engine(&scenario["engine"], limits);
             self.perhaps(&mut pool, "engine", 0.9, engine);
             pools.push(Value::Object(pool));
