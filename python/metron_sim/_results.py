@@ -2520,7 +2520,8 @@ class TtftStages(Record):
     """Until its prompt was computed."""
 
     memory_s: Distribution
-    """Until the replica that decodes had taken memory for it."""
+    """Until the replica that decodes had taken KV blocks for it, which takes room and a free
+    seat."""
 
     transfer_s: Distribution
     """Until its KV was there."""
