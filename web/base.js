@@ -467,6 +467,23 @@ var Metron = (() => {
 		line(M.cursor.at, "--accent", [], 2);
 	};
 
+	// Writes the seconds of a stretch of time, microseconds, below a plot that is `wide` from `left` on: x gives the
+	// place of an instant, `mark` draws what stands above a number.
+	M.drawClock = (c, shown, x, { left, right, wide, y }, mark) => {
+		const clock = M.ticks(shown.from / 1e6, shown.to / 1e6, Math.max(3, wide / 110));
+		c.textAlign = "center";
+		let written = -Infinity;
+		clock.at.forEach((t) => {
+			const at = x(t * 1e6),
+				text = M.tick(t, clock.step) + " s",
+				half = c.measureText(text).width / 2;
+			if (at < left || at + half > right || at - half < written + 8) return;
+			written = at + half;
+			mark?.(at);
+			c.fillText(text, at, y);
+		});
+	};
+
 	/* ---- sections ---- */
 	let sections = 0;
 	// A part of the page: a heading, how to read it, what is drawn, and the numbers as a table.

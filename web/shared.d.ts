@@ -68,6 +68,13 @@ interface MetronParts {
 		point(hover: number | null, by?: any): void;
 	};
 	drawCursor(c: CanvasRenderingContext2D, x: (t: number) => number | null, top: number, bottom: number): void;
+	drawClock(
+		c: CanvasRenderingContext2D,
+		shown: { from: number; to: number },
+		x: (t: number) => number,
+		place: { left: number; right: number; wide: number; y: number },
+		mark?: (at: number) => void,
+	): void;
 	section(parent: HTMLElement, title: string, reading?: any, id?: string): any;
 	running(deltas: any): any;
 	absent(run: any, part: string): any;

@@ -606,23 +606,14 @@
 			M.drawCursor(c, (t) => (t >= view.from && t <= view.to ? x(t) : null), 0, HEIGHT - FOOT);
 			c.restore();
 			// The clock.
-			const clock = M.ticks(view.from / 1e6, view.to / 1e6, Math.max(3, plot / 110));
 			c.strokeStyle = grid;
 			c.fillStyle = ink;
-			c.textAlign = "center";
 			c.lineWidth = 1;
-			let written = -Infinity;
-			clock.at.forEach((t) => {
-				const at = x(t * 1e6),
-					text = M.tick(t, clock.step) + " s",
-					half = c.measureText(text).width / 2;
-				if (at < LEFT || at + half > width || at - half < written + 8) return;
-				written = at + half;
+			M.drawClock(c, view, x, { left: LEFT, right: width, wide: plot, y: HEIGHT - 4 }, (at) => {
 				c.beginPath();
 				c.moveTo(at, it.top + it.height + GAP);
 				c.lineTo(at, HEIGHT - FOOT);
 				c.stroke();
-				c.fillText(text, at, HEIGHT - 4);
 			});
 		};
 

@@ -145,6 +145,14 @@ const narrow = async (page, width) => {
 	const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 	assert(wide <= 0, `${wide} px wider than ${width}`);
 };
+// On a phone and on a tablet nothing stands out of the page.
+const fits = async (page) => {
+	for (const width of [360, 800]) {
+		await page.setViewportSize({ width, height: 900 });
+		await page.waitForTimeout(300);
+		await narrow(page, width);
+	}
+};
 const figure = (page, name) =>
 	page.evaluate((name) => Play.answer.figures.find((one) => one.name === name).values, name);
 
@@ -437,11 +445,7 @@ await check("the KV blocks at the playhead add up", async () => {
 	await page.mouse.click(box.x + 30, box.y + 5);
 	await page.waitForFunction((n) => Play.readers.request() === n, request);
 	await audit(page, "KV blocks");
-	for (const width of [360, 800]) {
-		await page.setViewportSize({ width, height: 900 });
-		await page.waitForTimeout(300);
-		await narrow(page, width);
-	}
+	await fits(page);
 	assert.deepEqual(trouble, []);
 	await context.close();
 });
@@ -501,11 +505,7 @@ await check("curves against the load are played beside all else", async () => {
 	await page.waitForFunction(() =>
 		/No curves: the load cannot be changed here/.test(document.querySelector("#load").textContent),
 	);
-	for (const width of [360, 800]) {
-		await page.setViewportSize({ width, height: 900 });
-		await page.waitForTimeout(300);
-		await narrow(page, width);
-	}
+	await fits(page);
 	assert.deepEqual(trouble, []);
 	await context.close();
 });
@@ -992,11 +992,7 @@ await check("rows of sessions show turns, gaps and where prompts came from", asy
 	await page.waitForTimeout(600);
 	assert.match(await page.evaluate(() => location.hash), /rows=sessions/);
 	await audit(page, "rows of sessions");
-	for (const width of [360, 800]) {
-		await page.setViewportSize({ width, height: 900 });
-		await page.waitForTimeout(300);
-		await narrow(page, width);
-	}
+	await fits(page);
 	assert.deepEqual(trouble, []);
 	// The link shows sessions again.
 	const again = await open({ url: await page.evaluate(() => location.href) });

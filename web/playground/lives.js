@@ -84,18 +84,8 @@
 			c.strokeRect(LEFT + 1, lit * ROW + 1, plot - 2, ROW - 2);
 		}
 		c.restore();
-		const clock = M.ticks(shown.from / 1e6, shown.to / 1e6, Math.max(3, plot / 110));
-		c.textAlign = "center";
 		c.fillStyle = M.css("--ink");
-		let written = -Infinity;
-		clock.at.forEach((t) => {
-			const at = x(t * 1e6),
-				text = M.tick(t, clock.step) + " s",
-				half = c.measureText(text).width / 2;
-			if (at < LEFT || at + half > width || at - half < written + 8) return;
-			written = at + half;
-			c.fillText(text, at, tall + 14);
-		});
+		M.drawClock(c, shown, x, { left: LEFT, right: width, wide: plot, y: tall + 14 });
 	};
 	const draw = () => boxes.forEach((box) => box.surface.draw());
 	const words = (place, row, us) => {

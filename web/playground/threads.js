@@ -128,18 +128,8 @@
 		});
 		M.drawCursor(c, (t) => (t >= shown.from && t <= shown.to ? x(t) : null), 0, tall);
 		c.restore();
-		const clock = M.ticks(shown.from / 1e6, shown.to / 1e6, Math.max(3, plot / 110));
-		c.textAlign = "center";
 		c.fillStyle = M.css("--ink");
-		let written = -Infinity;
-		clock.at.forEach((t) => {
-			const at = x(t * 1e6),
-				text = M.tick(t, clock.step) + " s",
-				half = c.measureText(text).width / 2;
-			if (at < LEFT || at + half > width || at - half < written + 8) return;
-			written = at + half;
-			c.fillText(text, at, tall + 14);
-		});
+		M.drawClock(c, shown, x, { left: LEFT, right: width, wide: plot, y: tall + 14 });
 	};
 	const draw = () => boxes.forEach((box) => box.surface.draw());
 	const words = (place, row, at) => {

@@ -18,33 +18,30 @@ impl Engine<'_> {
         let prompt = handing.asked[request.index()].prompt_tokens;
         let handed = handing.handed.get_mut(&request).expect("it was handed over");
         let blocks = handed.sends(computed.min(prompt), prompt);
+        // Of what is lost nothing goes over: that is known at once.
+        let blocks = if handed.told.lost { 0 } else { blocks };
         // The last transfer says that all is there, if it carries nothing else.
         if blocks == 0 && computed < prompt {
             return;
         }
         let pool = self.fleet.member(handed.to).pool;
-        let bytes = match handed.told.lost {
-            true => 0,
-            false => {
-                u64::from(blocks).saturating_mul(handing.setup.ports[pool.index()].block_bytes)
-            }
-        };
+        let block_bytes = handing.setup.ports[pool.index()].block_bytes;
+        let bytes = u64::from(blocks).saturating_mul(block_bytes);
         handed.told.bytes += bytes;
-        if !handed.told.lost {
-            handed.told.blocks += blocks;
-        }
+        handed.told.blocks += blocks;
         handed.under_way += 1;
         let id = TransferId(handing.transfers);
         handing.transfers += 1;
         handing.under_way.insert(id, request);
         let each = handing.setup.transfer.per_block.as_nanos();
         let before = match handed.told.lost {
-            true => Span::from_nanos(1),
+            true => Span::ZERO,
             false => {
                 let blocks = Span::from_nanos(each.saturating_mul(u64::from(blocks)));
-                (handing.setup.transfer.setup + blocks).max(Span::from_nanos(1))
+                handing.setup.transfer.setup + blocks
             }
         };
+        let before = before.max(Span::from_nanos(1));
         let (out, into) =
             (handing.ports[handed.from.index()].0, handing.ports[handed.to.index()].1);
         let over = if out == into { vec![out] } else { vec![out, into] };
