@@ -3,7 +3,7 @@
 use super::Effect::{Always, Unless};
 use super::{Entry, Facts, Written};
 use crate::catalog::HandOverOrder;
-use crate::fleet::{Disaggregation, Role, RouterKind};
+use crate::fleet::{Disaggregation, PrefillDecider, Role, RouterKind};
 use crate::replica::Failure;
 use crate::scheduler::Feature;
 
@@ -14,10 +14,10 @@ pub(super) const TABLE: &[Entry] = &[
     ("Disaggregation.decider", Always("which prompts are handed over")),
     ("DeciderRules.conditional", Always("which prompts are handed over")),
     ("DeciderRules.prefix-based", Always("which prompts are handed over")),
-    ("ConditionalDecider.min_new_tokens", Always("which prompts are handed over")),
-    ("ConditionalDecider.min_new_ratio", Always("which prompts are handed over")),
+    ("ConditionalDecider.min_new_tokens", Unless(fewest_new_tokens)),
+    ("ConditionalDecider.min_new_ratio", Unless(smallest_new_part)),
     ("PrefixBasedDecider.non_cached_tokens", Always("which prompts are handed over")),
-    ("PrefixBasedDecider.prompt_tokens", Always("which prompts are handed over")),
+    ("PrefixBasedDecider.prompt_tokens", Unless(shortest_prompt)),
     ("Disaggregation.decode_router", Unless(decode_router)),
     ("Disaggregation.transfer", Always("its keys are judged one by one")),
     ("Disaggregation.order", Always("when prompts are begun")),
@@ -46,11 +46,30 @@ pub(super) const TABLE: &[Entry] = &[
     ("KvLoad.prompt_only", Always("what is stored hangs on it")),
     ("KvLoad.store_threshold", Always("what is stored hangs on it")),
     ("KvLoad.chunk_blocks", Always("what is stored hangs on it")),
+    ("KvLoad.overlap", Always("when KV is there, and who waits")),
     ("KvLoad.bytes_per_token", Always("part of the time of a load")),
 ];
 
 fn tier_scope(facts: &Facts<'_>, _: &Written) -> Option<String> {
     (facts.experiment.replicas == 1).then(|| "one replica has the tier in any case".to_owned())
+}
+
+fn fewest_new_tokens(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    let decider = facts.experiment.disaggregation.as_ref()?.decider;
+    matches!(decider, PrefillDecider::Conditional { min_new_ratio, .. } if min_new_ratio == 0.0)
+        .then(|| "with `min_new_ratio: 0` every prompt goes to a replica that prefills".to_owned())
+}
+
+fn smallest_new_part(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    let decider = facts.experiment.disaggregation.as_ref()?.decider;
+    matches!(decider, PrefillDecider::Conditional { min_new_tokens: 0, .. })
+        .then(|| "with `min_new_tokens: 0` every prompt goes to a replica that prefills".to_owned())
+}
+
+fn shortest_prompt(facts: &Facts<'_>, _: &Written) -> Option<String> {
+    let decider = facts.experiment.disaggregation.as_ref()?.decider;
+    (decider.is_never_elsewhere())
+        .then(|| "no prompt goes to a replica that prefills with `non_cached_tokens: 0`".to_owned())
 }
 
 fn decode_router(facts: &Facts<'_>, key: &Written) -> Option<String> {

@@ -133,6 +133,16 @@ fn whose(metric: &str) -> (&str, &str) {
 /// Ratios this close to 1 are no difference.
 const SAME_RATIO: f64 = 0.02;
 
+/// Whether shares of so many requests each differ by no more than samples of one population do, 95 times in
+/// 100 (a two-proportion z-test).
+fn could_be_chance(shares: [f64; 2], requests: [u64; 2]) -> bool {
+    let [n, m] = requests.map(|count| count.max(1) as f64);
+    let [p, q] = shares;
+    let pooled = (p * n + q * m) / (n + m);
+    let error = (pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)).sqrt();
+    (p - q).abs() <= 1.96 * error
+}
+
 /// What a comparison comes to: whose text is smoother, as far as the two can be compared, and what else
 /// differs most.
 fn verdict((a, b): (&Side, &Side), doubts: &Doubts, metrics: &[Compared]) -> String {
@@ -151,7 +161,16 @@ fn verdict((a, b): (&Side, &Side), doubts: &Doubts, metrics: &[Compared]) -> Str
             let both = |one: f64, other: f64| {
                 format!("{} of requests are fluid, against {}", percent(one), percent(other))
             };
-            if least_a > most_b {
+            let by_chance =
+                could_be_chance([in_a, in_b], [a, b].map(|side| side.run.summary.requests.offered));
+            if in_a != in_b && by_chance {
+                format!(
+                    "Text is about as smooth in both: {} of requests are fluid in A, {} in B; among so few, \
+                     chance alone makes such a difference.",
+                    percent(in_a),
+                    percent(in_b)
+                )
+            } else if least_a > most_b {
                 format!("A gives smoother text: {}.", both(in_a, in_b))
             } else if least_b > most_a {
                 format!("B gives smoother text: {}.", both(in_b, in_a))

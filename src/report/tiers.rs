@@ -38,14 +38,19 @@ pub(super) fn tiers(run: &RunResult) -> Vec<String> {
         percent(share)
     ));
     if let Some(rate) = of.break_even_bytes_per_s {
-        let (word, than) = match of.loading_s < of.computing_s {
-            true => ("saved", of.computing_s - of.loading_s),
-            false => ("lost", of.loading_s - of.computing_s),
+        // Where steps wait for loads, what they do not wait for is hidden behind computing.
+        let (cost, made) = match of.steps_longer_s > 0.0 {
+            true => (of.steps_longer_s, "made steps longer by"),
+            false => (of.loading_s, "took"),
+        };
+        let (word, than) = match cost < of.computing_s {
+            true => ("saved", of.computing_s - cost),
+            false => ("lost", cost - of.computing_s),
         };
         lines.push(format!(
-            "  to compute them again would have taken {} where loads took {}: {} {word}; break-even at {} GB/s",
+            "  to compute them again would have taken {} where loads {made} {}: {} {word}; break-even at {} GB/s",
             duration(of.computing_s),
-            duration(of.loading_s),
+            duration(cost),
             duration(than),
             three_digits(rate / 1e9)
         ));

@@ -19,8 +19,14 @@ pub fn recording<'a>(
         let planned = pool.engine.async_scheduling(&scheduler.config);
         let cost = pool.cost.as_ref();
         let recorded = recorded_pool(outcome, id, cost, &info, &needs, planned);
-        let tiers = pool.engine.tiers.is_some();
-        RecordedPool { name: pool.name, in_step: pool.hardware.lockstep(), tiers, ..recorded }
+        let tiers = pool.engine.tiers.as_deref();
+        RecordedPool {
+            name: pool.name,
+            in_step: pool.hardware.lockstep(),
+            tiers: tiers.is_some(),
+            loads_in_step: tiers.is_some_and(|tiers| tiers.overlap.is_in_step()),
+            ..recorded
+        }
     };
     Recording {
         trace: &outcome.trace,
@@ -69,6 +75,7 @@ fn recorded_pool<'a>(
         in_step: 1,
         caches: needs.caches_on(engine),
         tiers: false,
+        loads_in_step: false,
         memory: Memory {
             block_tokens: needs.engine(engine).kv_block_tokens,
             blocks: used.map_or(outcome.kv.blocks, |pool| pool.kv.blocks),

@@ -51,6 +51,7 @@ pub(super) fn summarise(
     let warnings = rejection_warning(outcome)
         .into_iter()
         .chain(out_of_memory(scheduler, outcome))
+        .chain(nothing_handed_over(experiment, outcome))
         .chain(nothing_measured(outcome, &summary));
     RunResult {
         scheduler: scheduler.to_owned(),
@@ -333,6 +334,18 @@ fn out_of_memory(scheduler: &str, outcome: &Outcome) -> Option<String> {
 }
 
 /// More than 1 % of the requests rejected is worth a warning, with the reasons.
+/// Replicas that prefill and were never asked to.
+fn nothing_handed_over(experiment: &Experiment, outcome: &Outcome) -> Option<String> {
+    let apart = experiment.disaggregation.as_ref()?;
+    let looks = apart.decider.looks() && !apart.decider.is_never_elsewhere();
+    let answered = outcome.trace.requests.iter().any(|row| row.tokens > 0);
+    (looks && answered && outcome.trace.hand_overs.is_empty()).then(|| {
+        "no prompt went to a replica that prefills: `disaggregation.decider` keeps all of them where they are \
+         answered, and those replicas stood idle"
+            .to_owned()
+    })
+}
+
 fn rejection_warning(outcome: &Outcome) -> Option<String> {
     let rejected = outcome.rejections.len();
     let offered = outcome.trace.requests.len();

@@ -9,7 +9,7 @@ use crate::metrics::distribution_of_nanos;
 use crate::result::{KvTiersResult, TierResult};
 use crate::scenario::{Experiment, PoolView, TierPath, Tiers};
 use crate::sim::{Outcome, PathUse};
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// Tokens of a chunk in which a prompt alone is taken to be computed: vLLM's budget on small GPUs, and
 /// enough to fill any.
@@ -43,6 +43,7 @@ pub(super) fn tiers_of(pool: &PoolView<'_>) -> Option<KvTiers> {
             path: path(below),
             is_shared: tiers.below_is_shared,
         }),
+        overlap: tiers.overlap,
     })
 }
 
@@ -98,7 +99,9 @@ pub(super) fn kv_tiers(experiment: &Experiment, outcome: &Outcome) -> Option<KvT
     let elapsed_s = trace.end.max(begun).since(begun).as_secs_f64();
     let replicas: u32 = fleet.iter().filter(tiered).map(|pool| pool.replicas).sum();
     let mut uses = [PathUse::default(); 2];
+    let mut delayed = Span::ZERO;
     for pool in &outcome.pools {
+        delayed += pool.tiers.delayed;
         for (sum, path) in uses.iter_mut().zip([pool.tiers.host, pool.tiers.below]) {
             sum.add(path);
         }
@@ -122,6 +125,7 @@ pub(super) fn kv_tiers(experiment: &Experiment, outcome: &Outcome) -> Option<KvT
         load_s: distribution_of_nanos(&mut took),
         computing_s,
         loading_s,
+        steps_longer_s: delayed.as_secs_f64(),
         break_even_bytes_per_s: (computing_s > 0.0).then(|| bytes / computing_s),
         tiers,
     })

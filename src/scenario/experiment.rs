@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cost::{CostError, CostModel};
 pub use crate::fleet::RouterKind;
-use crate::fleet::{Disaggregation, Role};
+use crate::fleet::{Disaggregation, LoadOverlap, Role};
 use crate::ids::{PoolId, ReplicaId};
 use crate::metrics::Measure;
 use crate::promise::{Promises, Slo};
@@ -387,6 +387,8 @@ pub struct Tiers {
     pub prompt_only: bool,
     /// A chunk is stored when it was offered so often.
     pub store_threshold: u32,
+    /// What a load from the host holds up.
+    pub overlap: LoadOverlap,
 }
 
 /// A tier, and the way to it.

@@ -343,6 +343,7 @@ impl Case {
         });
         Some(ReplayTransfers {
             rules: TransferRules {
+                in_step: false,
                 consumes: c["kv_role"] != "kv_producer",
                 delivers: c["requires_kv_delivery"] != false,
             },

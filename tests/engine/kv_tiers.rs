@@ -126,6 +126,31 @@ fn replicas_find_in_a_shared_store_what_others_computed() {
     assert_eq!((from_below("cluster"), from_below("replica")), (96, 0));
 }
 
+/// Somebody decodes when a prompt's KV is to come: beside its load his tokens go on; where the step waits for it,
+/// he waits as well, and the prompt has its token sooner than after the step that ran when its KV came.
+#[test]
+fn a_load_that_its_step_waits_for_holds_up_everyone_in_it() {
+    let text = "workload:\n  trace: {file: tests/data/traces/again-beside.jsonl, format: jsonl}\n";
+    let played = |overlap: &str| {
+        let text = fixed(13, HOST, &format!(", overlap: {overlap}"), text);
+        let output = play(&text, false);
+        let experiment = experiment(&text);
+        let index = Index::new(recording(&experiment, &experiment.schedulers[0], &output.outcome));
+        let gap = |request, token| {
+            let gap = index.gap(RequestId(request), token).expect("it got a token");
+            let causes = [Cause::StepInFlight, Cause::KvLoad, Cause::Own, Cause::BatchGrowth];
+            causes.map(|cause| gap.split[cause] / 1_000_000)
+        };
+        let [load] = output.outcome.trace.kv_loads[..] else { panic!("one load") };
+        assert_eq!((ms(load.begun), ms(load.landed)), (2000.0, 2065.0));
+        let first = ms(output.outcome.trace.requests[3].first_token);
+        // Its tenth token came at 2 s.
+        (first, gap(3, 0), gap(2, 10))
+    };
+    assert_eq!(played("steps"), (2080.0, [10, 65, 10, 0], [0, 0, 10, 0]));
+    assert_eq!(played("nothing"), (2075.0, [5, 65, 10, 0], [0, 65, 10, 0]));
+}
+
 /// Loads that begin together go over one after the other, in the order in which they were let in.
 #[test]
 fn a_way_has_one_copy_at_a_time() {

@@ -103,6 +103,7 @@ fn the_wait_for_a_slower_rank_has_a_name() {
         in_step: 2,
         caches: false,
         tiers: false,
+        loads_in_step: false,
         memory,
     };
     let recording = Recording {

@@ -91,6 +91,7 @@ fn recording<'o>(outcome: &'o Outcome, cost: &'o dyn CostModel) -> Recording<'o>
         in_step: 1,
         caches: false,
         tiers: false,
+        loads_in_step: false,
         memory,
     }];
     Recording { trace: &outcome.trace, entered: &[], turns: &[], log, pools }

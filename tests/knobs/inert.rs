@@ -21,6 +21,8 @@ const PREFIXES: &str = "workload.prefix_groups={count: 4, tokens: 320, share: 0.
 const SESSIONS: &str = "workload={sessions: {count: 6, arrivals: {constant: {rate: 2}}, first_prompt: {fixed: 300}, turns: {fixed: 3}, new_tokens: {fixed: 60}, output: {fixed: 20}, gap: {fixed: 1s}}}";
 const ROLES: &str =
     "pools=[{name: p, role: prefill, replicas: 1}, {name: d, role: decode, replicas: 1}]";
+const EVERY_PROMPT: &str =
+    "disaggregation={transfer: {link: ib-400g}, decider: {conditional: {min_new_ratio: 0}}}";
 const CACHING: &str = "engine.prefix_caching=true";
 const MOE: &str = "model={base: mixtral-8x7b, layers: 8}";
 const CLASSES: &str = "workload.classes=[{name: chat}, {name: batch}]";
@@ -207,6 +209,33 @@ const CASES: &[Case] = &[
         &["schedulers=[vllm-v1]", ROLES, "disaggregation={transfer: {link: ib-400g}}"],
         "disaggregation.decode_router=random",
         "disaggregation.decode_router=least-tokens",
+    ),
+    case(
+        "ConditionalDecider.min_new_tokens",
+        &["schedulers=[vllm-v1]", ROLES, EVERY_PROMPT],
+        "disaggregation.decider.conditional.min_new_tokens=100",
+        "disaggregation.decider.conditional.min_new_tokens=5000",
+    ),
+    case(
+        "ConditionalDecider.min_new_ratio",
+        &[
+            "schedulers=[vllm-v1]",
+            ROLES,
+            EVERY_PROMPT,
+            "disaggregation.decider.conditional.min_new_tokens=0",
+        ],
+        "disaggregation.decider.conditional.min_new_ratio=0.1",
+        "disaggregation.decider.conditional.min_new_ratio=0.9",
+    ),
+    case(
+        "PrefixBasedDecider.prompt_tokens",
+        &[
+            "schedulers=[vllm-v1]",
+            ROLES,
+            "disaggregation={transfer: {link: ib-400g}, decider: {prefix-based: {}}}",
+        ],
+        "disaggregation.decider.prefix-based.prompt_tokens=100",
+        "disaggregation.decider.prefix-based.prompt_tokens=5000",
     ),
     case(
         "Disaggregation.reserved_decode_tokens",

@@ -49,6 +49,7 @@ fn index(outcome: &Outcome) -> Index<'_> {
         in_step: 1,
         caches: false,
         tiers: false,
+        loads_in_step: false,
         memory,
     }];
     let recording = Recording { trace: &outcome.trace, entered: &[], turns: &[], log, pools };

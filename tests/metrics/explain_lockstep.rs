@@ -58,6 +58,7 @@ fn index(outcome: &Outcome) -> Index<'_> {
         in_step: 2,
         caches: false,
         tiers: false,
+        loads_in_step: false,
         memory,
     };
     Index::new(Recording {

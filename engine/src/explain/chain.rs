@@ -162,8 +162,8 @@ pub(super) struct Pricer<'a> {
     staged: bool,
     /// Whether host work comes before an iteration begins.
     by_turns: bool,
-    /// Whether it steps with other ranks, and waits for the slowest.
-    in_step: bool,
+    /// Whether it waits within a step: for the slowest of the ranks that it steps with, or for KV.
+    waits: bool,
     chunks: Vec<Chunk>,
     scratch: Vec<Chunk>,
 }
@@ -171,13 +171,13 @@ pub(super) struct Pricer<'a> {
 impl<'a> Pricer<'a> {
     /// For iterations of such replicas.
     pub(super) fn of(pool: &RecordedPool<'a>) -> Pricer<'a> {
-        let &RecordedPool { cost, planned_ahead, in_step, by_turns, .. } = pool;
+        let &RecordedPool { cost, planned_ahead, in_step, by_turns, loads_in_step, .. } = pool;
         Pricer {
             prices: Prices::of(cost),
             planned_ahead,
             staged: cost.stages() > 1,
             by_turns,
-            in_step: in_step > 1,
+            waits: in_step > 1 || loads_in_step,
             chunks: Vec::new(),
             scratch: Vec::new(),
         }
@@ -201,8 +201,8 @@ impl<'a> Pricer<'a> {
             }
         };
         // Alone in the pipeline it would take its stages' and hand-overs' time; the rest is waiting.
-        // Alone it would take what it takes by itself; the rest is waiting for slower ranks.
-        let bubble = match self.staged || self.in_step {
+        // Alone it would take what it takes by itself; the rest is waiting for slower ranks, or for KV.
+        let bubble = match self.staged || self.waits {
             true => {
                 let gpu = self.prices.cost.time(&shape).gpu + drafting.gpu;
                 lasted.saturating_sub(gpu.as_nanos() + exposed)
@@ -253,7 +253,7 @@ impl<'a> Pricer<'a> {
     /// that has to be known of each.
     pub(super) fn steady(&mut self, first: &Iteration<'_>) -> Option<Steady> {
         let drafts = first.drafts != Drafts::NONE;
-        if self.staged || self.in_step || drafts || first.decodes == 0 || !first.chunks.is_empty() {
+        if self.staged || self.waits || drafts || first.decodes == 0 || !first.chunks.is_empty() {
             return None;
         }
         let aside = self.prices.overheads_of_decodes(first.decodes)?;

@@ -46,11 +46,11 @@ impl<'w> Walk<'w> {
         }
     }
 
-    /// Walks up to when KV was there that a tier behind the replica's blocks had, which is when the request
-    /// could run. Says whether it ever was.
+    /// Walks up to when KV was there that a tier behind the replica's blocks had, or a step was formed that waits
+    /// for it, which is when the request could run. Says whether it ever was.
     pub(super) fn loaded(&mut self, load: &KvLoad, visit: &mut impl Visit) -> bool {
         let entered = self.places.entered(self.request, self.row);
-        self.waits_for_kv((entered, load.begun, load.landed), Cause::KvLoad, visit)
+        self.waits_for_kv((entered, load.begun, load.ready()), Cause::KvLoad, visit)
     }
 
     /// From when it came to its lane's queue to when its KV was there, which set out for blocks that were

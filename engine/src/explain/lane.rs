@@ -155,7 +155,7 @@ impl<'a> LaneColumns<'a> {
         sums: &mut Sums,
     ) {
         let mut chunks = Vec::new();
-        let kept = (self.staged || self.in_step, self.log.has_drafts());
+        let kept = (self.waits_for().is_some(), self.log.has_drafts());
         for (iteration, number) in self.log.range(numbers.clone()).zip(numbers.start.onwards()) {
             let decoded = iteration.decodes > 0;
             let chain = pricer.chains(&iteration, &mut chunks);
@@ -227,11 +227,12 @@ impl<'a> LaneColumns<'a> {
             rejected,
         } = sums;
         // In a pipeline stage 0 is another lane's meanwhile.
-        // A rank that steps with others runs a dummy batch while they run theirs.
+        // A rank that steps with others runs a dummy batch while they run theirs. What a step waited for KV
+        // stands with what it waited for before it began.
         let (idle, bubble, waited) = match (self.staged, self.in_step) {
             (true, _) => (0, bubble + idle, 0),
             (false, true) => (0, 0, bubble + idle),
-            (false, false) => (idle, bubble, 0),
+            (false, false) => (idle + bubble, 0, 0),
         };
         [
             own,
@@ -475,7 +476,7 @@ impl<'a> LaneColumns<'a> {
         match (self.staged, self.in_step) {
             (true, _) => Some(Cause::PipelineBubble),
             (false, true) => Some(Cause::LockstepWait),
-            (false, false) => None,
+            (false, false) => self.pool.loads_in_step.then_some(Cause::KvLoad),
         }
     }
 

@@ -41,6 +41,8 @@ pub struct RecordedPool<'a> {
     pub caches: bool,
     /// Whether it had tiers behind its blocks.
     pub tiers: bool,
+    /// Whether steps waited for what came from them, and so lasted longer than their own price.
+    pub loads_in_step: bool,
     /// KV memory of one replica.
     pub memory: Memory,
 }

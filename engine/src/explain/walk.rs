@@ -138,7 +138,8 @@ impl<'w> Walk<'w> {
                 Came::ToItsAnswer => carried = hand.carried,
             }
         }
-        if let Some(load) = self.trace.first_load(self.request).filter(|_| told)
+        if let Some(load) =
+            self.trace.first_load(self.request).filter(|load| told && load.is_waited_for())
             && !self.loaded(load, visit)
         {
             return self.cut_off(visit);

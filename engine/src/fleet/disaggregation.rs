@@ -59,8 +59,13 @@ pub enum PrefillDecider {
 
 impl PrefillDecider {
     /// Whether it looks at prompts at all.
-    pub(crate) fn looks(self) -> bool {
+    pub fn looks(self) -> bool {
         self != PrefillDecider::Always
+    }
+
+    /// Whether no prompt goes to a replica that prefills, whatever it is.
+    pub fn is_never_elsewhere(self) -> bool {
+        matches!(self, PrefillDecider::PrefixBased { non_cached_tokens: 0, .. })
     }
 
     /// Whether a prompt goes to a replica that prefills, where the one that decodes holds its first `held`
@@ -72,9 +77,8 @@ impl PrefillDecider {
             PrefillDecider::Conditional { min_new_tokens, min_new_ratio } => {
                 new >= min_new_tokens || f64::from(new) >= min_new_ratio * f64::from(prompt)
             }
-            PrefillDecider::PrefixBased { non_cached_tokens: 0, .. } => false,
             PrefillDecider::PrefixBased { non_cached_tokens, prompt_tokens } => {
-                prompt >= prompt_tokens && new >= non_cached_tokens
+                !self.is_never_elsewhere() && prompt >= prompt_tokens && new >= non_cached_tokens
             }
         }
     }

@@ -40,7 +40,7 @@ pub use router::{
     RoutingLogic, Scorer,
 };
 pub use setup::{FleetSetup, MakeScheduler, PoolSetup};
-pub use tiers::{CopyPath, KvTiers, TierBelow};
+pub use tiers::{CopyPath, KvTiers, LoadOverlap, TierBelow};
 pub use view::FleetView;
 
 use prefixes::Sent;

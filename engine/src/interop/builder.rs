@@ -11,7 +11,7 @@ use super::spool::{BLOCK, Spool};
 use super::twice::{Mark, Seen, by_clock};
 use crate::ids::{ClassId, ColumnId, LaneId, RequestId};
 use crate::metrics::Knowledge;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, ToCome, TokenTrace};
 
 /// What a request counts for besides its tokens where parts are made: its row is as large as so
@@ -350,6 +350,7 @@ impl Builder {
         Ok(Measured {
             name: String::new(),
             trace: TokenTrace {
+                way_back: Span::ZERO,
                 columns,
                 requests: self.rows,
                 lanes: Vec::new(),

@@ -6,7 +6,7 @@ use super::spool::{Block, Spool};
 use crate::ids::RequestId;
 use crate::metrics::Knowledge;
 use crate::result::stated::StatedRun;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::trace::{Column, Part, Parts, RequestRow, TokenTrace};
 
 /// How finely a file tells when text came.
@@ -149,6 +149,7 @@ impl Parts for Measured {
                 }
             }
             let mut trace = TokenTrace {
+                way_back: Span::ZERO,
                 columns: vec![Column::own(std::mem::take(&mut column))],
                 requests: std::mem::take(&mut requests),
                 lanes: Vec::new(),

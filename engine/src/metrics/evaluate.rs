@@ -217,7 +217,8 @@ impl LatencyFigures {
         let e2e = || samples.of(ended, |_, one| one.e2e().map(Span::as_nanos));
         let tpot = || samples.of(ended, |_, one| one.tpot_s().map(Ratio::from));
         let normalized = || samples.of(ended, |_, one| one.normalized_s().map(Ratio::from));
-        let delay = || samples.of(all, |row, _| waited(row).map(Span::as_nanos));
+        let way_back = trace.way_back();
+        let delay = || samples.of(all, |row, _| waited(row, way_back).map(Span::as_nanos));
         let latest = Latest { trace, rows, decodes: &samples.decodes, open };
         let knows = options.knows;
         let bounds = || LatencyBounds {
@@ -322,8 +323,8 @@ fn fluidity(
 }
 
 /// Arrival to the first batch that held any of a request's tokens; `None` if never or unknown.
-fn waited(row: &RequestRow) -> Option<Span> {
-    (row.scheduled != Time::NEVER).then(|| row.scheduled.since(row.arrival))
+fn waited(row: &RequestRow, way_back: Span) -> Option<Span> {
+    (row.scheduled != Time::NEVER).then(|| row.scheduled.since(row.arrival + way_back))
 }
 
 fn ratio(part: u64, whole: u64) -> Option<f64> {

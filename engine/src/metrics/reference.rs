@@ -13,7 +13,7 @@ use super::summary::{
 };
 use super::{Deadlines, Tally};
 use crate::ids::RequestId;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::trace::{RequestRow, Status, TokenTrace};
 
 /// The fluidity tally of a request with these gaps, in nanoseconds: the time to its first token,
@@ -66,6 +66,8 @@ pub fn min_tbt_deadline(gaps: &[u64]) -> Option<u64> {
 /// A request that counts, its tokens expanded.
 struct Request<'a> {
     row: &'a RequestRow,
+    /// What the way from the engine to the client takes.
+    way_back: Span,
     tokens: Vec<Time>,
     /// Gaps that have a deadline: none of a lost request.
     judged: Vec<u64>,
@@ -134,7 +136,8 @@ impl<'a> Request<'a> {
             None if open => Some((false, end.since(row.arrival) <= due)),
             None => Some((false, false)),
         };
-        Request { row, tokens, judged, best, index, fluid, in_time, end, to_come }
+        let way_back = trace.way_back;
+        Request { row, way_back, tokens, judged, best, index, fluid, in_time, end, to_come }
     }
 
     fn is_open(&self) -> bool {
@@ -176,7 +179,7 @@ impl<'a> Request<'a> {
 
     fn scheduling_delay(&self) -> Option<u64> {
         (self.row.scheduled != Time::NEVER)
-            .then(|| self.row.scheduled.since(self.row.arrival).as_nanos())
+            .then(|| self.row.scheduled.since(self.row.arrival + self.way_back).as_nanos())
     }
 
     fn keeps(&self, bounds: RequestBounds) -> bool {

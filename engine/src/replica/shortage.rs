@@ -22,7 +22,8 @@ impl KvShortage {
         let needs = needed.map_or(String::new(), |needed| {
             format!(", and the request whose turn it is needs {needed}")
         });
-        format!("it last held back for want of KV blocks: {free} of {total} free{needs}")
+        let rest = if free < total { "; those who wait hold the rest" } else { "" };
+        format!("it last held back for want of KV blocks: {free} of {total} free{needs}{rest}")
     }
 }
 

@@ -12,6 +12,12 @@ impl Step<'_> {
         self.replica.still_loads(request.0)
     }
 
+    /// Whether the load that this step began for a request is waited for by the step itself: the request can
+    /// be in it.
+    pub fn loads_in_step(&mut self, request: Handle) -> bool {
+        self.replica.loads_in_step(request.0)
+    }
+
     /// How many tokens of a waiting request, of which nothing is computed, would come from elsewhere
     /// beyond those of `hit`.
     pub fn external(&mut self, request: Handle, hit: Hit) -> External {

@@ -28,6 +28,8 @@ pub struct TransferRules {
     /// Whether KV must be delivered that a step in flight computes: tokens of a request that was
     /// preempted since are sampled again (`requires_kv_delivery`).
     pub delivers: bool,
+    /// Whether the step that begins a load has its request in it, and waits for the KV itself.
+    pub in_step: bool,
 }
 
 /// What comes from elsewhere for a request, or goes there.
@@ -556,6 +558,17 @@ impl Replica {
             let context = local;
             transfers.begun.push(LoadBegun { request, context, tokens, blocks, taken, whole, job });
         }
+    }
+
+    /// Where the step that begins a load waits for it, the request goes on as if its KV were there. Says
+    /// whether it does.
+    pub(super) fn loads_in_step(&mut self, index: SlotId) -> bool {
+        let transfers = self.transfers.as_mut().expect("it loads");
+        if !transfers.rules.in_step {
+            return false;
+        }
+        transfers.landed.push(index);
+        !self.still_loads(index)
     }
 
     /// A waiting request whose load is over is seen by the scheduler: what came is its own, and of

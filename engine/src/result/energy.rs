@@ -5,7 +5,7 @@ use crate::result::{Cost, Energy};
 use crate::sim::Outcome;
 use crate::threads;
 use crate::time::Span;
-use crate::trace::RequestRow;
+use crate::trace::{RequestRow, Status};
 
 /// Requests that one thread looks at at once.
 const CHUNK: usize = 1 << 13;
@@ -16,8 +16,9 @@ const CHUNK: usize = 1 << 13;
 /// assumed, and so is that power grows with the use of the matrix units above it.
 pub const MEMORY_BOUND_POWER: f64 = 0.5;
 
-/// What energy and price are counted over: the whole run, first arrival to last token, whatever
-/// part of it the latencies are measured on.
+/// What energy and price are counted over: the whole run, whatever part of it the latencies are measured
+/// on. From the first arrival to the last token; where observation ended before all were answered, to
+/// its end.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Usage {
     elapsed_s: f64,
@@ -68,12 +69,15 @@ impl Usage {
     pub fn of(outcome: &Outcome, used: Vec<UsedGpus>) -> Usage {
         let trace = &outcome.trace;
         let first = trace.requests.iter().map(|row| row.arrival).min();
-        let last_of = |row: &RequestRow| trace.last_token(row);
+        let until = |row: &RequestRow| match row.status {
+            Status::Unfinished => Some(trace.end),
+            _ => trace.last_token(row),
+        };
         let chunks = trace.requests.chunks(CHUNK).collect();
-        let lasts = threads::map(chunks, |rows: &[_]| rows.iter().filter_map(last_of).max());
+        let lasts = threads::map(chunks, |rows: &[_]| rows.iter().filter_map(until).max());
         let last = lasts.into_iter().max().flatten();
         let elapsed = match (first, last) {
-            (Some(first), Some(last)) => last.since(first),
+            (Some(first), Some(last)) => last.max(first).since(first),
             _ => Span::ZERO,
         };
         Usage {

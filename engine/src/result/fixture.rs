@@ -65,6 +65,7 @@ pub fn outcome() -> Outcome {
         turns: Vec::new(),
         links: Vec::new(),
         trace: TokenTrace {
+            way_back: Span::ZERO,
             columns: vec![Column::own(vec![ms(20), ms(30), ms(40)])],
             requests: vec![row, second],
             lanes: Vec::new(),

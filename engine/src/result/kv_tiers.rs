@@ -21,6 +21,9 @@ pub struct KvTiersResult {
     pub computing_s: f64,
     /// Seconds that these loads took.
     pub loading_s: f64,
+    /// Seconds that steps lasted longer because they waited for loads, summed over replicas (`kv_load.overlap`).
+    #[serde(default)]
+    pub steps_longer_s: f64,
     /// Bytes a second, of a replica, at which the mean load takes as long as to compute the same; null
     /// without loads.
     pub break_even_bytes_per_s: Option<f64>,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::fleet::{Held, RouteDecision, RouteKind};
 use crate::sim::Outcome;
 use crate::time::Time;
-use crate::trace::{RequestRow, TokenTrace};
+use crate::trace::{RequestRow, Status, TokenTrace};
 
 /// How the router spread requests; the whole run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -90,11 +90,14 @@ impl RoutingResult {
 /// The mean over arrivals of the most requests outstanding at a replica over the mean of all.
 fn outstanding(trace: &TokenTrace, routes: &[RouteDecision], replicas: usize) -> Option<f64> {
     let end = |row: &RequestRow| match row.status {
-        crate::trace::Status::Rejected => row.arrival,
-        crate::trace::Status::Completed => trace.token_times(row).last().unwrap_or(row.arrival),
+        Status::Completed => trace.token_times(row).last().unwrap_or(row.arrival),
         _ => Time::NEVER,
     };
-    let mut ends: Vec<(Time, usize)> = (trace.requests.iter().zip(routes))
+    let kept = || {
+        let all = trace.requests.iter().zip(routes);
+        all.filter(|(row, _)| row.status != Status::Rejected)
+    };
+    let mut ends: Vec<(Time, usize)> = kept()
         .map(|(row, route)| (end(row), route.replica.index()))
         .filter(|&(at, _)| at != Time::NEVER)
         .collect();
@@ -103,9 +106,10 @@ fn outstanding(trace: &TokenTrace, routes: &[RouteDecision], replicas: usize) ->
     // How many replicas have so many outstanding, so that the most is found at once.
     let mut at_load = vec![replicas as u64];
     let (mut load, mut most, mut all) = (vec![0_usize; replicas], 0, 0_u64);
-    let mut sum = 0.0;
-    for (row, route) in trace.requests.iter().zip(routes) {
-        while let Some((_, replica)) = ends.next_if(|&(at, _)| at < row.arrival) {
+    let (mut sum, mut arrivals) = (0.0, 0_u32);
+    for (row, route) in kept() {
+        // An answer that is over when a request arrives is over for the router, too.
+        while let Some((_, replica)) = ends.next_if(|&(at, _)| at <= row.arrival) {
             at_load[load[replica]] -= 1;
             load[replica] -= 1;
             at_load[load[replica]] += 1;
@@ -124,8 +128,9 @@ fn outstanding(trace: &TokenTrace, routes: &[RouteDecision], replicas: usize) ->
         most = most.max(load[replica]);
         all += 1;
         sum += most as f64 * replicas as f64 / all as f64;
+        arrivals += 1;
     }
-    (!routes.is_empty()).then(|| sum / routes.len() as f64)
+    (arrivals > 0).then(|| sum / f64::from(arrivals))
 }
 
 fn cached(trace: &TokenTrace, held: &[Held]) -> Option<RoutedToCaches> {

@@ -487,9 +487,9 @@ impl VllmV1 {
                 place += 1;
                 continue;
             }
-            let view = step.view(request);
+            let mut view = step.view(request);
             // Of one whose KV has come, if only a token's, nothing is looked up.
-            let hit = if view.blocks == 0 { step.lookup(request) } else { Hit::default() };
+            let mut hit = if view.blocks == 0 { step.lookup(request) } else { Hit::default() };
             if view.blocks == 0 {
                 match step.external(request, hit) {
                     External::Tokens(0) => {}
@@ -497,9 +497,12 @@ impl VllmV1 {
                         if !self.load(step, request, hit, external) {
                             return step.hold(Held::NoKvBlocks);
                         }
-                        // It waits with those that hold blocks now, before this place.
-                        place += 1;
-                        continue;
+                        if !step.loads_in_step(request) {
+                            // It waits with those that hold blocks now, before this place.
+                            place += 1;
+                            continue;
+                        }
+                        (view, hit) = (step.view(request), Hit::default());
                     }
                     External::Later => {
                         place += 1;

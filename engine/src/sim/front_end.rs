@@ -93,6 +93,7 @@ impl<'a> BehindFrontEnd<'a> {
         }
         self.entered.truncate(outcome.trace.requests.len());
         outcome.entered = self.entered;
+        outcome.trace.way_back = self.front_end.after;
     }
 }
 

@@ -24,7 +24,7 @@ use crate::transfer::{Flows, LinkId, Links, TransferId};
 use crate::workload::Arriving;
 
 /// As vLLM's NIXL connector has it, whose role is both on either side.
-const RULES: TransferRules = TransferRules { consumes: true, delivers: true };
+const RULES: TransferRules = TransferRules { consumes: true, delivers: true, in_step: false };
 
 /// What goes from replica to replica.
 pub(super) struct HandOvers<'a> {

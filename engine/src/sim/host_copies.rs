@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::outcome::{PathUse, TierUse};
-use crate::fleet::{CopyPath, KvTiers};
+use crate::fleet::{CopyPath, KvTiers, LoadOverlap};
 use crate::ids::{LaneId, RequestId};
 use crate::kv::host_tier::{Below, HostTier, JobId, Move, Orders, Store};
 use crate::replica::{LoadBegun, Replica, TransferRules};
@@ -19,7 +19,9 @@ use crate::trace::KvLoad;
 
 /// Blocks of requests in flight come back when their last batch is processed; what a preempted request
 /// had in flight stays (vLLM's `OffloadingConnector`).
-const RULES: TransferRules = TransferRules { consumes: true, delivers: false };
+fn rules(overlap: LoadOverlap) -> TransferRules {
+    TransferRules { consumes: true, delivers: false, in_step: overlap.is_in_step() }
+}
 
 /// What the replicas of a pool have below their hosts' memory.
 pub(super) struct SharedBelow<'a> {
@@ -45,6 +47,8 @@ pub(super) struct HostCopies<'a> {
     fresh: Vec<Store>,
     /// Copies that the step which is planned waits for.
     flush: Vec<JobId>,
+    /// Loads that begin with the step which is planned, and when it was planned.
+    with_step: Vec<(LoadBegun, Time)>,
     /// When each is over.
     going_on: BTreeMap<JobId, Time>,
     loads: Vec<KvLoad>,
@@ -71,7 +75,7 @@ impl<'a> SharedBelow<'a> {
         } else if let Some(below) = setup.new_below() {
             host = host.above(below);
         }
-        replica.transfer(RULES, Some(host));
+        replica.transfer(rules(setup.overlap), Some(host));
         HostCopies {
             setup,
             lane,
@@ -80,6 +84,7 @@ impl<'a> SharedBelow<'a> {
             stores: Vec::new(),
             fresh: Vec::new(),
             flush: Vec::new(),
+            with_step: Vec::new(),
             going_on: BTreeMap::new(),
             loads: Vec::new(),
             loading: BTreeMap::new(),
@@ -109,8 +114,13 @@ impl HostCopies<'_> {
         for moved in replica.moves() {
             self.move_between(moved, now);
         }
-        for load in replica.loads_begun() {
-            self.load(load, now);
+        let loads = replica.loads_begun();
+        if self.setup.overlap.is_in_step() {
+            self.with_step.extend(loads.into_iter().map(|load| (load, now)));
+        } else {
+            for load in loads {
+                self.load(load, now);
+            }
         }
         let Orders { stores, flush, .. } = replica.orders();
         self.fresh.extend(stores);
@@ -118,7 +128,7 @@ impl HostCopies<'_> {
     }
 
     /// A step starts, or an empty one is over: what the one before it ordered is stored from `now` on. Says
-    /// when the copies are over that it waits for.
+    /// when the copies out of its blocks are over, for which it waits.
     pub(super) fn step(&mut self, now: Time) -> Time {
         for store in std::mem::take(&mut self.stores) {
             self.store(store, now);
@@ -136,10 +146,29 @@ impl HostCopies<'_> {
         until
     }
 
+    /// Begins the loads that a step of so much GPU time waits for, which starts `now`; says by how much it is
+    /// longer.
+    pub(super) fn load_in_step(&mut self, now: Time, gpu: Span) -> Span {
+        let loads = std::mem::take(&mut self.with_step);
+        if loads.is_empty() {
+            return Span::ZERO;
+        }
+        for (load, planned) in loads {
+            let place = self.load(load, now);
+            self.loads[place].taken = planned;
+            self.loads[place].landed = self.host.read;
+            self.loading.remove(&load.request);
+        }
+        let delay = self.setup.overlap.delays(self.host.read.since(now), gpu);
+        self.uses.delayed += delay;
+        delay
+    }
+
     /// A replica that runs nothing goes on with empty steps.
     pub(super) fn idle(&mut self, now: Time) {
-        while !self.stores.is_empty() || !self.fresh.is_empty() {
+        while !self.stores.is_empty() || !self.fresh.is_empty() || !self.with_step.is_empty() {
             self.step(now);
+            self.load_in_step(now, Span::ZERO);
         }
         self.flush.clear();
     }
@@ -159,7 +188,8 @@ impl HostCopies<'_> {
             }
             for job in over {
                 let end = self.going_on.remove(&job).expect("it was going on");
-                if let Some(request) = replica.copied(job) {
+                let loaded = replica.copied(job);
+                if let Some(request) = loaded.filter(|_| !self.setup.overlap.is_in_step()) {
                     replica.loaded(request);
                     if let Some(place) = self.loading.remove(&request) {
                         self.loads[place].landed = end;
@@ -173,7 +203,7 @@ impl HostCopies<'_> {
         }
     }
 
-    fn load(&mut self, load: LoadBegun, now: Time) {
+    fn load(&mut self, load: LoadBegun, now: Time) -> usize {
         let bytes = u64::from(load.blocks).saturating_mul(self.setup.block_bytes);
         let CopyPath { latency, read_bytes_per_s, .. } = self.setup.host;
         let uses = &mut self.uses.host;
@@ -184,6 +214,7 @@ impl HostCopies<'_> {
         let record = &mut self.loads[place];
         (record.context, record.tokens, record.bytes) = (load.context, load.tokens, bytes);
         record.taken = now;
+        place
     }
 
     fn begin(&mut self, request: RequestId, now: Time) -> usize {
@@ -199,6 +230,7 @@ impl HostCopies<'_> {
                 context: 0,
                 tokens: 0,
                 from_below: 0,
+                in_step: self.setup.overlap.is_in_step(),
                 bytes: 0,
             });
         }

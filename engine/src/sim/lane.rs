@@ -201,8 +201,14 @@ impl<'a> Lane<'a> {
                 }
                 return;
             };
-            let at = self.copies.as_mut().map_or(now, |copies| copies.step(now));
-            self.start(at, decided, plan, tally);
+            let mut time = self.price(&plan);
+            self.gpu_busy += time.gpu;
+            let mut at = now;
+            if let Some(copies) = &mut self.copies {
+                at = copies.step(now);
+                time.gpu += copies.load_in_step(at, time.gpu);
+            }
+            self.start_in_step(at, decided, plan, time, tally);
         }
         self.plan_ahead(now, tally, &mut dropped);
         if starts && stays {
@@ -247,7 +253,9 @@ impl<'a> Lane<'a> {
                 copies.planned(&mut self.replica, now);
                 if plan.is_empty() {
                     // It is over with the step in flight.
-                    copies.step(tokens_at.unwrap_or(now));
+                    let over = tokens_at.unwrap_or(now);
+                    copies.step(over);
+                    copies.load_in_step(over, Span::ZERO);
                 }
             }
             if plan.is_empty() {
@@ -273,12 +281,6 @@ impl<'a> Lane<'a> {
             time.host += drafting.host;
         }
         time
-    }
-
-    fn start(&mut self, now: Time, decided: Time, plan: Box<Plan>, tally: &mut Tally) {
-        let time = self.price(&plan);
-        self.gpu_busy += time.gpu;
-        self.start_in_step(now, decided, plan, time, tally);
     }
 
     /// Starts a batch in a step of this length; says when the next can start.

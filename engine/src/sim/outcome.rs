@@ -70,6 +70,8 @@ pub struct TierUse {
     pub host: PathUse,
     /// Between the host and the tier below.
     pub below: PathUse,
+    /// What steps lasted longer because they waited for loads.
+    pub delayed: Span,
 }
 
 /// What went over one path.
@@ -89,6 +91,7 @@ impl TierUse {
     pub(super) fn add(&mut self, other: TierUse) {
         self.host.add(other.host);
         self.below.add(other.below);
+        self.delayed += other.delayed;
     }
 }
 

@@ -425,8 +425,10 @@ impl Tally {
                 row.tokens += run.len;
                 next = run.next;
             }
+            // Nor what a step found in the cache that never started.
             if row.scheduled != Time::NEVER && row.scheduled > end {
                 row.scheduled = Time::NEVER;
+                row.hit_tokens = 0;
             }
         }
         // Nor are such times, which are written down when a batch begins or when it is over.

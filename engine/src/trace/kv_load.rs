@@ -13,11 +13,13 @@ pub struct KvLoad {
     pub lane: LaneId,
     /// When the first of it set out.
     pub begun: Time,
-    /// When KV blocks were taken for it: later than that where it came to the host's memory first;
-    /// [`Time::NEVER`] if never.
+    /// When KV blocks were taken for it: later than that where it came to the host's memory first, and earlier
+    /// where a step was planned ahead that waits for it; [`Time::NEVER`] if never.
     pub taken: Time,
     /// When all of it was there; [`Time::NEVER`] if never.
     pub landed: Time,
+    /// Whether the first step with the request waited for it, and not the request for a step.
+    pub in_step: bool,
     /// Tokens of it that the replica had itself.
     pub context: u32,
     /// Tokens that came; 0 where they came to the host and no further.
@@ -26,6 +28,19 @@ pub struct KvLoad {
     pub from_below: u32,
     /// Bytes that went from the host to the GPUs.
     pub bytes: u64,
+}
+
+impl KvLoad {
+    /// Whether the request waited for it beside the steps of others.
+    pub fn is_waited_for(&self) -> bool {
+        self.begun < self.ready()
+    }
+
+    /// When the request could be in a batch as far as this load goes: a batch that waits for the KV itself is
+    /// formed when blocks are taken.
+    pub fn ready(&self) -> Time {
+        if self.in_step { self.taken } else { self.landed }
+    }
 }
 
 impl TokenTrace {
@@ -44,7 +59,8 @@ impl TokenTrace {
         let first = self.kv_loads.partition_point(|load| load.request < request);
         let load = self.kv_loads.get(first).filter(|load| load.request == request)?;
         let scheduled = self.requests[request.index()].scheduled;
-        (load.begun < scheduled && (load.landed <= scheduled || scheduled == Time::NEVER))
+        let waited_for = load.begun < scheduled && load.landed <= scheduled;
+        (waited_for || load.in_step && load.begun <= scheduled || scheduled == Time::NEVER)
             .then_some(load)
     }
 }

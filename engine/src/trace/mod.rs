@@ -23,7 +23,7 @@ pub mod table;
 pub mod token_file;
 
 use crate::ids::{ClassId, ColumnId, LaneId, RequestId};
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 pub use column::{Column, ColumnKind};
 pub use hand_over::HandOver;
@@ -50,6 +50,9 @@ pub struct TokenTrace {
     pub more_runs: Vec<Run>,
     /// When observation ended.
     pub end: Time,
+    /// What the way from the engine to the client takes. Token times are the client's; those of batches lie
+    /// so much after they began and ended.
+    pub way_back: Span,
     /// How much of their answers unfinished requests were still to get, where that is known: by
     /// row, rising. In a part of a trace rows count among all requests.
     pub to_come: Vec<ToCome>,
@@ -143,6 +146,12 @@ impl Status {
 }
 
 impl TokenTrace {
+    /// When any token of a request was first in a batch, on the client's clock; `None` if never or unknown.
+    pub fn scheduled(&self, row: &RequestRow) -> Option<Time> {
+        let began = Some(row.scheduled).filter(|&at| at != Time::NEVER)?;
+        Some(row.arrival + began.since(row.arrival + self.way_back))
+    }
+
     /// The output tokens that an unfinished request was still to get; `None` where that is not
     /// known.
     pub fn to_come(&self, row: RequestId) -> Option<u32> {

@@ -2,7 +2,7 @@
 
 use super::{RequestRow, TokenTrace};
 use crate::ids::RequestId;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// Token times of many requests, of which only one part at a time needs to be in memory.
 ///
@@ -16,6 +16,11 @@ pub trait Parts: Sync {
 
     /// When observation ended.
     fn end(&self) -> Time;
+
+    /// What the way from the engine to the client takes.
+    fn way_back(&self) -> Span {
+        self.whole().map_or(Span::ZERO, |trace| trace.way_back)
+    }
 
     /// The trace, where all of it is in memory.
     fn whole(&self) -> Option<&TokenTrace>;

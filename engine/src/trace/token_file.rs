@@ -83,7 +83,7 @@ impl<W: Write> TokenFile<W> {
         }
         let mut facts = Some(facts);
         for (id, row) in trace.requests.iter().enumerate() {
-            let scheduled = (row.scheduled != Time::NEVER).then_some(row.scheduled);
+            let scheduled = trace.scheduled(row);
             let deadline = ttft_deadline(row);
             let to_come =
                 trace.to_come(RequestId::at(id)).filter(|_| row.status == Status::Unfinished);
@@ -166,6 +166,7 @@ mod tests {
             ..row
         };
         TokenTrace {
+            way_back: Span::ZERO,
             columns: vec![Column::own(vec![at(4), at(1_000_000_007), at(2_000_000_000)])],
             requests: vec![row, waiting],
             lanes: Vec::new(),

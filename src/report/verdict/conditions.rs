@@ -147,13 +147,15 @@ struct Backlog {
 
 /// A run is behind when draining took more than a tenth of the time of arrivals and was spent on a
 /// queue: somebody waited at least half as long to be scheduled. (A long last answer drains slowly
-/// too, but nobody waits then.)
+/// too, but nobody waits then. What all wait for alike, such as a front end, and KV on its way are no queue.)
 fn backlog(run: &RunResult) -> Option<Backlog> {
     let summary = &run.summary;
     let rate = summary.arrival_rate_per_s.as_ref()?.realised?;
     let arrivals_s = (summary.requests.offered.checked_sub(1)?) as f64 / rate;
     let drain_s = summary.duration_s? - arrivals_s;
-    let delay_s = summary.scheduling_delay_s.as_ref()?.p99?;
+    let delay = summary.scheduling_delay_s.as_ref()?;
+    let loads = run.kv_tiers.as_ref().and_then(|tiers| tiers.load_s.p99).unwrap_or(0.0);
+    let delay_s = delay.p99? - delay.min? - loads;
     let behind = arrivals_s > 0.0 && drain_s > 0.1 * arrivals_s && delay_s >= 0.5 * drain_s;
     behind.then_some(Backlog { arrivals_s, drain_s })
 }

@@ -217,6 +217,7 @@ impl<'m> Maker<'m> {
             Kind::BalanceSooner => self.balance_sooner(),
             Kind::PlanAhead => self.plan_ahead(),
             Kind::PlanInTime => self.plan_in_time(),
+            Kind::LoadBeside => self.load_beside(),
             Kind::DraftsOffAbove => self.drafts_off_above(),
             Kind::FewerDrafts => self.fewer_drafts(),
             Kind::NoDrafts => self.no_drafts(),

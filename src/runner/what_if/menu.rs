@@ -82,6 +82,8 @@ pub(super) enum Kind {
     PlanAhead,
     /// Plan each step when the one before it is over.
     PlanInTime,
+    /// Others' steps go on while KV comes from the host.
+    LoadBeside,
     /// Nobody drafts where more requests run.
     DraftsOffAbove,
     /// Fewer tokens drafted at a time.
@@ -316,6 +318,7 @@ pub(super) fn fitting(cause: Cause) -> Fits {
         ],
         Cause::KvTransfer => &[(Router, SPREAD), (LessLoad, LESS)],
         Cause::KvLoad => &[
+            (LoadBeside, "a load is waited for by its own request alone"),
             (HigherUtilization, KEPT_PREFIX),
             (MoreBlocks, KEPT_PREFIX),
             (KvFp8, "each token takes half the memory, and half the time on its way"),

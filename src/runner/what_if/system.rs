@@ -3,6 +3,7 @@
 use super::change::{Change, Load, Maker};
 use super::swap::Wanted;
 use crate::cost::{Dtype, KvDtype};
+use crate::fleet::LoadOverlap;
 use crate::runner::Requests;
 use crate::scenario::raw::{
     Arrivals, ClosedLoop, Parallelism, RouterMap, RouterRef, WithinRef, Workload,
@@ -302,6 +303,15 @@ impl Maker<'_> {
         }
         let set = format!("{}engine.async_scheduling=false", self.at);
         vec![Change::new(format!("async_scheduling true -> false{}", self.of_pool), vec![set])]
+    }
+
+    pub(super) fn load_beside(&self) -> Vec<Change> {
+        let overlap = self.engine.tiers.as_deref().map(|tiers| tiers.overlap);
+        if !overlap.is_some_and(LoadOverlap::is_in_step) {
+            return Vec::new();
+        }
+        let set = format!("{}engine.kv_load.overlap=steps", self.at);
+        vec![Change::new(format!("KV loads beside steps{}", self.of_pool), vec![set])]
     }
 
     /// GPUs that share every layer, and pipeline stages.

@@ -64,9 +64,27 @@ pub struct KvLoad {
     /// KV blocks that are stored and brought together; 1 unless given (vLLM's `blocks_per_chunk`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chunk_blocks: Option<u32>,
+    /// What goes on while KV comes from the host's memory: `steps` of others, unless given (vLLM's); `layers`,
+    /// in the step that needs it, which comes to a layer when that layer's KV is there (SGLang's HiCache);
+    /// or `nothing`, where that step waits for all of it (LMCache).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<LoadsOverlap>,
     /// Bytes of a token's KV on all GPUs of a replica; the model's own unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_per_token: Option<Bytes>,
+}
+
+/// What goes on while KV comes from the host's memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoadsOverlap {
+    /// Others' steps.
+    #[default]
+    Steps,
+    /// The layers before, in the step that needs it.
+    Layers,
+    /// Nothing: the step that needs it waits.
+    Nothing,
 }
 
 /// Whether tokens are computed that a tier has.

@@ -73,12 +73,20 @@ pub(super) fn disaggregation(
     let given = given.cloned().unwrap_or_default();
     can_be(check, fleet, router, runs);
     alike(check, fleet);
+    of_use_to_the_twin_alone(check, fleet, router);
     let way = way(fleet);
     let order = given.order.unwrap_or(way.order);
     let first_token = given.first_token.unwrap_or(way.first_token);
     let reserved = reserved_decode_tokens(check, &path, &given, (order, fleet));
     let decode_router = decode_router(check, &path.key("decode_router"), given.decode_router);
     let (decider, filled_decider) = decider(check, &path.key("decider"), given.decider.as_ref());
+    if decider.is_never_elsewhere() {
+        check.warnings.push(
+            "disaggregation.decider: with `non_cached_tokens: 0` (llm-d's default) no prompt goes to a replica that \
+             prefills: those replicas stand idle; give the fewest new tokens that are worth it, such as 16"
+                .to_owned(),
+        );
+    }
     let place = path.key("transfer");
     let transfer = given.transfer.clone().unwrap_or_default();
     let link = link(check, &place, transfer.link.as_ref());
@@ -240,6 +248,23 @@ fn can_be(check: &mut Check<'_>, fleet: &[Built], router: &RouterKind, runs: &[S
         let path = pool.owner.path(check, &["parallelism", "pipeline"]);
         let message = "pipeline stages are not modelled with prefill and decode apart";
         check.report(&path, message, "give `parallelism: {tensor: N}`");
+    }
+}
+
+/// Warns of what changes nothing but the twin in which every replica prefills and decodes.
+fn of_use_to_the_twin_alone(check: &mut Check<'_>, fleet: &[Built], router: &RouterKind) {
+    let prefill = || fleet.iter().filter(|pool| pool.role() == PoolRole::Prefill);
+    for pool in prefill().filter(|pool| pool.engine.limits.speculative.is_some()) {
+        check.warnings.push(format!(
+            "{}: no draft is ever used where prompts are computed and one token is sampled: drafting there \
+             only costs; the colocated twin drafts with it",
+            pool.owner.field(check, &["engine", "speculative"])
+        ));
+    }
+    if prefill().map(|pool| pool.replicas).sum::<u32>() == 1 && *router != RouterKind::RoundRobin {
+        let message = "router: one replica prefills, and it has no choice; `disaggregation.decode_router` \
+                       chooses who answers, and in the colocated twin it is this router";
+        check.warnings.push(message.to_owned());
     }
 }
 

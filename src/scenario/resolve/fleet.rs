@@ -205,7 +205,9 @@ fn pools(check: &mut Check<'_>, scenario: &Scenario, given: &[raw::Pool]) -> Opt
     one_max_model_len(check, &mut fleet, &agreed);
     let first = fleet[0].engine.limits.front_end;
     if let Some(other) = fleet.iter().find(|pool| pool.engine.limits.front_end != first) {
-        let path = other.owner.path(check, &["engine", "front_end"]);
+        let path = |pool: &Built| pool.owner.path(check, &["engine", "front_end"]);
+        let written = fleet.iter().map(path).find(|path| check.root().locate(path).found);
+        let path = written.unwrap_or_else(|| path(other));
         let message = "pools with different front ends are not modelled: a request goes through one \
                        before it is known which pool serves it";
         let help = "give `engine: {front_end: {before: 3ms}}` at the top level, or `{}` for none";

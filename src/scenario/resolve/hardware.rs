@@ -223,9 +223,15 @@ pub(super) fn beyond_memory(
     memory: &Memory<'_>,
 ) -> Option<String> {
     let all = Memory { gpu_memory_utilization: 1.0, overhead_bytes: 0, ..*memory };
-    let Ok(capacity) = kv_capacity(&request(model, gpu, parallelism, &all)) else {
-        let weights = "the weights alone take more memory than each GPU has";
-        return Some(format!("{blocks} blocks are taken as given, though {weights}"));
+    let capacity = match kv_capacity(&request(model, gpu, parallelism, &all)) {
+        Ok(capacity) => capacity,
+        Err(CapacityError::DoesNotFit { .. }) => {
+            let weights = "the weights alone take more memory than each GPU has";
+            return Some(format!("{blocks} blocks are taken as given, though {weights}"));
+        }
+        Err(CapacityError::Cost(error)) => {
+            return Some(format!("{blocks} blocks are taken as given, though {error}"));
+        }
     };
     let needed = u64::from(blocks).saturating_mul(capacity.bytes_per_block);
     let gib = |bytes: u64| format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30));

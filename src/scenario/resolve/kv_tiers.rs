@@ -4,9 +4,10 @@ use super::check::Check;
 use super::fleet::Built;
 use super::owner::Owner;
 use crate::cost::{Parallelism, Pricing, kv_layout};
+use crate::fleet::LoadOverlap;
 use crate::kv::KvGroups;
 use crate::scenario::experiment::{SchedulerRun, TierPath, Tiers};
-use crate::scenario::raw::{self, KvTier, PoolRole, RecomputeLoads, TierScope};
+use crate::scenario::raw::{self, KvTier, LoadsOverlap, PoolRole, RecomputeLoads, TierScope};
 use crate::scheduler::SchedulerConfig;
 use crate::time::Span;
 use crate::units::{Bytes, Duration};
@@ -79,7 +80,7 @@ pub(super) fn tiers(
     let load_path = owner.path(check, &["engine", "kv_load"]);
     let load = given.kv_load.unwrap_or_default();
     let chunk_blocks = load.chunk_blocks.unwrap_or(1);
-    check.whole(&load_path.key("chunk_blocks"), chunk_blocks, 1, 1 << 16);
+    let chunk_blocks = check.whole(&load_path.key("chunk_blocks"), chunk_blocks, 1, 1 << 16);
     let bytes = load.bytes_per_token.map(|bytes| bytes.0).or_else(|| bytes_per_token(behind));
     let Some(bytes_per_token) = bytes.filter(|&bytes| bytes > 0) else {
         let message = "the KV of a token has no known size: no model is priced";
@@ -100,6 +101,19 @@ pub(super) fn tiers(
             check.report(&place, message, EXAMPLE);
         }
     }
+    let overlap = match load.overlap.unwrap_or_default() {
+        LoadsOverlap::Steps => LoadOverlap::Steps,
+        LoadsOverlap::Nothing => LoadOverlap::Nothing,
+        LoadsOverlap::Layers => {
+            let layers = behind.pricing.map(|pricing| pricing.model.layers());
+            if layers.is_none() {
+                let message = "no model is priced: what its layers take is not known";
+                let help = "give `overlap: nothing` or `overlap: steps`, or a profile that prices the model";
+                check.report(&load_path.key("overlap"), message, help);
+            }
+            LoadOverlap::Layers(layers.unwrap_or(1))
+        }
+    };
     if check.problems.len() > before {
         return (None, None, None);
     }
@@ -117,6 +131,7 @@ pub(super) fn tiers(
         prompt_only: Some(load.prompt_only.unwrap_or(true)),
         store_threshold: Some(load.store_threshold.unwrap_or(0)),
         chunk_blocks: Some(chunk_blocks),
+        overlap: Some(load.overlap.unwrap_or_default()),
         ..load
     };
     let tiers = Tiers {
@@ -129,6 +144,7 @@ pub(super) fn tiers(
         recomputes_if_faster: load.recompute == Some(RecomputeLoads::IfFaster),
         prompt_only: load.prompt_only.unwrap_or(true),
         store_threshold: load.store_threshold.unwrap_or(0),
+        overlap,
     };
     (Some(tiers), Some(filled), Some(load))
 }
@@ -185,6 +201,7 @@ fn bytes_per_token(behind: &Behind<'_>) -> Option<u64> {
 pub(super) fn can_have_tiers(check: &mut Check<'_>, runs: &[SchedulerRun], fleet: &[Built]) {
     for pool in fleet.iter().filter(|pool| pool.engine.limits.tiers.is_some()) {
         let path = pool.owner.path(check, &["engine", "kv_tiers"]);
+        never_of_use(check, pool);
         let has =
             |config: &SchedulerConfig| config.build(&pool.engine.info(config)).needs().transfers;
         for run in runs {
@@ -218,4 +235,23 @@ pub(super) fn can_have_tiers(check: &mut Check<'_>, runs: &[SchedulerRun], fleet
         };
         check.report(&path, format!("tiers are not modelled with {why}"), "leave them out");
     }
+}
+
+/// Warns of tiers that no request is long enough for.
+fn never_of_use(check: &mut Check<'_>, pool: &Built) {
+    let limits = &pool.engine.limits;
+    let Some(tiers) = limits.tiers.as_deref() else { return };
+    let longest = limits.max_model_len;
+    let chunk = u64::from(tiers.chunk_blocks) * u64::from(limits.kv_block_tokens);
+    let field = |key: &str| pool.owner.field(check, &["engine", "kv_load", key]);
+    let why = if chunk > longest.into() {
+        format!("{}: a chunk is {chunk} tokens", field("chunk_blocks"))
+    } else if tiers.min_tokens > longest {
+        format!("{}: it is {} tokens", field("min_tokens"), tiers.min_tokens)
+    } else {
+        return;
+    };
+    check
+        .warnings
+        .push(format!("{why}, and `max_model_len` is {longest}: nothing is ever brought"));
 }

@@ -11,12 +11,14 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    /// The path of a field that a pool may give: the pool's own where it stands there, otherwise the
-    /// scenario's.
+    /// The path of a field that a pool may give: the scenario's where it stands only there, otherwise the
+    /// pool's own.
     pub(super) fn path(&self, check: &Check<'_>, keys: &[&str]) -> Path {
         let under = |path: &Path| keys.iter().fold(path.clone(), |path, &key| path.key(key));
-        let own = self.pool.as_ref().map(under);
-        own.filter(|own| check.root().locate(own).found).unwrap_or_else(|| under(&Path::root()))
+        let everybodys = under(&Path::root());
+        let Some(own) = self.pool.as_ref().map(under) else { return everybodys };
+        let stands = |path: &Path| check.root().locate(path).found;
+        if !stands(&own) && stands(&everybodys) { everybodys } else { own }
     }
 
     /// Where a field that is missing is missed.

@@ -142,7 +142,10 @@ pub fn sweep_to_text(file: &SweepFile) -> String {
 fn method(file: &SweepFile) -> Option<String> {
     let capacity = file.capacity.as_ref()?;
     let precision = percent(capacity["precision"].as_f64()?);
-    Some(match capacity["seeds"].as_u64()? {
+    // Seeds that give the same requests are one.
+    let runs = file.points.iter().flat_map(|point| &point.runs);
+    let seeds = runs.filter_map(|run| run["seeds"].as_array()).map(Vec::len).max();
+    Some(match seeds.map_or(capacity["seeds"].as_u64()?, |seeds| seeds as u64) {
         1 => format!("each capacity: the highest load that held, bracketed to {precision}"),
         seeds => format!(
             "each capacity: the mean over {seeds} seeds of the highest loads that held, each \

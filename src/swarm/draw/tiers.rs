@@ -39,6 +39,9 @@ impl Draw {
         self.perhaps(&mut load, "prompt_only", 0.5, json!(prompt_only));
         let threshold = self.rng.random_range(0..=3);
         self.perhaps(&mut load, "store_threshold", 0.3, json!(threshold));
+        let overlap = if known < 1.0 { "layers" } else { "steps" };
+        let overlap = self.one_of(&["steps", "nothing", overlap]);
+        self.perhaps(&mut load, "overlap", 0.5, json!(overlap));
         // A drawn model's token takes less than 1 MiB.
         let token = if load.contains_key("bytes_per_token") { bytes } else { 1 << 20 };
         let wide = token * block * chunk;

@@ -79,6 +79,8 @@ pub(super) const CASES: &[Case] = &[
         "engine.kv_load.chunk_blocks=1",
         "engine.kv_load.chunk_blocks=16",
     ),
+    case("KvLoad.overlap", ALL, "engine.kv_load.overlap=steps", "engine.kv_load.overlap=nothing"),
+    case("KvLoad.overlap", ALL, "engine.kv_load.overlap=layers", "engine.kv_load.overlap=nothing"),
     case(
         "KvLoad.bytes_per_token",
         ALL,

@@ -23,6 +23,7 @@ pub(super) fn full_summary() -> Summary {
     };
     let later = RequestRow { arrival: at(1), scheduled: at(2), ..row };
     let trace = TokenTrace {
+        way_back: Span::ZERO,
         columns: vec![Column::own(vec![at(3)])],
         requests: vec![row, later],
         lanes: Vec::new(),

@@ -196,6 +196,7 @@ fn tiers(distribution: Distribution) -> KvTiersResult {
         load_s: distribution,
         computing_s: 0.0,
         loading_s: 0.0,
+        steps_longer_s: 0.0,
         break_even_bytes_per_s: Some(0.0),
         tiers: vec![TierResult {
             name: String::new(),
