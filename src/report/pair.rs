@@ -161,8 +161,12 @@ fn verdict((a, b): (&Side, &Side), doubts: &Doubts, metrics: &[Compared]) -> Str
             let both = |one: f64, other: f64| {
                 format!("{} of requests are fluid, against {}", percent(one), percent(other))
             };
-            let by_chance =
-                could_be_chance([in_a, in_b], [a, b].map(|side| side.run.summary.requests.offered));
+            // The same requests answered in two ways differ for no other reason.
+            let arrivals =
+                |side: &Side| side.run.summary.arrival_rate_per_s.as_ref().and_then(|r| r.realised);
+            let same = arrivals(a).is_some() && arrivals(a) == arrivals(b);
+            let requests = [a, b].map(|side| side.run.summary.requests.offered);
+            let by_chance = !same && could_be_chance([in_a, in_b], requests);
             if in_a != in_b && by_chance {
                 format!(
                     "Text is about as smooth in both: {} of requests are fluid in A, {} in B; among so few, \
@@ -545,4 +549,18 @@ fn as_duration(text: &str) -> String {
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::could_be_chance;
+
+    #[test]
+    fn one_stall_among_few_requests_is_chance_and_one_in_ten_is_not() {
+        assert!(could_be_chance([1.0, 149.0 / 150.0], [150, 150]));
+        assert!(could_be_chance([0.97, 0.95], [300, 300]));
+        assert!(!could_be_chance([1.0, 0.9], [150, 150]));
+        assert!(!could_be_chance([0.97, 0.95], [3000, 3000]));
+        assert!(could_be_chance([1.0, 1.0], [5, 5]));
+    }
 }

@@ -31,6 +31,25 @@ const BURST: &str = "all_at_once";
 const OPEN: &str = "{poisson: {rate: 40}}";
 const USERS: &str = "{closed_loop: {users: 12, think_time: 100ms}}";
 
+/// The way back to the client lies behind the engine: nobody waits longer for a batch because of it.
+#[test]
+fn the_way_back_is_no_wait_for_a_batch() {
+    let delays = |front_end: &str| {
+        let (_, outcome) = play(1, OPEN, front_end, false);
+        let trace = &outcome.trace;
+        let began = |row| trace.scheduled(row).expect("it was in a batch");
+        let rows = trace.requests.iter();
+        let delays: Vec<u64> =
+            rows.clone().map(|row| began(row).since(row.arrival).as_nanos()).collect();
+        let first: Vec<u64> =
+            rows.map(|row| row.first_token.since(row.arrival).as_nanos()).collect();
+        (delays, first)
+    };
+    let ((at_once, first), (later, first_later)) = (delays("{}"), delays("{after: 20ms}"));
+    assert_eq!(at_once, later);
+    assert_eq!(first.iter().map(|ns| ns + 20_000_000).collect::<Vec<u64>>(), first_later);
+}
+
 #[test]
 fn its_time_is_part_of_the_first_gap_to_the_nanosecond() {
     for (replicas, arrivals) in [(1, BURST), (1, OPEN), (3, OPEN), (2, USERS)] {

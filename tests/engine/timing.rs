@@ -261,7 +261,8 @@ fn a_policy_that_lacks_memory_says_what_is_free_and_what_is_needed() {
                     "stuck at 5.00 ms on replica 0: from then on the scheduler runs nothing although \
                      requests are there (2; the first is request 0), none is in flight and no arrival \
                      changes that; it last held back for want of KV blocks: 1 of 5 free, and the \
-                     request whose turn it is needs {needed}; give it more memory, or a lower watermark"
+                     request whose turn it is needs {needed}; requests that do not run hold the rest; \
+                     give it more memory, or a lower watermark"
                 )
             );
         }

@@ -22,7 +22,7 @@ impl KvShortage {
         let needs = needed.map_or(String::new(), |needed| {
             format!(", and the request whose turn it is needs {needed}")
         });
-        let rest = if free < total { "; those who wait hold the rest" } else { "" };
+        let rest = if free < total { "; requests that do not run hold the rest" } else { "" };
         format!("it last held back for want of KV blocks: {free} of {total} free{needs}{rest}")
     }
 }
