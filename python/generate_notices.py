@@ -110,8 +110,9 @@ def notices() -> str:
             continue
         for text in licences_of(crate):
             own[text].append(name)
-    page = (HERE.parent / "web" / "vendor" / "uplot" / "LICENSE").read_text(encoding="utf-8").strip()
-    own[page].append("uPlot")
+    for folder, name in (("uplot", "uPlot"), ("xz-decompress", "xz-decompress")):
+        page = (HERE.parent / "web" / "vendor" / folder / "LICENSE").read_text(encoding="utf-8").strip()
+        own[page].append(name)
     listed = "\n".join(f"    {name}" for name in apache)
     parts = [HEAD, f"Under the Apache License 2.0, whose text is in LICENSE.txt, are\n\n{listed}\n"]
     parts += ["Some of them come with a notice, and these are under other licences:\n"]

@@ -7,8 +7,14 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+/// A page has one thread. That this is known when it is compiled leaves rayon out of it.
+const ALONE: bool = cfg!(target_arch = "wasm32");
+
 /// How many threads share the work.
 pub(crate) fn count() -> usize {
+    if ALONE {
+        return 1;
+    }
     rayon::current_thread_index().map_or(1, |_| rayon::current_num_threads())
 }
 
@@ -22,6 +28,9 @@ pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync 
 
 /// The same outside of a pool too, where all of the machine's threads share the work.
 pub fn spread_map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    if ALONE {
+        return items.into_iter().map(work).collect();
+    }
     let items: Vec<Mutex<Option<T>>> =
         items.into_iter().map(|item| Mutex::new(Some(item))).collect();
     spread_up_to(items.len(), |place| {
@@ -32,6 +41,9 @@ pub fn spread_map<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync)
 
 /// What `work` makes of each number below `n`, in order, as [`spread_map`].
 pub fn spread_up_to<R: Send>(n: usize, work: impl Fn(usize) -> R + Sync) -> Vec<R> {
+    if ALONE {
+        return (0..n).map(work).collect();
+    }
     let made: Vec<Mutex<Option<R>>> = (0..n).map(|_| Mutex::new(None)).collect();
     spread(n, &|place| {
         let result = work(place);
@@ -88,6 +100,9 @@ pub fn on<T: Send>(
     threads: usize,
     work: impl FnOnce() -> T + Send,
 ) -> Result<T, rayon::ThreadPoolBuildError> {
+    if ALONE {
+        return Ok(work());
+    }
     let (mut made, mut work) = (None, Some(work));
     install(threads, &mut || made = work.take().map(|work| work()))?;
     Ok(made.expect("done"))

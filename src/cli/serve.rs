@@ -121,7 +121,7 @@ fn export(
 ) -> Result<Exit, Error> {
     let Some(wasm) = wasm else {
         return Err(Error::Usage(
-            "--export needs --wasm FILE: build it with `cargo build --release --target \
+            "--export needs --wasm FILE: build it with `cargo build --profile page --target \
              wasm32-unknown-unknown -p metron-sim-wasm`"
                 .to_owned(),
         ));

@@ -2,8 +2,7 @@
 
 use std::io::Write;
 
-use flate2::Compression;
-use flate2::write::ZlibEncoder;
+use lzma_rust2::{CheckType, LzmaOptions, XzOptions, XzWriter};
 use serde_json::json;
 
 use crate::report::html::{SCRIPTS, STYLE, escape_json, escape_text, script_hash};
@@ -34,12 +33,42 @@ const SCRIPT: &str = concat!(
 const OWN_STYLE: &str = include_str!("../../web/playground/playground.css");
 const BODY: &str = include_str!("../../web/playground/body.html");
 
-/// A module as a page holds it: deflated (RFC 1951, zlib's wrapping, RFC 1950), then base64. Base64
-/// of a module as it is hides from a server's compression what repeats in it.
+/// What unpacks the module; only a page that has one needs it.
+const UNPACKER: &str = concat!(
+    "/* xz-decompress, MIT licence:\n",
+    include_str!("../../web/vendor/xz-decompress/LICENSE"),
+    "*/\n",
+    include_str!("../../web/vendor/xz-decompress/xz-decompress.min.js"),
+    "\n",
+);
+
+/// A module as a page holds it: an xz file, a fifth smaller than deflated, then base64. A server's
+/// compression takes away again what base64 adds.
 pub fn packed(module: &[u8]) -> String {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
-    let written = encoder.write_all(module).and_then(|()| encoder.finish());
+    let mut options = XzOptions::with_preset(9);
+    // Code has no columns of equal width, and what follows depends on the byte before it.
+    (options.lzma_options.lc, options.lzma_options.pb) = (4, 0);
+    options.lzma_options.nice_len = LzmaOptions::NICE_LEN_MAX;
+    // The check that every unpacker knows.
+    options.set_check_sum_type(CheckType::Crc32);
+    let written = XzWriter::new(Vec::new(), options).and_then(|mut writer| {
+        writer.write_all(module)?;
+        writer.finish()
+    });
     crate::report::html::base64(&written.expect("memory takes all that is written"))
+}
+
+/// A script without what only its readers need: indentation and lines of comments.
+fn lean(script: &str) -> String {
+    let lines = script.lines().map(str::trim_start);
+    lines.filter(|line| !line.is_empty() && !line.starts_with("//")).fold(
+        String::new(),
+        |mut lean, line| {
+            lean.push_str(line);
+            lean.push('\n');
+            lean
+        },
+    )
 }
 
 /// Where a page gets its answers.
@@ -84,7 +113,6 @@ pub struct PlaygroundPage {
 
 /// The page with this scenario to begin with, or with its own.
 pub fn page(scenario: Option<&str>, engine: Engine<'_>) -> PlaygroundPage {
-    let script = format!("\n{SCRIPTS}{SCRIPT}");
     let (mode, module, more) = match engine {
         Engine::Server => ("server", String::new(), "connect-src 'self'"),
         Engine::Inside(packed, _) => (
@@ -92,6 +120,10 @@ pub fn page(scenario: Option<&str>, engine: Engine<'_>) -> PlaygroundPage {
             format!("<script type=\"text/plain\" id=\"module\">{packed}</script>\n"),
             "worker-src blob:; connect-src 'none'",
         ),
+    };
+    let script = match engine {
+        Engine::Server => format!("\n{SCRIPTS}{SCRIPT}"),
+        Engine::Inside(..) => format!("\n{UNPACKER}{}", lean(&[SCRIPTS, SCRIPT].concat())),
     };
     let address = match engine {
         Engine::Inside(_, address) => address,
@@ -147,15 +179,24 @@ mod tests {
     }
 
     #[test]
+    fn a_lean_script_says_the_same() {
+        assert_eq!(lean("// why\n\tf(\n\t\t1, // one\n\n\t);"), "f(\n1, // one\n);\n");
+        // What stands between backticks would lose its indentation.
+        let open = |line: &&str| line.matches('`').count() % 2 == 1;
+        assert_eq!([SCRIPTS, SCRIPT].concat().lines().find(open), None);
+    }
+
+    #[test]
     fn a_module_is_packed_and_unpacked() {
         use base64::Engine as _;
+        use lzma_rust2::XzReader;
         use std::io::Read;
         let module: Vec<u8> = (0..40_000u32).flat_map(|k| (k / 7).to_le_bytes()).collect();
         let packed = packed(&module);
         assert!(packed.len() < module.len() / 4);
         let bytes = base64::prelude::BASE64_STANDARD.decode(packed).expect("base64");
         let mut back = Vec::new();
-        flate2::read::ZlibDecoder::new(&bytes[..]).read_to_end(&mut back).expect("deflated");
+        XzReader::new(&bytes[..], false).read_to_end(&mut back).expect("an xz file");
         assert!(back == module);
     }
 }

@@ -209,9 +209,6 @@ pub fn on_threads<T: Send>(
     jobs: usize,
     work: impl FnOnce() -> T + Send,
 ) -> Result<T, rayon::ThreadPoolBuildError> {
-    if cfg!(target_arch = "wasm32") {
-        return Ok(work());
-    }
     threads::on(jobs, work)
 }
 

@@ -1,10 +1,10 @@
 //! What `metron-sim list schedulers` says of each scheduler: read from the parameter types and
 //! their doc comments, so that it cannot differ from what scenarios accept.
 
-use schemars::schema_for;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::schema::schedulers;
 use crate::scheduler::{Evidence, Proof, SchedulerConfig};
 
 /// Where a scheduler's rules come from, and what can be set.
@@ -42,7 +42,7 @@ impl SchedulerDetails {
     /// The details of a scheduler.
     pub fn of(config: &SchedulerConfig) -> SchedulerDetails {
         let defaults = config.parameters();
-        let schema = schema_for!(SchedulerConfig).to_value();
+        let schema = schedulers();
         let properties = properties(&schema, config.name());
         let aliases = aliases(config, &defaults);
         let parameters = properties

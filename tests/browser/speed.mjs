@@ -1,6 +1,9 @@
 // How fast pages answer. A report opens, zooms and pans: node speed.mjs REPORT.html. The playground
-// redraws after a change: node speed.mjs [--quick] [SCENARIO...]
-import { spawn } from "node:child_process";
+// redraws after a change: node speed.mjs [--quick] [SCENARIO...]. With METRON_WASM that is the page with the
+// engine inside, opened as a file, and how long it takes to open is told too.
+import { execFileSync, spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
@@ -85,23 +88,31 @@ const report = async (path) => {
 // From a slider's event to the frame on screen that holds the answer and every plot in view. The
 // moment is the browser's own: Element Timing of a word that is added together with the answer.
 const BOUND_MS = Number(process.env.REDRAW_MS_MAX || 1500);
-const redraw = async (scenario) => {
-	const server = spawn(
-		binary,
-		["serve", join(root, "scenarios", scenario + ".yaml"), "--set", "workload.requests=1000"],
-		{ stdio: ["ignore", "pipe", "ignore"] },
-	);
-	try {
-		const address = await new Promise((done) => {
-			let told = "";
-			server.stdout.on("data", (part) => {
-				told += part;
-				if (told.includes("\n")) done(told.trim());
-			});
+const served = async (flags) => {
+	const server = spawn(binary, flags, { stdio: ["ignore", "pipe", "ignore"] });
+	const address = await new Promise((done) => {
+		let told = "";
+		server.stdout.on("data", (part) => {
+			told += part;
+			if (told.includes("\n")) done(told.trim());
 		});
+	});
+	return { address, end: () => server.kill() };
+};
+const written = (flags) => {
+	const folder = mkdtempSync(join(tmpdir(), "metron-speed-"));
+	execFileSync(binary, [...flags, "--export", folder, "--wasm", process.env.METRON_WASM]);
+	return { address: pathToFileURL(join(folder, "index.html")).href, end: () => rmSync(folder, { recursive: true }) };
+};
+const redraw = async (scenario) => {
+	const flags = ["serve", join(root, "scenarios", scenario + ".yaml"), "--set", "workload.requests=1000"];
+	const { address, end } = process.env.METRON_WASM ? written(flags) : await served(flags);
+	try {
 		const page = await browser.newPage({ viewport: { width: 1400, height: 950 } });
+		const began = performance.now();
 		await page.goto(address);
 		await page.waitForSelector("html[data-ready]");
+		console.log(`${scenario}: opened and answered in ${Math.round(performance.now() - began)} ms`);
 		const slider = page.getByLabel("Requests per second", { exact: true }),
 			rate = Number(await slider.inputValue());
 		const errors = [];
@@ -163,7 +174,7 @@ const redraw = async (scenario) => {
 		if (errors.length) throw errors[0];
 		await page.close();
 	} finally {
-		server.kill();
+		end();
 	}
 };
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use flate2::read::ZlibDecoder;
+use lzma_rust2::XzReader;
 
 const QUESTION: &str = r#"{"op":"simulate","scenario":{"text":"seed: 1\nmodel: llama-3.1-8b\ngpu: h100-sxm\nschedulers: [sarathi]\nworkload: {requests: 30, arrivals: {poisson: {rate: 3}}, lengths: {prompt: {fixed: 500}, output: {fixed: 20}}}\n"}}"#;
 
@@ -378,7 +378,7 @@ fn the_page_is_written_with_its_engine_inside() {
     let (packed, _) = rest.split_once('<').expect("its end");
     let packed = STANDARD.decode(packed.trim()).expect("base64");
     let mut unpacked = Vec::new();
-    ZlibDecoder::new(&packed[..]).read_to_end(&mut unpacked).expect("deflated");
+    XzReader::new(&packed[..], false).read_to_end(&mut unpacked).expect("an xz file");
     assert_eq!(unpacked, std::fs::read(module).expect("there"));
     assert!(!page.contains("canonical") && !site.join("preview.png").exists());
     let address = ["--export", site_text, "--wasm", module, "--address"];

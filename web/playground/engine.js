@@ -84,9 +84,9 @@
 		engine = null;
 	const unpack = async () => {
 		if (typeof WebAssembly !== "object") throw new Error("this browser has no WebAssembly, or forbids it");
-		if (typeof DecompressionStream === "undefined") throw new Error("this browser is too old to unpack the engine");
-		const packed = document.getElementById("module").textContent;
-		return P.through(P.fromBase64(packed), new DecompressionStream("deflate"), Infinity);
+		const packed = P.fromBase64(document.getElementById("module").textContent);
+		const { XzReadableStream } = globalThis["xz-decompress"];
+		return new Uint8Array(await new Response(new XzReadableStream(new Blob([packed]).stream())).arrayBuffer());
 	};
 	const started = async (tell) => {
 		if (P.data.mode === "server") {

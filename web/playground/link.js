@@ -10,8 +10,12 @@ var Play = (() => {
 		for (let k = 0; k < bytes.length; k += 8192) text += String.fromCharCode(...bytes.subarray(k, k + 8192));
 		return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
 	};
-	P.fromBase64 = (text) =>
-		Uint8Array.from(atob(text.replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
+	P.fromBase64 = (text) => {
+		const decoded = atob(text.replaceAll("-", "+").replaceAll("_", "/")),
+			bytes = new Uint8Array(decoded.length);
+		for (let k = 0; k < bytes.length; k++) bytes[k] = decoded.charCodeAt(k);
+		return bytes;
+	};
 	P.through = async (bytes, stream, most) => {
 		const writer = stream.writable.getWriter(),
 			parts = [];

@@ -14,7 +14,7 @@ use crate::workload::{
 
 use super::servegen::Drawn;
 use super::table::{Row, Table};
-use super::{load, warn};
+use super::{FILES, load, no_file, warn};
 
 /// Reads the trace of a description into an empty workload.
 ///
@@ -29,6 +29,9 @@ pub(crate) fn read(
     workload: &mut Workload,
     warnings: &mut Vec<Warning>,
 ) -> Result<(), WorkloadError> {
+    if !FILES {
+        return Err(no_file(&trace.file));
+    }
     let until_s = spec.amount.duration.map(|span| span.as_secs_f64() * trace.time_scale);
     let drawn = Drawn { seed, until_s };
     let mut table = load(&trace.file, trace.format, limits.kv_block_tokens, Some(drawn))?;

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::sniff::{self, Format};
-use super::{csv_file, lines, warn};
+use super::{FILES, csv_file, lines, no_file, warn};
 use crate::request::BlockIds;
 use crate::time::{Span, Time};
 use crate::workload::arrivals::LATEST_ARRIVAL;
@@ -69,6 +69,9 @@ pub(super) struct ReadSessions {
 /// Whether a file says how long after an answer each next request came, so that it is played by its answers
 /// unless somebody asks for its times.
 pub fn has_gaps(path: &std::path::Path, format: Option<crate::workload::TraceFormat>) -> bool {
+    if !FILES {
+        return false;
+    }
     let Ok(mut lines) = lines::Lines::open(path) else { return false };
     match sniff::format_of(&mut lines, format) {
         Ok(
@@ -99,6 +102,9 @@ pub(crate) fn read_sessions(
     limits: Limits,
     warnings: &mut Vec<Warning>,
 ) -> Result<Script, WorkloadError> {
+    if !FILES {
+        return Err(no_file(&trace.file));
+    }
     let mut lines = lines::Lines::open(&trace.file)?;
     let mut read = match sniff::format_of(&mut lines, trace.format)? {
         Format::Weka | Format::Conversations | Format::VllmMultiTurn | Format::InferencePerf
