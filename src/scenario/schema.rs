@@ -7,7 +7,9 @@
 mod made;
 
 #[cfg(not(target_arch = "wasm32"))]
-pub use made::{json_schema, schedulers};
+pub use made::json_schema;
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) use made::schedulers;
 
 /// As elsewhere, without descriptions.
 #[cfg(target_arch = "wasm32")]
@@ -17,7 +19,7 @@ pub fn json_schema() -> serde_json::Value {
 
 /// JSON Schema of an element of `schedulers`, without what only scenario files may write.
 #[cfg(target_arch = "wasm32")]
-pub fn schedulers() -> serde_json::Value {
+pub(super) fn schedulers() -> serde_json::Value {
     serde_json::from_str(include_str!("schema/schedulers.json")).expect("a test reads it")
 }
 

@@ -15,6 +15,6 @@ pub fn json_schema() -> Value {
 }
 
 /// JSON Schema of an element of `schedulers`, without what only scenario files may write.
-pub fn schedulers() -> Value {
+pub(crate) fn schedulers() -> Value {
     schemars::schema_for!(SchedulerConfig).to_value()
 }
