@@ -25,6 +25,22 @@ fn a_small_step_takes_as_long_as_its_launches() {
 }
 
 #[test]
+fn prompts_wait_for_launches_where_graphs_hold_decodes_only() {
+    let of = |us_per_kernel: f64| {
+        let mut profile = catalog::profile("vllm-0.19").unwrap();
+        profile.prefill_us_per_kernel = us_per_kernel;
+        let [model, gpu] = ["llama-3.1-8b", "h100-sxm"];
+        let (model, gpu) = (catalog::model(model).unwrap(), catalog::gpu(gpu).unwrap());
+        Roofline::new(&model, &gpu, &profile, tensor(1), Dtype::Bf16).unwrap()
+    };
+    let [hidden, launched] = [of(0.0), of(40.0)];
+    // 328 kernels of 40 us, and the 0.85 ms between two steps.
+    assert!((prefill_ms(&launched, 64) - 13.97).abs() < 1e-6, "{}", prefill_ms(&launched, 64));
+    assert_eq!(prefill_ms(&launched, 8192), prefill_ms(&hidden, 8192));
+    assert_eq!(decode_ms(&launched, 8, 500), decode_ms(&hidden, 8, 500));
+}
+
+#[test]
 fn decodes_are_not_padded() {
     // 500 decodes would run as 512.
     let [graphs, eager] = [cost(false, 0.0), cost(true, 0.0)];

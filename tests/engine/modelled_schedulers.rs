@@ -102,6 +102,29 @@ fn sglang_decodes_between_prefills_by_the_interval() {
 }
 
 #[test]
+fn sglang_looks_for_requests_once_in_so_many_decode_turns() {
+    let config = json!({"sglang": {"scheduler_recv_interval": 4}});
+    let load = [(0, 50, 6, 6), (2, 30, 2, 2)];
+    // It looked after the prefill; then the fourth decode turn fills the count.
+    let expected = ["0+50", "/ 0", "/ 0", "/ 0", "/ 0", "1+30", "/ 0 1"];
+    steps(config, engine(1000, 1), &load, &expected);
+}
+
+#[test]
+fn tensorrt_llm_lets_prompts_wait_for_others() {
+    let config = json!({"tensorrt-llm": {
+        "max_num_tokens": 100, "batch_wait_max_tokens_ratio": 0.9, "batch_wait_timeout_iters": 3,
+    }});
+    // Alone it waits three steps; nobody waits while nobody decodes.
+    let alone = [(0, 50, 8, 8), (1, 30, 2, 2)];
+    let expected = ["0+50", "/ 0", "/ 0", "/ 0", "1+30 / 0", "/ 0 1", "/ 0", "/ 0"];
+    steps(config.clone(), engine(1000, 1), &alone, &expected);
+    // Two make 91 tokens with the decode: enough.
+    let two = [(0, 50, 3, 3), (1, 45, 1, 1), (1, 45, 1, 1)];
+    steps(config, engine(1000, 1), &two, &["0+50", "1+45 2+45 / 0", "/ 0"]);
+}
+
+#[test]
 fn sglang_mixes_decodes_into_chunks() {
     let config = json!({"sglang": {"chunked_prefill_size": 100, "enable_mixed_chunk": true}});
     let load = [(0, 50, 4, 4), (1, 250, 2, 2)];

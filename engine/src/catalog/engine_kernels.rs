@@ -30,6 +30,9 @@ pub struct EngineKernels {
     /// Times of routed experts, as a multiple.
     #[serde(default = "one")]
     pub experts: f64,
+    /// Times of routed experts where they compute rather than read weights, as a multiple besides.
+    #[serde(default = "one")]
+    pub experts_compute: f64,
     /// Times of attention, as a multiple.
     #[serde(default = "one")]
     pub attention_time: f64,
@@ -68,6 +71,7 @@ impl Default for EngineKernels {
             all_reduce: AllReduceChoice::default(),
             gemm: 1.0,
             experts: 1.0,
+            experts_compute: 1.0,
             attention_time: 1.0,
             communication: 1.0,
             narrow_knee: None,
@@ -94,6 +98,7 @@ impl EngineKernels {
     pub(super) fn validate(&self) -> Result<(), InvalidFigure> {
         positive("kernels.gemm", self.gemm)?;
         positive("kernels.experts", self.experts)?;
+        positive("kernels.experts_compute", self.experts_compute)?;
         positive("kernels.attention_time", self.attention_time)?;
         positive("kernels.communication", self.communication)?;
         if let Some(knee) = self.narrow_knee {
@@ -112,9 +117,9 @@ impl EngineKernels {
         gpu.gemm_fp8 = fp8.map(|(fit, _)| self.narrow(fit));
         gpu.gemm_fp4 = fp4.map(|(fit, _)| self.narrow(fit));
         gpu.gemm_bf16 = slower(gpu.gemm_bf16, self.gemm);
-        gpu.experts = gpu.experts.map(|fit| slower_experts(fit, self.experts));
-        gpu.experts_fp8 = gpu.experts_fp8.map(|fit| slower_experts(fit, self.experts));
-        gpu.experts_fp4 = gpu.experts_fp4.map(|fit| slower_experts(fit, self.experts));
+        gpu.experts = gpu.experts.map(|fit| self.slower_experts(fit));
+        gpu.experts_fp8 = gpu.experts_fp8.map(|fit| self.slower_experts(fit));
+        gpu.experts_fp4 = gpu.experts_fp4.map(|fit| self.slower_experts(fit));
         let slow = self.attention_time;
         let decode = &mut gpu.decode_attention;
         decode.launch_us *= slow;
@@ -148,19 +153,19 @@ impl EngineKernels {
         let launch_us = self.narrow_launch_us.map_or(fit.launch_us, |most| fit.launch_us.min(most));
         slower(Gemm { knee, launch_us, ..fit }, self.gemm)
     }
+
+    fn slower_experts(&self, fit: GroupedGemm) -> GroupedGemm {
+        GroupedGemm {
+            tflops: fit.tflops / self.experts / self.experts_compute,
+            memory_gb_per_s: fit.memory_gb_per_s / self.experts,
+            launch_us: fit.launch_us * self.experts,
+            ..fit
+        }
+    }
 }
 
 fn slower(fit: Gemm, times: f64) -> Gemm {
     Gemm {
-        tflops: fit.tflops / times,
-        memory_gb_per_s: fit.memory_gb_per_s / times,
-        launch_us: fit.launch_us * times,
-        ..fit
-    }
-}
-
-fn slower_experts(fit: GroupedGemm, times: f64) -> GroupedGemm {
-    GroupedGemm {
         tflops: fit.tflops / times,
         memory_gb_per_s: fit.memory_gb_per_s / times,
         launch_us: fit.launch_us * times,

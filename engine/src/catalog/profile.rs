@@ -59,6 +59,10 @@ pub struct EngineProfile {
     /// where graphs take 13 for a 7B model of 28 layers on an A800 (vllm-project/vllm-omni, issue 7960; up to 75).
     #[serde(default = "eager_us_per_kernel")]
     pub eager_us_per_kernel: f64,
+    /// The host's time to launch a kernel of an iteration with chunks, microseconds, where CUDA graphs hold
+    /// decodes only: such an iteration takes at least all of its launches. 0: they are hidden.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub prefill_us_per_kernel: f64,
     /// Tokens in a KV block unless the scenario says otherwise.
     pub kv_block_tokens: u32,
     /// Share of device memory used unless the scenario says otherwise.
@@ -178,6 +182,10 @@ fn one() -> f64 {
 /// Activations, graphs and context when nobody says otherwise: 3.5 GB.
 pub const DEFAULT_OVERHEAD_BYTES: u64 = 3_500_000_000;
 
+fn is_zero(figure: &f64) -> bool {
+    *figure == 0.0
+}
+
 fn eager_us_per_kernel() -> f64 {
     40.0
 }
@@ -207,6 +215,7 @@ impl EngineProfile {
         at_least_zero("step_gap.iteration_us", self.step_gap.iteration_us)?;
         at_least_zero("step_gap.sequence_us", self.step_gap.sequence_us)?;
         at_least_zero("eager_us_per_kernel", self.eager_us_per_kernel)?;
+        at_least_zero("prefill_us_per_kernel", self.prefill_us_per_kernel)?;
         if let Some(front_end) = &self.front_end {
             at_least_zero("front_end.before_us", front_end.before_us)?;
             at_least_zero("front_end.after_us", front_end.after_us)?;
@@ -273,6 +282,7 @@ impl EngineProfile {
             cuda_graph_sizes: Vec::new(),
             enforce_eager: false,
             eager_us_per_kernel: eager_us_per_kernel(),
+            prefill_us_per_kernel: 0.0,
             kv_block_tokens: 16,
             gpu_memory_utilization: 0.9,
             overhead_bytes: DEFAULT_OVERHEAD_BYTES,
@@ -294,6 +304,7 @@ impl EngineProfile {
             ("gpu", self.gpu.is_some()),
             ("cuda_graph_sizes", !self.cuda_graph_sizes.is_empty()),
             ("enforce_eager", self.enforce_eager),
+            ("prefill_us_per_kernel", self.prefill_us_per_kernel > 0.0),
         ];
         let beside = others.iter().find(|(_, there)| *there);
         beside.map_or(Ok(()), |(name, _)| {

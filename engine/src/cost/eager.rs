@@ -20,18 +20,18 @@ const EXPERTS: u32 = 7;
 /// Embedding, last norm, output head, and sampling's few.
 const HEAD: u32 = 8;
 
-/// The time that the host takes to launch all kernels of a stage, microseconds; 0 where graphs are
-/// replayed. Launching runs ahead of the GPU: an iteration takes the longer of both.
+/// The time that the host takes to launch all kernels of a stage, microseconds: of an iteration of decodes,
+/// and of one with chunks; 0 where graphs are replayed, or launches are hidden. Launching runs ahead of the
+/// GPU: an iteration takes the longer of both.
 pub(super) fn launches_us(
     model: &Model,
     profile: &EngineProfile,
     shard: Shard,
     place: Place,
-) -> f64 {
-    if !profile.enforce_eager {
-        return 0.0;
-    }
-    profile.eager_us_per_kernel * f64::from(kernels(model, shard, place))
+) -> [f64; 2] {
+    let kernels = f64::from(kernels(model, shard, place));
+    let eager = if profile.enforce_eager { profile.eager_us_per_kernel } else { 0.0 };
+    [eager, eager.max(profile.prefill_us_per_kernel)].map(|us| us * kernels)
 }
 
 fn kernels(model: &Model, shard: Shard, place: Place) -> u32 {

@@ -70,8 +70,8 @@ pub(super) struct Stage {
     has_head: bool,
     step_gap: Overhead,
     host: Overhead,
-    /// In eager mode, the time to launch all kernels.
-    launches_us: f64,
+    /// The time to launch all kernels of decodes, where graphs are left out, and of a batch with chunks.
+    launches_us: [f64; 2],
 }
 
 /// What a decode-only batch takes whatever its KV: nearly every iteration is one, so that this is
@@ -183,7 +183,7 @@ impl Stage {
         let gap = self.gap_us(&shape);
         DecodeOnly {
             gpu_us: price.layers + attention + price.communication + price.head + gap,
-            least_us: self.launches_us + gap,
+            least_us: self.launches_us[0] + gap,
             reading: self.mixer.cost.decode_reading(decodes.into()),
             host: Span::from_micros_f64(price.host.min(LONGEST_US)),
         }
@@ -326,7 +326,8 @@ impl Stage {
         let head = self.kernel_factor * head;
         let attention = self.attention_us(shape, layers + communication);
         // A GPU that waits for launches is idle as in a gap.
-        let waits = (self.launches_us - layers - attention - communication - head).max(0.0);
+        let launches = self.launches_of_us(shape);
+        let waits = (launches - layers - attention - communication - head).max(0.0);
         Price {
             layers,
             attention,
@@ -335,6 +336,10 @@ impl Stage {
             gap: self.gap_us(shape) + waits,
             host: self.host.iteration_us + self.host.sequence_us * shape.sequences() as f64,
         }
+    }
+
+    fn launches_of_us(&self, shape: &BatchShape<'_>) -> f64 {
+        self.launches_us[usize::from(!shape.chunks().is_empty())]
     }
 
     /// The engine's own time between two iterations' kernels, microseconds.
@@ -429,7 +434,8 @@ impl CostModel for Stage {
         }
         let tokens = self.computed_tokens(shape);
         let communication = self.communication_of_us(shape, tokens);
-        let gap = if self.launches_us > 0.0 { self.price(shape).gap } else { self.gap_us(shape) };
+        let launched = self.launches_of_us(shape) > 0.0;
+        let gap = if launched { self.price(shape).gap } else { self.gap_us(shape) };
         let host = self.host.iteration_us + self.host.sequence_us * shape.sequences() as f64;
         Overheads {
             host: Span::from_micros_f64(host.min(LONGEST_US)),

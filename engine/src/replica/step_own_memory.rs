@@ -18,6 +18,11 @@ impl Step<'_> {
         self.replica.newcomers.drain(..).map(Handle).collect()
     }
 
+    /// Whether somebody has arrived whom [`newcomers`](Step::newcomers) has not told of yet.
+    pub fn has_newcomers(&self) -> bool {
+        !self.replica.newcomers.is_empty()
+    }
+
     /// Puts the waiting requests into this order.
     pub fn order_queue(&mut self, order: impl Iterator<Item = Handle>) {
         self.replica.waiting.reorder(order.map(|handle| handle.0));

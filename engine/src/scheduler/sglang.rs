@@ -7,6 +7,8 @@
 //! as a radix tree ([`kv::radix`](crate::kv::radix)), so the engine's KV blocks are only how much
 //! memory there is.
 //!
+//! `scheduler_recv_interval` was read in 0.5.9's `scheduler_recv_skipper.py`, not recorded.
+//!
 //! Where the real system ends with "Out of memory" (a carried chunk, or decodes beside it, for which
 //! there is none) the run goes on as if it were there. Of 0.5.9 the differences were read, not
 //! recorded. Of models with several groups of layers each token holds all layers.
@@ -83,6 +85,8 @@ pub struct SgLangParams {
     pub prefill_decode_interval: u32,
     /// Those turns are forgotten while fewer requests run than this.
     pub prefill_decode_interval_min_bs: u32,
+    /// While it decodes it looks for new requests only once in so many turns; after a prefill at once.
+    pub scheduler_recv_interval: u32,
     /// The most urgent requests come first, and others are preempted for them where seats are short.
     pub enable_priority_scheduling: bool,
     /// Preempt nobody for more urgent requests.
@@ -112,6 +116,7 @@ impl Default for SgLangParams {
             schedule_conservativeness: 1.0,
             prefill_decode_interval: 0,
             prefill_decode_interval_min_bs: 0,
+            scheduler_recv_interval: 1,
             enable_priority_scheduling: false,
             disable_priority_preemption: false,
             priority_scheduling_preemption_threshold: 10,
@@ -153,6 +158,7 @@ impl Parameters for SgLangParams {
             problem(self.max_prefill_tokens == 0, "max_prefill_tokens", "at least 1"),
             problem(self.prefill_max_requests == Some(0), "prefill_max_requests", "at least 1"),
             problem(self.max_running_requests == Some(0), "max_running_requests", "at least 1"),
+            problem(self.scheduler_recv_interval == 0, "scheduler_recv_interval", "at least 1"),
             problem(
                 !(conservativeness >= 0.0 && conservativeness.is_finite()),
                 "schedule_conservativeness",
@@ -193,6 +199,7 @@ impl Parameters for SgLangParams {
             schedule_conservativeness: draws.one_of(&[0.0, 0.3, 1.0, 2.0, 1e9]),
             prefill_decode_interval: draws.whole_number(0..=3),
             prefill_decode_interval_min_bs: draws.count(3),
+            scheduler_recv_interval: draws.one_of(&[1, 1, 2, 10, 30]),
             enable_priority_scheduling: draws.flag(),
             disable_priority_preemption: draws.flag(),
             priority_scheduling_preemption_threshold: draws.count(2),
@@ -278,7 +285,8 @@ impl Parameters for SgLangParams {
             retraction_policy: self.retraction_policy,
             ..SgLangSettings::new(self.kv_tokens(engine), engine.max_model_len)
         };
-        Box::new(SgLang::new(set, self.ignore_eos, !self.disable_overlap_schedule))
+        let overlaps = !self.disable_overlap_schedule;
+        Box::new(SgLang::new(set, self.scheduler_recv_interval, self.ignore_eos, overlaps))
     }
 
     fn facts(&self, engine: &EngineInfo) -> Facts {

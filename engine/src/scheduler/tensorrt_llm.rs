@@ -14,7 +14,10 @@
 //! scheduled; the others wait until they can find it, and those behind them do not. Blocks that nobody uses are
 //! evicted in the order in which they came free, ends first.
 //!
-//! Not modelled: other partly equal blocks; an evicted block's successors, which can be found here once it
+//! Prompts that wait for others (`batch_wait_timeout_iters`, `batch_wait_max_tokens_ratio`) as in `py_executor.py`
+//! (`_waiting_requests`): no step that only decodes has them until there are enough tokens, or time is up.
+//!
+//! Not modelled: attention DP's balance (`attention_dp_config`); other partly equal blocks; an evicted block's successors, which can be found here once it
 //! is computed anew; retention priorities; the host's cache; reuse with windows or states; overlap
 //! scheduling, beams, draft tokens, disaggregation, priorities, `PREFILL_FIRST`.
 
@@ -29,7 +32,7 @@ use super::draws::Draws;
 use super::facts::{Bounds, Effect, Facts, Limit, Prefills, Seats, StepBudget, Switch, Takes};
 use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
 use super::{EngineInfo, Scheduler};
-use policy::TensorRtLlm;
+use policy::{BatchWait, TensorRtLlm};
 
 /// Parameters of `tensorrt-llm`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +51,11 @@ pub struct TensorRtLlmParams {
     pub enable_chunked_prefill: bool,
     /// How prompts that do not fit a step together share it; only with `enable_chunked_prefill`.
     pub context_chunking_policy: ContextChunkingPolicy,
+    /// Prompts wait for others until a step with them has so large a share of `max_num_tokens`, or
+    /// `batch_wait_timeout_iters` steps have passed without any; only while others decode.
+    pub batch_wait_max_tokens_ratio: f64,
+    /// Most steps that prompts wait for others.
+    pub batch_wait_timeout_iters: u32,
     /// Whether KV blocks are kept for requests that begin alike.
     pub enable_block_reuse: bool,
     /// Whether blocks are found too of which only a part can be used; only with
@@ -87,6 +95,8 @@ impl Default for TensorRtLlmParams {
             max_num_tokens: 8192,
             enable_chunked_prefill: false,
             context_chunking_policy: ContextChunkingPolicy::default(),
+            batch_wait_max_tokens_ratio: 0.0,
+            batch_wait_timeout_iters: 0,
             enable_block_reuse: true,
             enable_partial_reuse: true,
         }
@@ -109,10 +119,16 @@ impl Parameters for TensorRtLlmParams {
             }
             false => Problem::when(tokens == 0, "max_num_tokens", "at least 1"),
         };
-        [Problem::when(self.max_batch_size == 0, "max_batch_size", "at least 1"), too_few]
-            .into_iter()
-            .flatten()
-            .collect()
+        let ratio = self.batch_wait_max_tokens_ratio;
+        let beyond = !(0.0..=1.0).contains(&ratio);
+        [
+            Problem::when(self.max_batch_size == 0, "max_batch_size", "at least 1"),
+            Problem::when(beyond, "batch_wait_max_tokens_ratio", "from 0 to 1"),
+            too_few,
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     fn draw(draws: &mut Draws<'_>) -> Self {
@@ -128,6 +144,8 @@ impl Parameters for TensorRtLlmParams {
             enable_chunked_prefill: chunked,
             context_chunking_policy: draws
                 .one_of(&[Chunking::FirstComeFirstServed, Chunking::EqualProgress]),
+            batch_wait_max_tokens_ratio: draws.one_of(&[0.0, 0.0, 0.5, 0.9]),
+            batch_wait_timeout_iters: draws.one_of(&[0, 3, 20]),
             enable_block_reuse: draws.flag(),
             enable_partial_reuse: draws.flag(),
         }
@@ -140,8 +158,14 @@ impl Parameters for TensorRtLlmParams {
         let unlike = !setting.shares_prefixes;
         let differ = "no two prompts begin with the same KV block";
         let off = "`enable_block_reuse` is false";
+        let by_tokens = self.batch_wait_max_tokens_ratio > 0.0;
+        let by_steps = self.batch_wait_timeout_iters > 0;
+        let no_steps = "`batch_wait_timeout_iters` is 0: prompts wait for no others";
+        let no_tokens = "`batch_wait_max_tokens_ratio` is 0: every prompt is enough";
         [
             Idle::when(whole, "context_chunking_policy", why),
+            Idle::when(by_tokens && !by_steps, "batch_wait_max_tokens_ratio", no_steps),
+            Idle::when(by_steps && !by_tokens, "batch_wait_timeout_iters", no_tokens),
             // Who was paused may find its own.
             Idle::when(unlike && !pauses, "enable_block_reuse", differ),
             Idle::when(unlike && self.enable_block_reuse, "enable_partial_reuse", differ),
@@ -159,6 +183,11 @@ impl Parameters for TensorRtLlmParams {
             budget: self.max_num_tokens,
             chunking: self.enable_chunked_prefill.then_some(self.context_chunking_policy),
             max_model_len: engine.max_model_len,
+            wait: BatchWait {
+                steps: self.batch_wait_timeout_iters,
+                tokens: self.batch_wait_max_tokens_ratio * f64::from(self.max_num_tokens),
+                waited: 0,
+            },
             reuses: self.enable_block_reuse,
             partly: self.enable_partial_reuse,
         })

@@ -248,6 +248,8 @@ impl Draw {
         self.perhaps(&mut profile, "hand_over", 0.3, way);
         let eager = self.rng.random_bool(0.5);
         self.perhaps(&mut profile, "enforce_eager", 0.2, json!(eager));
+        let launches = self.one_of(&[15.0, 80.0]);
+        self.perhaps(&mut profile, "prefill_us_per_kernel", 0.3, json!(launches));
         let bytes = self.one_of(&[2_000_000_000_u64, 4_000_000_000]);
         self.perhaps(&mut profile, "overhead_bytes", 0.5, json!(bytes));
         let link = self.one_of(&[0.8, 1.5]);
@@ -271,7 +273,7 @@ impl Draw {
         self.perhaps(&mut profile, "fitted_on", 0.3, on);
         // A law prices whole steps: no stages, and nothing beside it.
         if !self.has("pipeline") && self.rng.random_bool(0.2) {
-            for key in ["cuda_graph_sizes", "enforce_eager"] {
+            for key in ["cuda_graph_sizes", "enforce_eager", "prefill_us_per_kernel"] {
                 profile.remove(key);
             }
             let law = self.step_law();
@@ -292,7 +294,7 @@ impl Draw {
         let apart = self.rng.random_bool(0.5);
         self.perhaps(&mut kernels, "attention_apart", 0.5, json!(apart));
         self.perhaps(&mut kernels, "all_reduce", 0.5, json!(all_reduce));
-        for name in ["gemm", "experts", "attention_time", "communication"] {
+        for name in ["gemm", "experts", "experts_compute", "attention_time", "communication"] {
             let factor = self.one_of(&factors);
             self.perhaps(&mut kernels, name, 0.4, json!(factor));
         }

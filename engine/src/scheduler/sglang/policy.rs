@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::{CacheRules, Handle, Needs, QueueOrder, Scheduler, Step};
+use super::super::{CacheRules, Handle, Held, Needs, QueueOrder, Scheduler, Step};
 use super::batch::Kind;
 use super::machine::Machine;
 use super::request::Arrival;
@@ -26,12 +26,26 @@ pub(super) struct SgLang {
     empty: bool,
     stood_at: Option<Time>,
     arrivals: u64,
+    /// The queue is looked at once in so many decode turns, and after every other turn.
+    recv_interval: u32,
+    /// Decode turns since it was looked at.
+    unreceived: u32,
+    /// Whether the last turn decoded and did nothing else.
+    decoded: bool,
 }
 
 impl SgLang {
-    pub(super) fn new(set: SgLangSettings, ignore_eos: bool, overlaps: bool) -> SgLang {
+    pub(super) fn new(
+        set: SgLangSettings,
+        recv_interval: u32,
+        ignore_eos: bool,
+        overlaps: bool,
+    ) -> SgLang {
         SgLang {
             machine: Machine::new(set, false),
+            recv_interval,
+            unreceived: 0,
+            decoded: false,
             ignore_eos,
             overlaps,
             decode_steps: 0,
@@ -95,10 +109,14 @@ impl Scheduler for SgLang {
             step.hold(machine.full_for);
             return;
         }
-        for handle in step.newcomers() {
-            let arrival = arrival(step, handle, self.ignore_eos);
-            self.arrivals += 1;
-            machine.arrive(arrival);
+        let receives = receives(&mut self.unreceived, self.recv_interval, self.decoded);
+        let unseen = !receives && step.has_newcomers();
+        if receives {
+            for handle in step.newcomers() {
+                let arrival = arrival(step, handle, self.ignore_eos);
+                self.arrivals += 1;
+                machine.arrive(arrival);
+            }
         }
         // Further turns at the same instant: the rounds without a prefill that are left take no
         // time while nobody decodes.
@@ -106,13 +124,14 @@ impl Scheduler for SgLang {
             machine.deferred = 0;
         }
         let kind = machine.turn();
+        self.decoded = kind == Some(Kind::Decode);
         self.empty = kind.is_none();
         let stands = self.empty && machine.in_flight.is_empty();
         self.stood_at = stands.then(|| step.now());
         if stands && machine.unsettled {
             step.ask_again();
         }
-        self.tell(step, kind);
+        self.tell(step, kind, unseen);
         self.decode_steps = step.decode_steps() + u32::from(self.decodes(kind));
     }
 }
@@ -120,7 +139,10 @@ impl Scheduler for SgLang {
 impl SgLang {
     /// Skipped decode steps are turns like the last one.
     fn catch_up(&mut self, decode_steps: u32) {
-        self.machine.repeat(decode_steps - self.decode_steps);
+        let skipped = decode_steps - self.decode_steps;
+        self.machine.repeat(skipped);
+        // Whenever the count was full nobody was there.
+        self.unreceived = (self.unreceived + skipped % self.recv_interval) % self.recv_interval;
         self.decode_steps = decode_steps;
     }
 
@@ -129,8 +151,9 @@ impl SgLang {
         matches!(kind, Some(Kind::Decode | Kind::Mixed))
     }
 
-    /// Does in the replica what the turn decided.
-    fn tell(&mut self, step: &mut Step<'_>, kind: Option<Kind>) {
+    /// Does in the replica what the turn decided. `unseen`: there are requests that the turn did not
+    /// look for.
+    fn tell(&mut self, step: &mut Step<'_>, kind: Option<Kind>, unseen: bool) {
         let machine = &self.machine;
         for &rid in machine.preempted.iter().chain(&machine.retracted) {
             let req = machine.req(rid);
@@ -165,14 +188,27 @@ impl SgLang {
         step.tell_memory(told(machine, page));
         if let Some(reason) = machine.held {
             step.hold(reason);
+        } else if unseen && machine.waiting.is_empty() {
+            step.hold(Held::Deferred);
         }
-        if all_at_once && kind == Some(Kind::Decode) && machine.is_settled() {
+        if all_at_once && !unseen && kind == Some(Kind::Decode) && machine.is_settled() {
             step.repeats(0);
         }
         if !step.may_decode_all() {
             machine.check();
         }
     }
+}
+
+/// Whether a turn looks for requests: `--scheduler-recv-interval` counts turns after a decode, and any
+/// other turn fills the count.
+fn receives(unreceived: &mut u32, interval: u32, decoded: bool) -> bool {
+    *unreceived = if decoded { *unreceived + 1 } else { interval };
+    let full = *unreceived >= interval;
+    if full {
+        *unreceived = 0;
+    }
+    full
 }
 
 /// How its memory stands, in pages.

@@ -16,8 +16,34 @@ pub(super) struct TensorRtLlm {
     pub(super) budget: u32,
     pub(super) chunking: Option<ContextChunkingPolicy>,
     pub(super) max_model_len: u32,
+    /// Prompts wait for others: up to so many steps, for so many tokens.
+    pub(super) wait: BatchWait,
     pub(super) reuses: bool,
     pub(super) partly: bool,
+}
+
+/// How prompts wait for others, so that few steps have any (`batch_wait_timeout_iters`,
+/// `batch_wait_max_tokens_ratio`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchWait {
+    /// Most steps in a row that they are left out of.
+    pub(super) steps: u32,
+    /// With so many tokens a step has enough.
+    pub(super) tokens: f64,
+    /// The steps that they were left out of by now.
+    pub(super) waited: u32,
+}
+
+impl BatchWait {
+    /// Whether prompts of so many tokens are left out of a step of so many decodes.
+    fn defers(&mut self, tokens: u32, decodes: u32) -> bool {
+        if tokens == 0 || decodes == 0 {
+            return false;
+        }
+        let defers = self.waited < self.steps && f64::from(tokens + decodes) < self.tokens;
+        self.waited = if defers { self.waited + 1 } else { 0 };
+        defers
+    }
 }
 
 /// A request that fits the memory, in the order in which tokens are dealt.
@@ -64,7 +90,10 @@ impl Scheduler for TensorRtLlm {
             CapacitySchedulerPolicy::MaxUtilization => self.max_utilization(step),
             _ => self.no_evict(step),
         }
-        step.repeats(0);
+        // Steps without the prompts are counted.
+        if self.wait.waited == 0 {
+            step.repeats(0);
+        }
     }
 }
 
@@ -74,7 +103,7 @@ impl TensorRtLlm {
         view.prompt_tokens.saturating_add(view.max_tokens).min(self.max_model_len)
     }
 
-    fn no_evict(&self, step: &mut Step<'_>) {
+    fn no_evict(&mut self, step: &mut Step<'_>) {
         let decodes = step.decoding_len();
         let mut fitting = Vec::new();
         let all = step.may_decode_all() && decodes <= self.budget;
@@ -120,7 +149,7 @@ impl TensorRtLlm {
         }
     }
 
-    fn max_utilization(&self, step: &mut Step<'_>) {
+    fn max_utilization(&mut self, step: &mut Step<'_>) {
         // Where memory suffices and all who run arrived before all who wait, order is no matter.
         let decodes = step.decoding_len();
         let roomy = step.blocks_for_decodes() <= step.free_blocks()
@@ -252,7 +281,7 @@ impl TensorRtLlm {
     }
 
     /// Deals the step's tokens; all `n` decodes are in it besides, where that is not 0.
-    fn micro_batch(&self, step: &mut Step<'_>, fitting: &[Fitting], mut n: u32) {
+    fn micro_batch(&mut self, step: &mut Step<'_>, fitting: &[Fitting], mut n: u32) {
         let all = n > 0;
         let mut decodes = Vec::new();
         let mut contexts: Vec<&Fitting> = Vec::new();
@@ -283,6 +312,11 @@ impl TensorRtLlm {
             Some(policy) => chunks(policy, &lefts, self.budget - n, step.block_tokens()),
         };
         let mut first = None;
+        if self.wait.defers(chunks.iter().sum(), n) {
+            step.hold(Held::Deferred);
+            contexts.clear();
+            unserved = None;
+        }
         for (next, chunk) in contexts.into_iter().zip(chunks) {
             if chunk == 0 {
                 first = first.or(next.admits);
