@@ -15,7 +15,7 @@ fn profile() -> Value {
         "kernel_factor": 1.1,
         "kernels": {
             "attention": "newest", "attention_apart": false, "all_reduce": "vllm", "gemm": 1.0,
-            "experts": 1.0, "experts_compute": 1.0, "attention_time": 1.0, "communication": 1.0,
+            "experts": 1.0, "narrow_experts_compute": 1.0, "attention_time": 1.0, "communication": 1.0,
             "narrow_knee": 1.0, "narrow_launch_us": 9.0, "layer_us": 0.0,
         },
         "host_range": [0.5, 2.0],
@@ -61,7 +61,7 @@ fn others() -> Vec<(&'static str, Value)> {
         ("/kernels/all_reduce", "custom-then-nccl".into()),
         ("/kernels/gemm", 1.2.into()),
         ("/kernels/experts", 1.2.into()),
-        ("/kernels/experts_compute", 2.0.into()),
+        ("/kernels/narrow_experts_compute", 2.0.into()),
         ("/kernels/attention_time", 1.2.into()),
         ("/kernels/communication", 1.2.into()),
         ("/kernels/narrow_knee", 4.0.into()),

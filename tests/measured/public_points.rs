@@ -14,6 +14,7 @@ const TABLE: &str = "data/silicon/inferencemax_half.csv.gz";
 const TPOT_MAPE: f64 = 12.0;
 const TPOT_MEDIAN: f64 = 9.0;
 const E2E_MAPE: f64 = 13.5;
+const TTFT_MEDIAN: f64 = 24.0;
 
 #[test]
 fn public_points() {
@@ -69,6 +70,8 @@ fn within_bounds(all: &[Compared<Point>]) {
     assert!(tpot[0] <= TPOT_MAPE && tpot[1] <= TPOT_MEDIAN, "{tpot:?}");
     let e2e = errors(all.iter().map(Compared::e2e));
     assert!(e2e[0] <= E2E_MAPE, "{e2e:?}");
+    let ttft = errors(all.iter().map(Compared::ttft));
+    assert!(ttft[1] <= TTFT_MEDIAN, "{ttft:?}");
     let held = all.iter().filter(|c| c.point.is_held_out());
     let held = errors(held.map(Compared::tpot));
     assert!(held[0] <= TPOT_MAPE + 1.0, "{held:?}");

@@ -30,9 +30,9 @@ pub struct EngineKernels {
     /// Times of routed experts, as a multiple.
     #[serde(default = "one")]
     pub experts: f64,
-    /// Times of routed experts where they compute rather than read weights, as a multiple besides.
+    /// Times of routed experts in 8 and 4 bits where they compute rather than read weights, as a multiple besides.
     #[serde(default = "one")]
-    pub experts_compute: f64,
+    pub narrow_experts_compute: f64,
     /// Times of attention, as a multiple.
     #[serde(default = "one")]
     pub attention_time: f64,
@@ -71,7 +71,7 @@ impl Default for EngineKernels {
             all_reduce: AllReduceChoice::default(),
             gemm: 1.0,
             experts: 1.0,
-            experts_compute: 1.0,
+            narrow_experts_compute: 1.0,
             attention_time: 1.0,
             communication: 1.0,
             narrow_knee: None,
@@ -98,7 +98,7 @@ impl EngineKernels {
     pub(super) fn validate(&self) -> Result<(), InvalidFigure> {
         positive("kernels.gemm", self.gemm)?;
         positive("kernels.experts", self.experts)?;
-        positive("kernels.experts_compute", self.experts_compute)?;
+        positive("kernels.narrow_experts_compute", self.narrow_experts_compute)?;
         positive("kernels.attention_time", self.attention_time)?;
         positive("kernels.communication", self.communication)?;
         if let Some(knee) = self.narrow_knee {
@@ -117,9 +117,10 @@ impl EngineKernels {
         gpu.gemm_fp8 = fp8.map(|(fit, _)| self.narrow(fit));
         gpu.gemm_fp4 = fp4.map(|(fit, _)| self.narrow(fit));
         gpu.gemm_bf16 = slower(gpu.gemm_bf16, self.gemm);
-        gpu.experts = gpu.experts.map(|fit| self.slower_experts(fit));
-        gpu.experts_fp8 = gpu.experts_fp8.map(|fit| self.slower_experts(fit));
-        gpu.experts_fp4 = gpu.experts_fp4.map(|fit| self.slower_experts(fit));
+        gpu.experts = gpu.experts.map(|fit| self.slower_experts(fit, 1.0));
+        let narrow = self.narrow_experts_compute;
+        gpu.experts_fp8 = gpu.experts_fp8.map(|fit| self.slower_experts(fit, narrow));
+        gpu.experts_fp4 = gpu.experts_fp4.map(|fit| self.slower_experts(fit, narrow));
         let slow = self.attention_time;
         let decode = &mut gpu.decode_attention;
         decode.launch_us *= slow;
@@ -154,9 +155,9 @@ impl EngineKernels {
         slower(Gemm { knee, launch_us, ..fit }, self.gemm)
     }
 
-    fn slower_experts(&self, fit: GroupedGemm) -> GroupedGemm {
+    fn slower_experts(&self, fit: GroupedGemm, compute: f64) -> GroupedGemm {
         GroupedGemm {
-            tflops: fit.tflops / self.experts / self.experts_compute,
+            tflops: fit.tflops / self.experts / compute,
             memory_gb_per_s: fit.memory_gb_per_s / self.experts,
             launch_us: fit.launch_us * self.experts,
             ..fit

@@ -338,8 +338,9 @@ impl Stage {
         }
     }
 
+    /// The time to launch a batch's kernels. A chunk of one token is what a decode is, and fits their graphs.
     fn launches_of_us(&self, shape: &BatchShape<'_>) -> f64 {
-        self.launches_us[usize::from(!shape.chunks().is_empty())]
+        self.launches_us[usize::from(shape.chunks().iter().any(|chunk| chunk.tokens > 1))]
     }
 
     /// The engine's own time between two iterations' kernels, microseconds.

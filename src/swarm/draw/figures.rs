@@ -294,7 +294,8 @@ impl Draw {
         let apart = self.rng.random_bool(0.5);
         self.perhaps(&mut kernels, "attention_apart", 0.5, json!(apart));
         self.perhaps(&mut kernels, "all_reduce", 0.5, json!(all_reduce));
-        for name in ["gemm", "experts", "experts_compute", "attention_time", "communication"] {
+        for name in ["gemm", "experts", "narrow_experts_compute", "attention_time", "communication"]
+        {
             let factor = self.one_of(&factors);
             self.perhaps(&mut kernels, name, 0.4, json!(factor));
         }

@@ -9,6 +9,7 @@ mod apart_expressed;
 mod compared;
 mod expressed;
 mod played;
+mod served;
 
 use std::collections::BTreeMap;
 use std::path::Path;

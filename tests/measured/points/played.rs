@@ -5,6 +5,7 @@ use metron_sim::runner::{PlayOptions, Requests, Simulate, Simulator};
 use metron_sim::scenario::{Document, Files};
 use metron_sim::time::Span;
 
+use super::served::{Served, of_inferencemax, served};
 use super::{Engine, Point};
 
 /// What came of it, mean milliseconds.
@@ -21,27 +22,25 @@ impl Played {
     }
 }
 
-/// The scenario that says the point, as a user would write it. InferenceMAX asks ten times as often
-/// as there are users; fewer here where answers are long or users many, so that a test can do it.
-/// TensorRT-LLM computes a prompt in one step, beside the decodes: `max_num_tokens` must hold both, or
-/// prompts near it wait until few decode. That server's was set so: at 8,192 tokens first tokens took two
-/// seconds, and not forty.
+/// The scenario that says the point, as a user would write it. InferenceMAX asks ten times as often as there
+/// are users; of others that is not known.
 fn scenario(point: &Point) -> String {
     let (profile, scheduler) = system(point.engine, &point.version);
-    let parameters = match point.engine {
-        Engine::TensorRtLlm => {
-            let needed = (point.users + point.prompt + 64).max(8192);
-            format!("max_num_tokens: {needed}")
-        }
-        Engine::Sglang | Engine::Vllm => String::new(),
+    let Served { parameters, kv_in_fp8, memory } = served(point);
+    let kv = if point.kv_in_fp8 || kv_in_fp8 { "fp8" } else { "auto" };
+    let memory =
+        memory.map_or_else(String::new, |share| format!(", gpu_memory_utilization: {share}"));
+    let (turns, front_end) = match of_inferencemax(point) {
+        true => (10, format!(", front_end: {}", front_end(point.engine))),
+        false if u64::from(point.users) * u64::from(point.output) > 1 << 18 => (4, String::new()),
+        false => (6, String::new()),
     };
-    let kv = if point.kv_in_fp8 { "fp8" } else { "auto" };
-    let turns = if u64::from(point.users) * u64::from(point.output) > 1 << 18 { 4 } else { 6 };
     let share = if point.fixed_lengths { 1.0 } else { 0.8 };
     let low = |tokens: u32| (share * f64::from(tokens)) as u32;
     format!(
         "model: {}\ngpu: {}\nparallelism: {{tensor: {}, data: {}, expert: {}}}\n\
-         engine: {{profile: {profile}, dtype: {}, kv_cache_dtype: {kv}, max_model_len: {}}}\nschedulers: [{scheduler}: {{{parameters}}}]\n\
+         engine: {{profile: {profile}, dtype: {}, kv_cache_dtype: {kv}, max_model_len: {}{front_end}{memory}}}\n\
+         schedulers: [{scheduler}: {{{}}}]\n\
          workload:\n  requests: {}\n  arrivals: {{closed_loop: {{users: {}, think_time: 0s}}}}\n  \
          lengths: {{prompt: {{uniform: {{min: {}, max: {}}}}}, output: {{uniform: {{min: {}, max: {}}}}}}}\n",
         point.model,
@@ -51,6 +50,7 @@ fn scenario(point: &Point) -> String {
         point.expert,
         point.dtype,
         point.prompt + point.output + 256,
+        parameters.join(", "),
         turns * point.users,
         point.users,
         low(point.prompt),
@@ -58,6 +58,17 @@ fn scenario(point: &Point) -> String {
         low(point.output),
         point.output,
     )
+}
+
+/// What lies between the client and the engine: HTTP, tokenising 1,000 to 8,000 tokens of which no two make
+/// a word, and the client itself, one process. Fitted on first tokens of the half of the points that fits
+/// may see.
+fn front_end(engine: Engine) -> &'static str {
+    match engine {
+        Engine::Sglang => "{before: 50ms, request: 2500us}",
+        Engine::TensorRtLlm => "{before: 20ms, request: 1ms}",
+        Engine::Vllm => "{before: 22ms, request: 2ms}",
+    }
 }
 
 /// The profile and the scheduler of its engine.
