@@ -1,6 +1,6 @@
 //! Points that others measured, as scenarios: aiconfigurator's collection of InferenceMAX (InferenceX)
 //! and of its own (Apache-2.0), mean TTFT and TPOT of closed loops. Users ask again as soon as they
-//! are answered; lengths were drawn evenly from 80 to 100 % of the nominal ones. aiconfigurator's own runs
+//! are answered, ten times; lengths were drawn evenly from 80 to 100 % of the nominal ones. aiconfigurator's own runs
 //! of Qwen3 on H100 are taken to have had fixed lengths: their first tokens come after the prefill of all
 //! users' prompts and their other tokens without one, at the right total, which is what users in step do.
 

@@ -65,7 +65,7 @@ fn scenario(point: &Point) -> String {
 /// may see.
 fn front_end(engine: Engine) -> &'static str {
     match engine {
-        Engine::Sglang => "{before: 50ms, request: 2500us}",
+        Engine::Sglang => "{before: 60ms, request: 2500us}",
         Engine::TensorRtLlm => "{before: 20ms, request: 1ms}",
         Engine::Vllm => "{before: 22ms, request: 2ms}",
     }
