@@ -1,13 +1,13 @@
 //! Public points of prefill and decode apart, simulated: how far off TPOT, end to end and TTFT are, by engine,
 //! GPU, model, format and split.
 //!
-//! Of 754 rows 169 can be said, and 3 of them do not fit. Over the other 166 TPOT is off by 13.0 % in the mean
-//! (median 10.8), end to end by 11.1. Nothing was fitted on them: the profiles' constants come from
+//! Of 754 rows 169 can be said, and 3 of them do not fit. Over the other 166 TPOT is off by 12.8 % in the mean
+//! (median 10.8), end to end by 10.9. Nothing was fitted on them: the profiles' constants come from
 //! aggregated points, so that both halves of the hash are new to them. How seats and ranks are
 //! read (`points::apart`) was settled with all rows in sight, though each for a reason outside of what is
-//! simulated: with seats for everybody TPOT is off by 14.0 %.
+//! simulated: with seats for everybody TPOT is off by 13.7 %.
 //!
-//! Each engine hands over in its own order. With the source first for all TPOT is off by 11.6 %: the
+//! Each engine hands over in its own order. With the source first for all TPOT is off by 11.4 %: the
 //! difference is two rows of SGLang with 6,144 users and prompts of 8,192 tokens on GB200, whose prefill is a
 //! fifth faster here, so that both pools are at their limit. Ranks that are chosen when a request comes then hold
 //! unequal batches, all wait for the largest, and tokens take twice as long.

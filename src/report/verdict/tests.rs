@@ -1,5 +1,4 @@
 use super::*;
-use crate::metrics::Distribution;
 use crate::promise::{Sense, Term, judge};
 use crate::result::fixture::{around, judged, run, stalling_run};
 
@@ -143,7 +142,8 @@ fn a_queue_that_grew_is_mentioned_but_a_long_last_answer_is_not() {
     slow.summary.duration_s = Some(999.0 / 1.98 + 120.0);
     assert!(!said(&[slow.clone()]).contains("faster than they were served"), "nobody waited");
     // What everybody waits for alike is no queue.
-    let alike = Distribution { min: Some(109.0), ..around(109.0, 110.0) };
+    let mut alike = around(109.0, 110.0);
+    alike.min = Some(109.0);
     slow.summary.scheduling_delay_s = Some(alike);
     assert!(!said(&[slow.clone()]).contains("faster than they were served"), "a front end");
     slow.summary.scheduling_delay_s = Some(around(50.0, 110.0));
