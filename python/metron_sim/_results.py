@@ -1046,6 +1046,10 @@ class KvTiersResult(Record):
     loading_s: float
     """Seconds that these loads took."""
 
+    steps_longer_s: float | None
+    """Seconds that steps lasted longer because they waited for loads, summed over replicas
+    (`kv_load.overlap`)."""
+
     break_even_bytes_per_s: float | None
     """Bytes a second, of a replica, at which the mean load takes as long as to compute the same;
     null without loads."""
