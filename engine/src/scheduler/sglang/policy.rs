@@ -128,7 +128,8 @@ impl Scheduler for SgLang {
         self.empty = kind.is_none();
         let stands = self.empty && machine.in_flight.is_empty();
         self.stood_at = stands.then(|| step.now());
-        if stands && machine.unsettled {
+        // A turn without a batch takes no time, and the next one looks for requests.
+        if stands && (machine.unsettled || unseen) {
             step.ask_again();
         }
         self.tell(step, kind, unseen);
@@ -182,7 +183,8 @@ impl SgLang {
         }
         let sorts = machine.set.schedule_policy == SgLangPolicy::Lpm
             || machine.set.enable_priority_scheduling;
-        if sorts {
+        // The machine does not know those it has not looked for.
+        if sorts && !unseen {
             step.order_queue(machine.waiting.iter().map(|&rid| machine.handle(rid)));
         }
         step.tell_memory(told(machine, page));
