@@ -185,10 +185,15 @@ impl Parameters for SgLangParams {
             false => -1,
         };
         let short = draws.flag();
+        let version = draws.one_of(&[SgLangVersion::V0_5_23, SgLangVersion::V0_5_9]);
+        let chunked_prefill_size = draws.perhaps(chunk);
+        let max_prefill_tokens = draws.budget(short);
+        // Another figure's luck is its own: what else is drawn stays as it is.
+        let scheduler_recv_interval = [1, 1, 2, 10, 30][max_prefill_tokens as usize % 5];
         SgLangParams {
-            version: draws.one_of(&[SgLangVersion::V0_5_23, SgLangVersion::V0_5_9]),
-            chunked_prefill_size: draws.perhaps(chunk),
-            max_prefill_tokens: draws.budget(short),
+            version,
+            chunked_prefill_size,
+            max_prefill_tokens,
             prefill_max_requests: draws.flag().then(|| draws.whole_number(1..=4)),
             max_running_requests: draws.perhaps(Draws::seats),
             page_size,
@@ -199,7 +204,7 @@ impl Parameters for SgLangParams {
             schedule_conservativeness: draws.one_of(&[0.0, 0.3, 1.0, 2.0, 1e9]),
             prefill_decode_interval: draws.whole_number(0..=3),
             prefill_decode_interval_min_bs: draws.count(3),
-            scheduler_recv_interval: draws.one_of(&[1, 1, 2, 10, 30]),
+            scheduler_recv_interval,
             enable_priority_scheduling: draws.flag(),
             disable_priority_preemption: draws.flag(),
             priority_scheduling_preemption_threshold: draws.count(2),
