@@ -20,11 +20,18 @@ impl Case {
     fn draw(name: &str, seed: u64) -> Case {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
         let (mut config, engine) = small(name, &mut rng);
-        if name == "sglang" {
-            // Where it looks for requests seldom, an idle turn takes no time: a step here has one turn. The swarm
-            // and `reference.rs` draw it.
-            let mut all = serde_json::to_value(&config).expect("plain data");
-            all["sglang"]["scheduler_recv_interval"] = 1.into();
+        // Rules by which prompts wait for later steps, as the swarm and `reference.rs` draw them: here a step has
+        // one turn.
+        let at_once: &[&str] = match name {
+            "sglang" => &["scheduler_recv_interval=1"],
+            "tensorrt-llm" => &["batch_wait_timeout_iters=0", "batch_wait_max_tokens_ratio=0"],
+            _ => &[],
+        };
+        let mut all = serde_json::to_value(&config).expect("plain data");
+        for (key, value) in at_once.iter().filter_map(|one| one.split_once('=')) {
+            all[name][key] = value.parse::<u32>().expect("a number").into();
+        }
+        if !at_once.is_empty() {
             config = serde_json::from_value(all).expect("a scheduler");
         }
         let mut arrival_step = 0;

@@ -137,15 +137,20 @@ impl Parameters for TensorRtLlmParams {
             [Capacity::GuaranteedNoEvict, Capacity::MaxUtilization, Capacity::StaticBatch];
         let chunked = draws.flag();
         let short = chunked || draws.one_of(&[true, false, false, false]);
+        let capacity_scheduler_policy = draws.one_of(&policies);
+        let max_batch_size = draws.seats();
+        let max_num_tokens = draws.budget(short).max(draws.block_tokens_max());
+        // By another figure's luck: what else is drawn stays as it is.
+        let luck = max_num_tokens as usize;
         TensorRtLlmParams {
-            capacity_scheduler_policy: draws.one_of(&policies),
-            max_batch_size: draws.seats(),
-            max_num_tokens: draws.budget(short).max(draws.block_tokens_max()),
+            capacity_scheduler_policy,
+            max_batch_size,
+            max_num_tokens,
             enable_chunked_prefill: chunked,
             context_chunking_policy: draws
                 .one_of(&[Chunking::FirstComeFirstServed, Chunking::EqualProgress]),
-            batch_wait_max_tokens_ratio: draws.one_of(&[0.0, 0.0, 0.5, 0.9]),
-            batch_wait_timeout_iters: draws.one_of(&[0, 3, 20]),
+            batch_wait_max_tokens_ratio: [0.0, 0.0, 0.5, 0.9][luck % 4],
+            batch_wait_timeout_iters: [0, 3, 20][luck % 3],
             enable_block_reuse: draws.flag(),
             enable_partial_reuse: draws.flag(),
         }
