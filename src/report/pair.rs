@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::promise::judged_by::{self, Agreement};
 use crate::report::csv_text::CsvText;
 use crate::report::table::{Align, Cell, lay_out, width, wrap};
-use crate::report::verdict::evidence;
+use crate::report::verdict::{as_a_sample, evidence};
 use crate::result::assertion;
 use crate::result::measured::AS_STATED;
 use crate::result::{RunResult, SCHEMA_VERSION, Tool};
@@ -133,16 +133,6 @@ fn whose(metric: &str) -> (&str, &str) {
 /// Ratios this close to 1 are no difference.
 const SAME_RATIO: f64 = 0.02;
 
-/// Whether shares of so many requests each differ by no more than samples of one population do, 95 times in
-/// 100 (a two-proportion z-test).
-fn could_be_chance(shares: [f64; 2], requests: [u64; 2]) -> bool {
-    let [n, m] = requests.map(|count| count.max(1) as f64);
-    let [p, q] = shares;
-    let pooled = (p * n + q * m) / (n + m);
-    let error = (pooled * (1.0 - pooled) * (1.0 / n + 1.0 / m)).sqrt();
-    (p - q).abs() <= 1.96 * error
-}
-
 /// What a comparison comes to: whose text is smoother, as far as the two can be compared, and what else
 /// differs most.
 fn verdict((a, b): (&Side, &Side), doubts: &Doubts, metrics: &[Compared]) -> String {
@@ -156,25 +146,22 @@ fn verdict((a, b): (&Side, &Side), doubts: &Doubts, metrics: &[Compared]) -> Str
             .and_then(|row| Some((row.metric.clone(), row.a?, row.b?)))
     };
     let shares = comparable("fluidity.fluid_request_share");
-    let smooth = match (evidence(&a.run), evidence(&b.run), shares) {
+    // The same requests answered in two ways differ for no other reason.
+    let arrivals =
+        |side: &Side| side.run.summary.arrival_rate_per_s.as_ref().and_then(|r| r.realised);
+    let prompts = |side: &Side| side.run.summary.tokens.prompt;
+    let same = match (arrivals(a), arrivals(b)) {
+        // All came at once.
+        (None, None) => prompts(a) == prompts(b),
+        (one, other) => one == other,
+    };
+    let known = |side: &Side| if same { evidence(&side.run) } else { as_a_sample(&side.run) };
+    let smooth = match (known(a), known(b), shares) {
         (Some((least_a, most_a)), Some((least_b, most_b)), Some((_, in_a, in_b))) => {
             let both = |one: f64, other: f64| {
                 format!("{} of requests are fluid, against {}", percent(one), percent(other))
             };
-            // The same requests answered in two ways differ for no other reason.
-            let arrivals =
-                |side: &Side| side.run.summary.arrival_rate_per_s.as_ref().and_then(|r| r.realised);
-            let same = arrivals(a).is_some() && arrivals(a) == arrivals(b);
-            let requests = [a, b].map(|side| side.run.summary.requests.offered);
-            let by_chance = !same && could_be_chance([in_a, in_b], requests);
-            if in_a != in_b && by_chance {
-                format!(
-                    "Text is about as smooth in both: {} of requests are fluid in A, {} in B; among so few, \
-                     chance alone makes such a difference.",
-                    percent(in_a),
-                    percent(in_b)
-                )
-            } else if least_a > most_b {
+            if least_a > most_b {
                 format!("A gives smoother text: {}.", both(in_a, in_b))
             } else if least_b > most_a {
                 format!("B gives smoother text: {}.", both(in_b, in_a))
@@ -549,18 +536,4 @@ fn as_duration(text: &str) -> String {
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::could_be_chance;
-
-    #[test]
-    fn one_stall_among_few_requests_is_chance_and_one_in_ten_is_not() {
-        assert!(could_be_chance([1.0, 149.0 / 150.0], [150, 150]));
-        assert!(could_be_chance([0.97, 0.95], [300, 300]));
-        assert!(!could_be_chance([1.0, 0.9], [150, 150]));
-        assert!(!could_be_chance([0.97, 0.95], [3000, 3000]));
-        assert!(could_be_chance([1.0, 1.0], [5, 5]));
-    }
 }

@@ -10,7 +10,7 @@ mod smoothness;
 
 use std::collections::BTreeMap;
 
-pub(crate) use share::evidence;
+pub(crate) use share::{as_a_sample, evidence};
 
 use crate::metrics::Bounds;
 use crate::promise::{KEPT_SHARE, Term};

@@ -333,7 +333,6 @@ fn out_of_memory(scheduler: &str, outcome: &Outcome) -> Option<String> {
     ))
 }
 
-/// More than 1 % of the requests rejected is worth a warning, with the reasons.
 /// Replicas that prefill and were never asked to.
 fn nothing_handed_over(experiment: &Experiment, outcome: &Outcome) -> Option<String> {
     let apart = experiment.disaggregation.as_ref()?;
@@ -346,6 +345,7 @@ fn nothing_handed_over(experiment: &Experiment, outcome: &Outcome) -> Option<Str
     })
 }
 
+/// More than 1 % of the requests rejected is worth a warning, with the reasons.
 fn rejection_warning(outcome: &Outcome) -> Option<String> {
     let rejected = outcome.rejections.len();
     let offered = outcome.trace.requests.len();

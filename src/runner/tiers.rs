@@ -8,8 +8,8 @@ use crate::kv::host_tier::{AgainstComputing, HostTierRules, LoadTime, Worth};
 use crate::metrics::distribution_of_nanos;
 use crate::result::{KvTiersResult, TierResult};
 use crate::scenario::{Experiment, PoolView, TierPath, Tiers};
-use crate::sim::{Outcome, PathUse};
-use crate::time::{Span, Time};
+use crate::sim::{Outcome, PathUse, TierUse};
+use crate::time::Time;
 
 /// Tokens of a chunk in which a prompt alone is taken to be computed: vLLM's budget on small GPUs, and
 /// enough to fill any.
@@ -98,26 +98,23 @@ pub(super) fn kv_tiers(experiment: &Experiment, outcome: &Outcome) -> Option<KvT
     let begun = trace.requests.first().map_or(Time::ZERO, |row| row.arrival);
     let elapsed_s = trace.end.max(begun).since(begun).as_secs_f64();
     let replicas: u32 = fleet.iter().filter(tiered).map(|pool| pool.replicas).sum();
-    let mut uses = [PathUse::default(); 2];
-    let mut delayed = Span::ZERO;
+    let mut uses = TierUse::default();
     for pool in &outcome.pools {
-        delayed += pool.tiers.delayed;
-        for (sum, path) in uses.iter_mut().zip([pool.tiers.host, pool.tiers.below]) {
-            sum.add(path);
-        }
+        uses.add(pool.tiers);
     }
     let busy = |ns: u64| {
         let all = elapsed_s * f64::from(replicas.max(1));
         if all > 0.0 { (ns as f64 / 1e9 / all).min(1.0) } else { 0.0 }
     };
-    let tier = |(tier, uses): (&TierPath, &PathUse)| TierResult {
+    let tier = |(tier, uses): (&TierPath, PathUse)| TierResult {
         name: tier.name.clone(),
         read_bytes: uses.read_bytes,
         written_bytes: uses.written_bytes,
         read_busy: busy(uses.read_busy.as_nanos()),
         write_busy: busy(uses.write_busy.as_nanos()),
     };
-    let tiers = std::iter::once(&names.host).chain(&names.below).zip(&uses).map(tier).collect();
+    let paths = [uses.host, uses.below];
+    let tiers = std::iter::once(&names.host).chain(&names.below).zip(paths).map(tier).collect();
     Some(KvTiersResult {
         loads: loads.len() as u64,
         tokens: loads.iter().map(|load| u64::from(load.tokens)).sum(),
@@ -125,7 +122,7 @@ pub(super) fn kv_tiers(experiment: &Experiment, outcome: &Outcome) -> Option<KvT
         load_s: distribution_of_nanos(&mut took),
         computing_s,
         loading_s,
-        steps_longer_s: delayed.as_secs_f64(),
+        steps_longer_s: uses.delayed.as_secs_f64(),
         break_even_bytes_per_s: (computing_s > 0.0).then(|| bytes / computing_s),
         tiers,
     })

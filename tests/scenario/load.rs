@@ -144,6 +144,47 @@ fn a_constant_time_needs_no_model() {
 }
 
 #[test]
+fn what_does_nothing_here_is_warned_of() {
+    const APART: &[&str] = &[
+        "schedulers=[vllm-v1]",
+        "pools=[{name: p, role: prefill, replicas: 1}, {name: d, role: decode, replicas: 2}]",
+        "disaggregation={transfer: {link: ib-400g}}",
+    ];
+    const TIERS: &[&str] = &[
+        "schedulers=[vllm-v1]",
+        "engine={prefix_caching: true, max_model_len: 4096, \
+         kv_tiers: [{capacity: 64GiB, read_bandwidth: 50GB/s}]}",
+    ];
+    let drafts =
+        "pools.p.engine={speculative: {method: ngram, tokens: 3, acceptance: {rate: 0.3}}}";
+    for (shared, set, said) in [
+        (APART, "disaggregation.decider={prefix-based: {}}", "those replicas stand idle"),
+        (APART, "router=random", "one replica prefills, and it has no choice"),
+        (APART, drafts, "pools.0.engine.speculative: no draft is ever used"),
+        (TIERS, "engine.kv_load.chunk_blocks=1000", "a chunk is 16000 tokens"),
+        (TIERS, "engine.kv_load.min_tokens=5000", "it is 5000 tokens"),
+    ] {
+        let warnings = |more: &[&str]| loaded(CHAT, &[shared, more].concat()).warnings;
+        let found = |all: &[String]| all.iter().any(|one| one.contains(said));
+        assert!(!found(&warnings(&[])) && found(&warnings(&[set])), "{set}");
+    }
+}
+
+/// Experts on ranks of a model that has none: its weights fit, and are not what is wrong.
+#[test]
+fn given_blocks_are_doubted_for_the_reason_that_there_is() {
+    let set = [
+        "schedulers=[vllm-v1]",
+        "parallelism={data: 2, expert: true}",
+        "engine={profile: {fixed: {iteration: 5ms}}, kv_blocks: 4000, max_model_len: 4096}",
+    ];
+    let warnings = loaded(CHAT, &set).warnings;
+    let about: Vec<&String> =
+        warnings.iter().filter(|one| one.contains("taken as given")).collect();
+    assert!(about.len() == 1 && about[0].contains("dense"), "{warnings:?}");
+}
+
+#[test]
 fn a_trace_that_is_not_there_has_a_stand_in() {
     let Resolved { experiment: e, scenario, warnings, .. } =
         loaded("tests/data/scenarios/trace-or-stand-in.yaml", &[]);

@@ -218,7 +218,7 @@ impl LatencyFigures {
         let tpot = || samples.of(ended, |_, one| one.tpot_s().map(Ratio::from));
         let normalized = || samples.of(ended, |_, one| one.normalized_s().map(Ratio::from));
         let way_back = trace.way_back();
-        let delay = || samples.of(all, |row, _| waited(row, way_back).map(Span::as_nanos));
+        let delay = || samples.of(all, |row, _| row.waited(way_back).map(Span::as_nanos));
         let latest = Latest { trace, rows, decodes: &samples.decodes, open };
         let knows = options.knows;
         let bounds = || LatencyBounds {
@@ -320,11 +320,6 @@ fn fluidity(
         p99_miss_rate_by_tbt_ms,
         bounds: (!sums.open.is_empty()).then_some(bounds),
     }
-}
-
-/// Arrival to the first batch that held any of a request's tokens; `None` if never or unknown.
-fn waited(row: &RequestRow, way_back: Span) -> Option<Span> {
-    (row.scheduled != Time::NEVER).then(|| row.scheduled.since(row.arrival + way_back))
 }
 
 fn ratio(part: u64, whole: u64) -> Option<f64> {

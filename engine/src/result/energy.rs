@@ -212,6 +212,28 @@ mod tests {
         assert_eq!(energy(None), energy(Some(1.0)));
     }
 
+    /// Observation ends at 100 ms while a request is still to be answered: GPUs are paid and idle until then.
+    #[test]
+    fn a_run_that_is_cut_off_is_paid_to_the_end_of_observation() {
+        let mut outcome = fixture::outcome();
+        outcome.trace.end = crate::time::Time::ZERO + Span::from_millis(100);
+        let used = UsedGpus {
+            replicas: 1,
+            gpus_per_replica: 1,
+            busy: Span::from_millis(20),
+            usd_per_gpu_hour: Some(3600.0),
+            ..UsedGpus::default()
+        };
+        let of = |outcome: &Outcome| {
+            let usage = Usage::of(outcome, vec![used]);
+            let milli = |figure: f64| (figure * 1e3).round();
+            (milli(usage.utilization_of(0)), milli(usage.cost(None).expect("known").usd))
+        };
+        assert_eq!(of(&outcome), (500.0, 40.0), "to the last token, at 40 ms");
+        outcome.trace.requests[1].status = Status::Unfinished;
+        assert_eq!(of(&outcome), (200.0, 100.0));
+    }
+
     #[test]
     fn an_empty_run_costs_nothing_and_divides_by_nothing() {
         let used = UsedGpus {

@@ -183,4 +183,26 @@ mod tests {
         outcome.pools[0].replicas = 1;
         assert_eq!(RoutingResult::of(&outcome), None);
     }
+
+    /// The second request comes when the first one's answer is over, and goes elsewhere: one is there at a time.
+    #[test]
+    fn an_answer_that_is_over_is_outstanding_no_more() {
+        let mut outcome = fixture::outcome();
+        let over = outcome.trace.last_token(&outcome.trace.requests[0]).expect("it was answered");
+        outcome.trace.requests[1].arrival = over;
+        outcome.trace.requests[1].status = Status::Unfinished;
+        let route = |replica| RouteDecision {
+            replica: ReplicaId(replica),
+            why: RouteReason::SentBefore { tokens: 64 },
+            within_pool: false,
+        };
+        let routes = [route(0), route(1)];
+        assert_eq!(outstanding(&outcome.trace, &routes, 2), Some(2.0));
+        // Two at a time on two replicas are balanced.
+        outcome.trace.requests[1].arrival = outcome.trace.requests[0].arrival;
+        assert_eq!(outstanding(&outcome.trace, &routes, 2), Some(1.5));
+        // Who is turned away is nobody's load.
+        outcome.trace.requests[1].status = Status::Rejected;
+        assert_eq!(outstanding(&outcome.trace, &routes, 2), Some(2.0));
+    }
 }

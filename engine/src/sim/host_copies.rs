@@ -127,6 +127,12 @@ impl HostCopies<'_> {
         self.flush.extend(flush);
     }
 
+    /// An empty step is over.
+    pub(super) fn empty_step(&mut self, now: Time) {
+        self.step(now);
+        self.load_in_step(now, Span::ZERO);
+    }
+
     /// A step starts, or an empty one is over: what the one before it ordered is stored from `now` on. Says
     /// when the copies out of its blocks are over, for which it waits.
     pub(super) fn step(&mut self, now: Time) -> Time {
@@ -167,8 +173,7 @@ impl HostCopies<'_> {
     /// A replica that runs nothing goes on with empty steps.
     pub(super) fn idle(&mut self, now: Time) {
         while !self.stores.is_empty() || !self.fresh.is_empty() || !self.with_step.is_empty() {
-            self.step(now);
-            self.load_in_step(now, Span::ZERO);
+            self.empty_step(now);
         }
         self.flush.clear();
     }

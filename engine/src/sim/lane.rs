@@ -253,9 +253,7 @@ impl<'a> Lane<'a> {
                 copies.planned(&mut self.replica, now);
                 if plan.is_empty() {
                     // It is over with the step in flight.
-                    let over = tokens_at.unwrap_or(now);
-                    copies.step(over);
-                    copies.load_in_step(over, Span::ZERO);
+                    copies.empty_step(tokens_at.unwrap_or(now));
                 }
             }
             if plan.is_empty() {

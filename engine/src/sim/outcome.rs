@@ -88,7 +88,8 @@ pub struct PathUse {
 }
 
 impl TierUse {
-    pub(super) fn add(&mut self, other: TierUse) {
+    /// Adds what another replica's carried.
+    pub fn add(&mut self, other: TierUse) {
         self.host.add(other.host);
         self.below.add(other.below);
         self.delayed += other.delayed;

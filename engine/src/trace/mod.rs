@@ -145,11 +145,18 @@ impl Status {
     }
 }
 
+impl RequestRow {
+    /// Arrival to the first batch that held any of its tokens, where the way from the engine to the client takes
+    /// `way_back`; `None` if never or unknown.
+    pub(crate) fn waited(&self, way_back: Span) -> Option<Span> {
+        (self.scheduled != Time::NEVER).then(|| self.scheduled.since(self.arrival + way_back))
+    }
+}
+
 impl TokenTrace {
     /// When any token of a request was first in a batch, on the client's clock; `None` if never or unknown.
     pub fn scheduled(&self, row: &RequestRow) -> Option<Time> {
-        let began = Some(row.scheduled).filter(|&at| at != Time::NEVER)?;
-        Some(row.arrival + began.since(row.arrival + self.way_back))
+        Some(row.arrival + row.waited(self.way_back)?)
     }
 
     /// The output tokens that an unfinished request was still to get; `None` where that is not

@@ -17,10 +17,12 @@ pub(super) fn fluid_share(run: &RunResult) -> Option<(f64, f64)> {
 /// The same for the system behind the run. Schedulers that are simulated face the same requests; a
 /// measurement is a sample, and another would give another share (Wilson's interval, 95 %).
 pub(crate) fn evidence(run: &RunResult) -> Option<(f64, f64)> {
+    if is_sample(run) { as_a_sample(run) } else { fluid_share(run) }
+}
+
+/// The same where others were asked than in the run that it is compared with: whoever answered, it is a sample.
+pub(crate) fn as_a_sample(run: &RunResult) -> Option<(f64, f64)> {
     let (lower, upper) = fluid_share(run)?;
-    if !is_sample(run) {
-        return Some((lower, upper));
-    }
     let n = run.summary.requests.judged() as f64;
     Some((wilson(lower, n, -1.0), wilson(upper, n, 1.0)))
 }
@@ -102,4 +104,21 @@ pub(super) fn smoother(a: &RunResult, b: &RunResult) -> bool {
     }
     let (Some(a), Some(b)) = (worst_percent(a), worst_percent(b)) else { return false };
     a > b + SAME_SHARE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wilson;
+
+    #[test]
+    fn one_stall_among_few_requests_is_chance_and_one_in_ten_is_not() {
+        let could_be_chance = |[more, less]: [f64; 2], requests: f64| {
+            wilson(more, requests, -1.0) <= wilson(less, requests, 1.0)
+        };
+        assert!(could_be_chance([1.0, 149.0 / 150.0], 150.0));
+        assert!(could_be_chance([0.97, 0.95], 300.0));
+        assert!(!could_be_chance([1.0, 0.9], 150.0));
+        assert!(!could_be_chance([0.97, 0.95], 3000.0));
+        assert!(could_be_chance([1.0, 1.0], 5.0));
+    }
 }
