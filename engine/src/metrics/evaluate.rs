@@ -14,7 +14,7 @@ use super::sums::Sums;
 use super::tbt::pooled_tbt;
 use crate::ids::RequestId;
 use crate::threads;
-use crate::time::{Span, Time};
+use crate::time::Span;
 use crate::trace::{Part, Parts, RequestRow, Status};
 
 /// Requests that one thread judges at once.
