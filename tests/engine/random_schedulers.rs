@@ -19,21 +19,7 @@ impl Case {
     /// more.
     fn draw(name: &str, seed: u64) -> Case {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        let (mut config, engine) = small(name, &mut rng);
-        // Rules by which prompts wait for later steps, as the swarm and `reference.rs` draw them: here a step has
-        // one turn.
-        let at_once: &[&str] = match name {
-            "sglang" => &["scheduler_recv_interval=1"],
-            "tensorrt-llm" => &["batch_wait_timeout_iters=0", "batch_wait_max_tokens_ratio=0"],
-            _ => &[],
-        };
-        let mut all = serde_json::to_value(&config).expect("plain data");
-        for (key, value) in at_once.iter().filter_map(|one| one.split_once('=')) {
-            all[name][key] = value.parse::<u32>().expect("a number").into();
-        }
-        if !at_once.is_empty() {
-            config = serde_json::from_value(all).expect("a scheduler");
-        }
+        let (config, engine) = small(name, &mut rng);
         let mut arrival_step = 0;
         let gap = rng.random_range(1..=12);
         // Short prompts with long outputs are what exhausts memory.
@@ -208,6 +194,29 @@ fn all_policies_agree_with_several_groups_of_layers() {
 #[test]
 fn all_policies_agree_where_requests_go_on_from_others() {
     agree(500, Case::draw_with_turns);
+}
+
+/// What many more seeds have found.
+#[test]
+fn policies_agree_where_they_once_did_not() {
+    for (name, seed, draw) in [
+        // A paused request stood in the queue before one that had arrived earlier.
+        ("tensorrt-llm", 15_196, Case::draw as fn(&str, u64) -> Case),
+        // The head waited for tokens, and one behind it for blocks that windows gave back.
+        ("tensorrt-llm", 1230, Case::draw_with_groups),
+        ("tensorrt-llm", 8956, Case::draw_with_groups),
+        // A turn with nothing in it had taken the only seat from somebody.
+        ("sglang", 2031, Case::draw),
+        ("sglang", 7805, Case::draw),
+        ("sglang", 14_138, Case::draw),
+        // A step planned ahead had no decode in it: what they had computed was known at the next.
+        ("vllm-v1", 11_679, Case::draw_with_groups),
+        // Decodes took blocks of what the head would have found in two groups, so that it fitted.
+        ("vllm-v1", 40_561, Case::draw_with_groups),
+        ("vllm-v1", 49_271, Case::draw_with_groups),
+    ] {
+        check(&draw(name, seed));
+    }
 }
 
 fn agree(count: u64, draw: impl Fn(&str, u64) -> Case + std::panic::RefUnwindSafe) {

@@ -147,6 +147,7 @@ fn a_constant_time_needs_no_model() {
 fn what_does_nothing_here_is_warned_of() {
     const APART: &[&str] = &[
         "schedulers=[vllm-v1]",
+        "replicas=null",
         "pools=[{name: p, role: prefill, replicas: 1}, {name: d, role: decode, replicas: 2}]",
         "disaggregation={transfer: {link: ib-400g}}",
     ];

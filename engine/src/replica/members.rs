@@ -13,7 +13,7 @@ use super::decodes::DecodeSet;
 use super::slot::{Handle, NO_LANE, Phase};
 use super::step::Batch;
 use super::trims::Trims;
-use super::{Replica, ReplicaOptions};
+use super::{Replica, ReplicaOptions, rank_of};
 use crate::ids::{LaneOfReplica, SlotId};
 
 /// The running requests of one lane and the batch being formed of them.
@@ -132,8 +132,17 @@ impl Replica {
         self.hold().len() + self.waiting.len().min(self.members.visible)
     }
 
-    /// A request of the selected lane is back in the queue.
-    pub(super) fn returned_to_queue(&mut self) {
+    /// A preempted request of the selected lane is back in the queue.
+    pub(super) fn waits_again(&mut self, index: SlotId) {
+        let slots = &self.slots;
+        let rank = rank_of(&slots[index.index()]);
+        let earlier = |other: SlotId| {
+            let other = &slots[other.index()];
+            (other.arrival, other.request) < (rank.1, rank.2)
+        };
+        self.waiting.return_preempted(index, rank, earlier);
+        self.preemptions += 1;
+        self.members.batch.preempted.push(index);
         if !self.parked.is_empty() {
             self.members.preempted += 1;
             self.members.short = true;

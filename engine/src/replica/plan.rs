@@ -348,20 +348,23 @@ impl Replica {
         plan.decode_kv_tokens = 0;
         plan.reads = None;
         if plan.decodes == 0 {
+            // What they computed in the step before is known when the next one is planned.
+            if self.options.out.ahead && self.pool.trims() {
+                let passed_over = self.idle_decodes();
+                for &index in &passed_over {
+                    self.catch_up(index);
+                    self.leave_decodes(index);
+                }
+                passed_over.into_iter().for_each(|index| self.join_decodes(index));
+            }
             return;
         }
         self.members.last_decodes = self.steps;
         // Those who miss the decode step leave the set for its length: their run of decode steps
         // ends here.
-        let missing: Vec<SlotId> = if plan.decodes == members {
-            Vec::new()
-        } else {
-            let stamp = self.members.batch.stamp;
-            let idle = |s: &SlotId| {
-                let slot = &self.slots[s.index()];
-                slot.phase == Phase::Decode && (slot.stamp != stamp || slot.scheduled == 0)
-            };
-            self.members.running.iter().copied().filter(idle).collect()
+        let missing = match plan.decodes == members {
+            true => Vec::new(),
+            false => self.idle_decodes(),
         };
         for &index in &missing {
             self.catch_up(index);
@@ -406,6 +409,16 @@ impl Replica {
         for index in missing {
             self.join_decodes(index);
         }
+    }
+
+    /// Who decodes and has no token in the batch.
+    fn idle_decodes(&self) -> Vec<SlotId> {
+        let stamp = self.members.batch.stamp;
+        let idle = |s: &SlotId| {
+            let slot = &self.slots[s.index()];
+            slot.phase == Phase::Decode && (slot.stamp != stamp || slot.scheduled == 0)
+        };
+        self.members.running.iter().copied().filter(idle).collect()
     }
 
     fn commit_chunk(&mut self, index: SlotId, tokens: u32, plan: &mut Plan) {

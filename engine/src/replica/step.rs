@@ -426,11 +426,7 @@ impl<'a> Step<'a> {
         slot.done = 0;
         slot.scheduled = 0;
         slot.recomputing = true;
-        let rank = rank_of(slot);
-        replica.waiting.return_preempted(index, rank);
-        replica.preemptions += 1;
-        replica.members.batch.preempted.push(index);
-        replica.returned_to_queue();
+        replica.waits_again(index);
         view.scheduled
     }
 
@@ -489,8 +485,12 @@ impl<'a> Step<'a> {
         let grows = caching && self.replica.answers_are_met;
         let awaits_memory = match self.replica.pool.trims() {
             true => caching || self.may_await_memory(),
-            // Who waits may find more of the answer that it begins with.
-            false => grows && self.may_await_memory() && self.replica.hits_may_grow(),
+            // Who waits may find more of the answer that it begins with; or need less, where one block
+            // that decodes take of its hit makes those of other groups useless.
+            false => {
+                let shrinks = caching && self.replica.pool.growth(1) > 1;
+                self.may_await_memory() && (shrinks || grows && self.replica.hits_may_grow())
+            }
         };
         let batch = &mut self.replica.members.batch;
         // Who listens to the engine hears that somebody lost a seat when this very step is over.
@@ -502,8 +502,10 @@ impl<'a> Step<'a> {
 
     /// Whether more free blocks might change the decision.
     fn may_await_memory(&self) -> bool {
-        let held = self.replica.members.batch.held;
-        let otherwise = matches!(held, Some(Held::NoSeat | Held::NoTokenBudget));
+        let batch = &self.replica.members.batch;
+        // The head may wait for tokens, and one behind it for blocks.
+        let otherwise = matches!(batch.held, Some(Held::NoSeat | Held::NoTokenBudget))
+            && batch.blocks_needed.is_none();
         !self.replica.members.partial.is_empty() || self.replica.visible() > 0 && !otherwise
     }
 

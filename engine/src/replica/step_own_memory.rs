@@ -3,7 +3,7 @@
 use super::memory::Leaving;
 use super::slot::{Handle, Phase};
 use super::step::Step;
-use super::{Replica, rank_of};
+use super::Replica;
 use crate::kv::Told;
 
 impl Step<'_> {
@@ -95,15 +95,11 @@ impl Replica {
         slot.left = 1;
         slot.scheduled = 0;
         slot.recomputing = true;
-        let rank = rank_of(slot);
         self.recalled.push(slot.request);
         if self.names_decodes {
             self.thrown_away.push(slot.request);
         }
-        self.waiting.return_preempted(index, rank);
-        self.preemptions += 1;
-        self.members.batch.preempted.push(index);
-        self.returned_to_queue();
+        self.waits_again(index);
     }
 
     /// Whether a request whose last token was planned has really got it: it was not thrown away.

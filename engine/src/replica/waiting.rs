@@ -16,6 +16,8 @@ pub enum QueueOrder {
     Fcfs,
     /// By arrival; a preempted request goes to the back, behind all who wait (SGLang, FastGen).
     FcfsPreemptedLast,
+    /// By arrival; a preempted request keeps its place (TensorRT-LLM).
+    Arrival,
     /// By priority (lower first), then arrival; a preempted request keeps its place.
     Priority,
 }
@@ -25,17 +27,25 @@ pub(crate) type Rank = (i32, Time, RequestId);
 
 #[derive(Clone, Debug)]
 pub(crate) enum Waiting {
-    Fcfs { queue: VecDeque<SlotId>, preempted_last: bool },
+    Fcfs { queue: VecDeque<SlotId>, preempted: Preempted },
     Priority(BTreeMap<Rank, SlotId>),
+}
+
+/// Where a preempted request waits again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Preempted {
+    First,
+    Last,
+    ByArrival,
 }
 
 impl Waiting {
     pub(super) fn new(order: QueueOrder) -> Waiting {
+        let fcfs = |preempted| Waiting::Fcfs { queue: VecDeque::new(), preempted };
         match order {
-            QueueOrder::Fcfs => Waiting::Fcfs { queue: VecDeque::new(), preempted_last: false },
-            QueueOrder::FcfsPreemptedLast => {
-                Waiting::Fcfs { queue: VecDeque::new(), preempted_last: true }
-            }
+            QueueOrder::Fcfs => fcfs(Preempted::First),
+            QueueOrder::FcfsPreemptedLast => fcfs(Preempted::Last),
+            QueueOrder::Arrival => fcfs(Preempted::ByArrival),
             QueueOrder::Priority => Waiting::Priority(BTreeMap::new()),
         }
     }
@@ -56,10 +66,22 @@ impl Waiting {
         }
     }
 
-    pub(super) fn return_preempted(&mut self, slot: SlotId, rank: Rank) {
+    /// `earlier` tells of another who waits whether it arrived before this one.
+    pub(super) fn return_preempted(
+        &mut self,
+        slot: SlotId,
+        rank: Rank,
+        earlier: impl Fn(SlotId) -> bool,
+    ) {
         match self {
-            Waiting::Fcfs { queue, preempted_last: true } => queue.push_back(slot),
-            Waiting::Fcfs { queue, preempted_last: false } => queue.push_front(slot),
+            Waiting::Fcfs { queue, preempted } => {
+                let place = match preempted {
+                    Preempted::First => 0,
+                    Preempted::Last => queue.len(),
+                    Preempted::ByArrival => queue.partition_point(|&other| earlier(other)),
+                };
+                queue.insert(place, slot);
+            }
             Waiting::Priority(queue) => {
                 queue.insert(rank, slot);
             }

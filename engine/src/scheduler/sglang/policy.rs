@@ -120,7 +120,8 @@ impl Scheduler for SgLang {
         }
         // Further turns at the same instant: the rounds without a prefill that are left take no
         // time while nobody decodes.
-        if self.stood_at == Some(step.now()) {
+        let stood = self.stood_at == Some(step.now());
+        if stood {
             machine.deferred = 0;
         }
         let kind = machine.turn();
@@ -128,8 +129,10 @@ impl Scheduler for SgLang {
         self.empty = kind.is_none();
         let stands = self.empty && machine.in_flight.is_empty();
         self.stood_at = stands.then(|| step.now());
-        // A turn without a batch takes no time, and the next one looks for requests.
-        if stands && (machine.unsettled || unseen) {
+        // A turn without a batch takes no time; the next one looks for requests, and finds the seats
+        // and tokens that this one took from somebody.
+        let changed = !stood && !machine.waiting.is_empty();
+        if stands && (machine.unsettled || unseen || changed) {
             step.ask_again();
         }
         self.tell(step, kind, unseen);

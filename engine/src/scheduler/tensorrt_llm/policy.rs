@@ -2,10 +2,10 @@
 
 use super::super::by_arrival::by_arrival;
 use super::super::{
-    CacheRules, Handle, Held, Needs, RequestView, Reuse, Scheduler, Step, Stored, Whole,
+    CacheRules, Handle, Held, Needs, QueueOrder, RequestView, Reuse, Scheduler, Step, Stored, Whole,
 };
 use super::chunks::chunks;
-use super::coming::{coming, finds_later};
+use super::coming::{Coming, coming, finds_later};
 use super::{CapacitySchedulerPolicy, ContextChunkingPolicy};
 use crate::request::RequestId;
 use crate::time::Time;
@@ -59,6 +59,7 @@ impl Scheduler for TensorRtLlm {
     fn needs(&self) -> Needs {
         let whole = self.chunking.is_none();
         Needs {
+            queue: QueueOrder::Arrival,
             prompt_tokens_max: whole.then_some(self.budget),
             cache: self.reuses.then_some(CacheRules {
                 keyless_first: false,
@@ -189,52 +190,58 @@ impl TensorRtLlm {
     /// one that is not yet served is paused as often as need be.
     /// Says too whether the queue's head waits for what another computes.
     fn pausing(&self, step: &mut Step<'_>) -> (Vec<Fitting>, bool) {
-        let mut later = false;
-        let mut coming = coming(step);
         let mut started: Vec<Handle> = by_arrival(step).into();
+        let coming = coming(step);
+        let mut end = None;
+        loop {
+            // What a pause frees, others may be about to take from the cache: all are asked anew.
+            let (served, fitting, later) = self.fit(step, &started, coming.clone(), end);
+            if served.is_none_or(|served| served == started.len()) {
+                return (fitting, later);
+            }
+            let last = started.pop().expect("some are not served yet");
+            end = Some(arrival(step, last));
+            step.preempt(last);
+            step.hold(Held::Preempting);
+        }
+    }
+
+    /// All requests by arrival that find memory, up to who is paused.
+    /// Says how many of those started they are where the next one finds none, and whether the
+    /// queue's head waits for what another computes.
+    fn fit(
+        &self,
+        step: &mut Step<'_>,
+        started: &[Handle],
+        mut coming: Coming,
+        paused: Option<(Time, RequestId)>,
+    ) -> (Option<usize>, Vec<Fitting>, bool) {
         let (mut free, mut seats) = (step.free_blocks(), self.seats);
-        let mut fitting = Vec::new();
+        let (mut fitting, mut later) = (Vec::new(), false);
         let (mut served, mut place) = (0, 0);
         loop {
-            // Those paused in this step stand at the queue's head and are passed over.
-            let waiting = self.next_waiting(step, step.preempted_len() + place);
-            let first = match (started.get(served), &waiting) {
-                (Some(&a), Some(b)) => arrival(step, a) < arrival(step, b.request),
-                (started, _) => started.is_some(),
-            };
-            let next = match waiting {
-                _ if first => running(step, started[served]),
-                Some(next) if step.preempted_len() == 0 || !self.paused_before(step, &next) => next,
-                _ => break,
+            let waiting = self.next_waiting(step, place);
+            let waiting = waiting.map(|next| (arrival(step, next.request), next));
+            let waiting = waiting.filter(|(at, _)| paused.is_none_or(|end| *at < end));
+            let running = started.get(served).map(|&a| (arrival(step, a), running(step, a)));
+            let (next, first) = match (running, waiting) {
+                (Some(a), Some(b)) if b.0 < a.0 => (b.1, false),
+                (Some(a), _) => (a.1, true),
+                (None, Some(b)) => (b.1, false),
+                (None, None) => return (None, fitting, later),
             };
             if !first && finds_later(step, next.request, &mut coming) {
-                later |= place == 0 && step.preempted_len() == 0;
+                later |= place == 0 && paused.is_none();
                 place += 1;
                 continue;
             }
-            if self.fits(step, &next, &mut free, &mut seats) {
-                served += usize::from(first);
-                place += usize::from(!first);
-                fitting.push(next);
-                continue;
+            if !self.fits(step, &next, &mut free, &mut seats) {
+                return (Some(served), fitting, later);
             }
-            if served == started.len() {
-                break;
-            }
-            let last = started.pop().expect("some are not served yet");
-            let before = step.free_blocks();
-            step.preempt(last);
-            free += step.free_blocks() - before;
-            step.hold(Held::Preempting);
+            served += usize::from(first);
+            place += usize::from(!first);
+            fitting.push(next);
         }
-        (fitting, later)
-    }
-
-    /// Whether someone who arrived before `next` was paused in this step: then nobody after is
-    /// served.
-    fn paused_before(&self, step: &Step<'_>, next: &Fitting) -> bool {
-        let earliest = step.waiting_at(0).expect("the paused wait");
-        arrival(step, earliest) < arrival(step, next.request)
     }
 
     fn fits(&self, step: &mut Step<'_>, next: &Fitting, free: &mut u32, seats: &mut u32) -> bool {
