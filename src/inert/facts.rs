@@ -232,6 +232,7 @@ impl<'a> Facts<'a> {
             shares_prefixes: self.shares_prefixes(),
             priorities_differ: self.priorities_differ(),
             longest_request: self.requests.longest(),
+            steps_together: pool.hardware.lockstep() > 1,
         }
     }
 

@@ -82,7 +82,8 @@ impl Layers {
         let kinds = model.kinds().into_iter().map(|group| {
             let experts = match group.mlp {
                 Mlp::Experts(experts) => {
-                    Some(expert_layer(model, &experts, gpu, shard, (formats, load))?)
+                    let narrow = profile.kernels.narrow_experts_compute;
+                    Some(expert_layer(model, &experts, (gpu, narrow), shard, (formats, load))?)
                 }
                 Mlp::Dense(_) | Mlp::None => None,
             };
@@ -329,7 +330,7 @@ impl Layers {
 fn expert_layer(
     model: &Model,
     experts: &Experts,
-    gpu: &Gpu,
+    (gpu, narrow): (&Gpu, f64),
     shard: Shard,
     (formats, load): (&Formats, &ExpertLoad),
 ) -> Result<ExpertLayer, CostError> {
@@ -342,7 +343,7 @@ fn expert_layer(
         Some(whole) => (experts.width, f64::from(whole) / f64::from(experts.count)),
         None => (experts.width.div_ceil(shard.expert_ranks), 1.0),
     };
-    let fit = rates::grouped(gpu, &fit, format);
+    let fit = rates::grouped(gpu, &fit, format, narrow);
     // Slices of every expert are alike on all ranks.
     let ranks = shard.whole_experts.map_or(1, |_| shard.expert_ranks);
     let (imbalance, chances) = load.choice.busiest(experts.per_token, ranks);

@@ -57,8 +57,9 @@ pub(super) fn gemm(gpu: &Gpu, format: Format) -> Gemm {
     Gemm::new(&fit, format.bytes_each(), input_bytes(gpu, format))
 }
 
-/// The rates of grouped products with weights in `format`; `fit` are those in 16 bits.
-pub(super) fn grouped(gpu: &Gpu, fit: &GroupedGemm, format: Format) -> GroupedGemm {
+/// The rates of grouped products with weights in `format`; `fit` are those in 16 bits. Where weights are
+/// unpacked they take `narrow` times as long to compute.
+pub(super) fn grouped(gpu: &Gpu, fit: &GroupedGemm, format: Format, narrow: f64) -> GroupedGemm {
     let mut fit = *fit;
     match way(gpu, format) {
         Way::Plain => {}
@@ -66,7 +67,7 @@ pub(super) fn grouped(gpu: &Gpu, fit: &GroupedGemm, format: Format) -> GroupedGe
             fit = gpu.experts_for(format.arithmetic()).map_or(fit, |(narrow, _)| narrow);
         }
         Way::Unpacked => {
-            fit.tflops *= UNPACKED_COMPUTE;
+            fit.tflops *= UNPACKED_COMPUTE / narrow;
             fit.memory_gb_per_s *= UNPACKED_BANDWIDTH;
         }
     }

@@ -13,7 +13,7 @@ use super::decodes::DecodeSet;
 use super::slot::{Handle, NO_LANE, Phase};
 use super::step::Batch;
 use super::trims::Trims;
-use super::{Replica, ReplicaOptions, rank_of};
+use super::{RankBalance, RankLoad, Replica, ReplicaOptions, rank_of};
 use crate::ids::{LaneOfReplica, SlotId};
 
 /// The running requests of one lane and the batch being formed of them.
@@ -95,6 +95,24 @@ impl Replica {
     /// Requests with a seat, in every lane.
     pub(super) fn seats(&self) -> usize {
         self.members.running.len() + self.parked.iter().map(|m| m.running.len()).sum::<usize>()
+    }
+
+    /// How its rank lets prompts wait for those of others, where it does.
+    pub(crate) fn balances(&self) -> Option<RankBalance> {
+        self.options.balance
+    }
+
+    /// What its rank has to do.
+    pub(crate) fn load(&self) -> RankLoad {
+        RankLoad {
+            has_prompts: self.waiting.len() > 0 || !self.members.partial.is_empty(),
+            decodes: self.members.decodes.len(),
+        }
+    }
+
+    /// Says whether prompts are left out of the step that is planned next.
+    pub(crate) fn let_prompts_wait(&mut self, wait: bool) {
+        self.prompts_wait = Some(wait);
     }
 
     /// Counts anew what the selected lane may admit.

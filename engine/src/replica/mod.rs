@@ -30,7 +30,8 @@ mod waiting;
 
 pub use drafts::{Accepts, DraftSlots};
 pub use one_by_one::{Became, Brought, Leading};
-pub use options::{BatchesOut, EngineInfo, Needs, ReplicaOptions};
+pub(crate) use options::RankLoad;
+pub use options::{BatchesOut, EngineInfo, Needs, RankBalance, ReplicaOptions};
 pub(crate) use outlook::Begun;
 pub use outlook::{FirstDeadline, Outlook, Past, Predictor, Promise, Standing};
 pub(crate) use plan::decodes;
@@ -97,6 +98,8 @@ pub struct Replica {
     transfers: Option<Box<transfers::Transfers>>,
     /// What its policy is told of deadlines, where it looks at them.
     outlook: Option<Box<outlook::Kept>>,
+    /// Whether prompts are left out of the step being planned, where ranks agree on that.
+    prompts_wait: Option<bool>,
 }
 
 impl Replica {
@@ -133,6 +136,7 @@ impl Replica {
             luck: None,
             transfers: None,
             outlook: None,
+            prompts_wait: None,
         }
     }
 

@@ -62,6 +62,28 @@ pub struct Needs {
     /// Whether it does not foresee that an answer reaches `max_tokens`: planned ahead, every request
     /// occupies one decode step more.
     pub ends_unforeseen: bool,
+    /// How its ranks let prompts wait for each other, where they step together.
+    pub balance: Option<RankBalance>,
+}
+
+/// How data-parallel ranks that step together let prompts wait for each other, in steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RankBalance {
+    /// Until all ranks have some, at most.
+    pub timeout_iters: u32,
+    /// For more, where all ranks have some.
+    pub batching_wait_iters: u32,
+    /// Most requests of a rank that decode.
+    pub seats: u32,
+}
+
+/// What a rank has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RankLoad {
+    /// Whether a prompt waits or is not done.
+    pub has_prompts: bool,
+    /// Requests that decode.
+    pub decodes: u32,
 }
 
 /// What a policy is built for.
@@ -196,6 +218,8 @@ pub struct ReplicaOptions {
     pub contents: bool,
     /// Whether the end of an answer by its length comes as a surprise.
     pub ends_unforeseen: bool,
+    /// How ranks that step together let prompts wait for each other.
+    pub balance: Option<RankBalance>,
 }
 
 impl ReplicaOptions {
@@ -229,6 +253,7 @@ impl ReplicaOptions {
             own_memory,
             contents: caches,
             ends_unforeseen: needs.ends_unforeseen,
+            balance: needs.balance,
         }
     }
 

@@ -244,6 +244,12 @@ impl<'a> Step<'a> {
         self.running().rev().take(self.replica.members.partial.len()).eq(self.prefilling().rev())
     }
 
+    /// Whether the ranks that step together leave prompts out of this step, where they
+    /// [agree](super::Needs::balance) on that.
+    pub fn prompts_wait(&self) -> Option<bool> {
+        self.replica.prompts_wait
+    }
+
     /// Number of requests that can decode.
     pub fn decoding_len(&self) -> u32 {
         self.replica.members.decodes.len()

@@ -1,9 +1,9 @@
 //! Verbs of policies that keep their own memory and their own view of what runs.
 
+use super::Replica;
 use super::memory::Leaving;
 use super::slot::{Handle, Phase};
 use super::step::Step;
-use super::Replica;
 use crate::kv::Told;
 
 impl Step<'_> {

@@ -68,8 +68,8 @@ pub use vtc::{Client, VtcParams};
 
 pub use crate::kv::{CacheRules, Hit, KvGroups, Reuse, Stored, Told, Whole, WindowGroups};
 pub use crate::replica::{
-    EngineInfo, Handle, Held, Needs, Outlook, Past, Predictor, Promise, QueueOrder, RequestView,
-    Standing, Step,
+    EngineInfo, Handle, Held, Needs, Outlook, Past, Predictor, Promise, QueueOrder, RankBalance,
+    RequestView, Standing, Step,
 };
 
 use crate::replica::Replica;

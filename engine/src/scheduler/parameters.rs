@@ -124,6 +124,8 @@ pub struct Setting {
     pub priorities_differ: bool,
     /// Tokens of the longest prompt with its answer, where they are known.
     pub longest_request: Option<u32>,
+    /// Whether replicas are ranks that step together.
+    pub steps_together: bool,
 }
 
 /// A parameter that has no effect.

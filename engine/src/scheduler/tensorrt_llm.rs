@@ -17,7 +17,9 @@
 //! Prompts that wait for others (`batch_wait_timeout_iters`, `batch_wait_max_tokens_ratio`) as in `py_executor.py`
 //! (`_waiting_requests`): no step that only decodes has them until there are enough tokens, or time is up.
 //!
-//! Not modelled: attention DP's balance (`attention_dp_config`); other partly equal blocks; an evicted block's successors, which can be found here once it
+//! Data-parallel ranks whose prompts wait for each other (`attention_dp_config`) as in `_balance_adp_requests`.
+//!
+//! Not modelled: other partly equal blocks; an evicted block's successors, which can be found here once it
 //! is computed anew; retention priorities; the host's cache; reuse with windows or states; overlap
 //! scheduling, beams, draft tokens, disaggregation, priorities, `PREFILL_FIRST`.
 
@@ -31,7 +33,7 @@ use serde::{Deserialize, Serialize};
 use super::draws::Draws;
 use super::facts::{Bounds, Effect, Facts, Limit, Prefills, Seats, StepBudget, Switch, Takes};
 use super::parameters::{Evidence, Feature, Idle, Parameters, Problem, Setting};
-use super::{EngineInfo, Scheduler};
+use super::{EngineInfo, RankBalance, Scheduler};
 use policy::{BatchWait, TensorRtLlm};
 
 /// Parameters of `tensorrt-llm`.
@@ -56,6 +58,16 @@ pub struct TensorRtLlmParams {
     pub batch_wait_max_tokens_ratio: f64,
     /// Most steps that prompts wait for others.
     pub batch_wait_timeout_iters: u32,
+    /// Whether data-parallel ranks that share experts let prompts wait until all of them have some;
+    /// `batch_wait_timeout_iters` is without effect then.
+    #[serde(alias = "enable_balance")]
+    pub attention_dp_enable_balance: bool,
+    /// Most steps that prompts wait for those of other ranks.
+    #[serde(alias = "timeout_iters")]
+    pub attention_dp_timeout_iters: u32,
+    /// Steps that prompts wait for more where all ranks have some.
+    #[serde(alias = "batching_wait_iters")]
+    pub attention_dp_batching_wait_iters: u32,
     /// Whether KV blocks are kept for requests that begin alike.
     pub enable_block_reuse: bool,
     /// Whether blocks are found too of which only a part can be used; only with
@@ -97,6 +109,9 @@ impl Default for TensorRtLlmParams {
             context_chunking_policy: ContextChunkingPolicy::default(),
             batch_wait_max_tokens_ratio: 0.0,
             batch_wait_timeout_iters: 0,
+            attention_dp_enable_balance: false,
+            attention_dp_timeout_iters: 50,
+            attention_dp_batching_wait_iters: 10,
             enable_block_reuse: true,
             enable_partial_reuse: true,
         }
@@ -151,6 +166,9 @@ impl Parameters for TensorRtLlmParams {
                 .one_of(&[Chunking::FirstComeFirstServed, Chunking::EqualProgress]),
             batch_wait_max_tokens_ratio: [0.0, 0.0, 0.5, 0.9][luck % 4],
             batch_wait_timeout_iters: [0, 3, 20][luck % 3],
+            attention_dp_enable_balance: luck % 5 < 2,
+            attention_dp_timeout_iters: [1, 5, 50][luck % 3],
+            attention_dp_batching_wait_iters: [0, 2, 10][luck / 3 % 3],
             enable_block_reuse: draws.flag(),
             enable_partial_reuse: draws.flag(),
         }
@@ -167,10 +185,17 @@ impl Parameters for TensorRtLlmParams {
         let by_steps = self.batch_wait_timeout_iters > 0;
         let no_steps = "`batch_wait_timeout_iters` is 0: prompts wait for no others";
         let no_tokens = "`batch_wait_max_tokens_ratio` is 0: every prompt is enough";
+        let (balances, alone) = (self.attention_dp_enable_balance, !setting.steps_together);
+        let unbalanced = "`attention_dp_enable_balance` is false";
+        let balanced = "`attention_dp_enable_balance` says when prompts wait";
         [
             Idle::when(whole, "context_chunking_policy", why),
             Idle::when(by_tokens && !by_steps, "batch_wait_max_tokens_ratio", no_steps),
             Idle::when(by_steps && !by_tokens, "batch_wait_timeout_iters", no_tokens),
+            Idle::when(balances && alone, "attention_dp_enable_balance", "no ranks step together"),
+            Idle::when(!balances, "attention_dp_timeout_iters", unbalanced),
+            Idle::when(!balances, "attention_dp_batching_wait_iters", unbalanced),
+            Idle::when(by_steps && balances && !alone, "batch_wait_timeout_iters", balanced),
             // Who was paused may find its own.
             Idle::when(unlike && !pauses, "enable_block_reuse", differ),
             Idle::when(unlike && self.enable_block_reuse, "enable_partial_reuse", differ),
@@ -193,6 +218,11 @@ impl Parameters for TensorRtLlmParams {
                 tokens: self.batch_wait_max_tokens_ratio * f64::from(self.max_num_tokens),
                 waited: 0,
             },
+            balance: self.attention_dp_enable_balance.then_some(RankBalance {
+                timeout_iters: self.attention_dp_timeout_iters,
+                batching_wait_iters: self.attention_dp_batching_wait_iters,
+                seats: self.max_batch_size,
+            }),
             reuses: self.enable_block_reuse,
             partly: self.enable_partial_reuse,
         })

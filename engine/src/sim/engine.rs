@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::balance::Balance;
 use super::caches::CachesOf;
 use super::calendar::{Calendar, Touch, What};
 use super::capacity::Capacity;
@@ -182,6 +183,8 @@ pub(super) struct Engine<'a> {
     pub(super) stands_since: Vec<Time>,
     /// By the first replica of those that step together: their steps so far.
     pub(super) steps_together: Vec<u64>,
+    /// How long prompts of its ranks have waited, by the first of a group.
+    pub(super) balances: Vec<Balance>,
     pub(super) calendar: Calendar,
     pub(super) tally: Tally,
     pub(super) fleet: Fleet,
@@ -243,6 +246,7 @@ impl<'a> Engine<'a> {
         let mut engine = Engine {
             stands_since: vec![Time::NEVER; servers.len()],
             steps_together: vec![0; servers.len()],
+            balances: vec![Balance::default(); servers.len()],
             servers,
             groups,
             calendar,

@@ -12,7 +12,7 @@ use super::lane::Lane;
 use super::server::Server;
 use crate::cost::IterationTime;
 use crate::ids::ReplicaId;
-use crate::replica::Plan;
+use crate::replica::{Plan, RankLoad};
 use crate::time::Time;
 use crate::workload::Arriving;
 
@@ -74,6 +74,7 @@ impl Engine<'_> {
 
     fn begin_together(&mut self, group: Group, arriving: &mut dyn Arriving) {
         let now = self.calendar.now();
+        self.balance(group);
         let mut ready = Vec::new();
         for rank in group.members() {
             let planned = self.with_rank(rank, arriving, |lane, tally, dropped| {
@@ -97,6 +98,19 @@ impl Engine<'_> {
         }
         for rank in group.members() {
             lane_and_tally(&mut self.servers, &mut self.tally, rank).0.gpu_busy += step.gpu;
+        }
+    }
+
+    /// Tells the ranks whether prompts are left out of the step that they plan, where their policy asks
+    /// for it.
+    fn balance(&mut self, group: Group) {
+        let first = group.first as usize;
+        let Some(rules) = self.servers[first].replica().balances() else { return };
+        let loads: Vec<RankLoad> = group.members().map(|r| self.rank(r).replica.load()).collect();
+        let waits = self.balances[first].waits(rules, &loads);
+        for rank in group.members() {
+            let (lane, _) = lane_and_tally(&mut self.servers, &mut self.tally, rank);
+            lane.replica.let_prompts_wait(waits);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The simulator: clock, replicas, and what a run leaves behind.
 
 mod apart;
+mod balance;
 mod caches;
 mod calendar;
 mod capacity;

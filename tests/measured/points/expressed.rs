@@ -1,5 +1,6 @@
 //! From a row to a point: what it was, and why some rows are none.
 
+use super::split::{Split, split};
 use super::{Engine, Point, Row};
 
 /// Why a row is not compared. All of these were settled by what the table says of a row beside its
@@ -11,6 +12,7 @@ pub(crate) enum Dropped {
     SeveralServers,
     ExpertsBothWays,
     Drafts,
+    DraftsBySglang,
     BeyondPeak,
 }
 
@@ -30,6 +32,10 @@ impl Dropped {
                 "TensorRT-LLM 1.2.0rc6.post3 and 1.1.0rc2.post2 serving DeepSeek: versions whose points \
                  of one configuration are 1.4 to 1.75 times faster than another's, which is what drafts \
                  (MTP) do; whether they were on was not recorded"
+            }
+            Dropped::DraftsBySglang => {
+                "SGLang serving Qwen3.5 in fp8 on 4 B200 with sliced experts: InferenceMAX's configuration of \
+                 that date has it with drafts alone (`qwen3.5-fp8-b200-sglang-mtp`), which `sglang` does not model"
             }
             Dropped::BeyondPeak => {
                 "Qwen3-32B on GB200, prompts of 15,000 and 448 users on 2 GPUs: by their times, 4 times the \
@@ -60,7 +66,10 @@ pub(crate) fn express(row: &Row) -> Result<Point, Dropped> {
     if model.starts_with("deepseek") && engine == Engine::TensorRtLlm && drafts {
         return Err(Dropped::Drafts);
     }
-    let (tensor, data, expert) = split(row)?;
+    if drafted(row, model, gpu) {
+        return Err(Dropped::DraftsBySglang);
+    }
+    let Split { tensor, data, expert } = split(row, engine, model, gpu)?;
     Ok(Point {
         model,
         gpu,
@@ -135,25 +144,10 @@ pub(super) fn of_model_opt(model: &str, precision: &str) -> bool {
         || precision == "fp8" && model.starts_with("llama")
 }
 
-/// Tensor-parallel and data-parallel ranks, and whether experts are whole.
-///
-/// Some rows count GPUs twice. Rows of one measurement show it: `tp8_ep8` of one date has `tp_size 64,
-/// moe_tp 8, moe_ep 8` where that of another has `tp_size 8, moe_tp 1, moe_ep 8`, and the times are the
-/// same to the last digit; `attention_dp` likewise. Two rows of data-parallel attention are said as
-/// `tp 4, dp 4, moe_ep 16`, on a node of 8 GPUs.
-fn split(row: &Row) -> Result<(u32, u32, bool), Dropped> {
-    let [tensor, data, slices, whole] =
-        ["tp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size"]
-            .map(|column| row.whole(column).unwrap_or(1).max(1));
-    let of_a_sweep = row.whole("attention_dp_size").is_some();
-    if of_a_sweep && whole > 1 && slices == whole && tensor * data == slices * whole {
-        return Ok(if data > 1 { (1, whole, true) } else { (whole, 1, true) });
-    }
-    if data > 1 && tensor == data && slices == 1 && whole == tensor * data {
-        return Ok((1, data, true));
-    }
-    if whole > 1 && slices > 1 {
-        return Err(Dropped::ExpertsBothWays);
-    }
-    Ok((tensor, data, whole > 1))
+/// Whether InferenceMAX's configuration of 2026-03-25 (`.github/configs/nvidia-master.yaml`) has the server
+/// with drafts alone: its other Qwen3.5 in fp8 on 4 B200 has whole experts.
+fn drafted(row: &Row, model: &str, gpu: &str) -> bool {
+    let [tensor, whole] = ["tp_size", "moe_ep_size"].map(|column| row.whole(column));
+    (model, gpu, row.text("precision")) == ("qwen3.5-397b-a17b", "b200-sxm", "fp8")
+        && (tensor, whole) == (Some(4), Some(1))
 }

@@ -10,6 +10,7 @@ mod compared;
 mod expressed;
 mod played;
 mod served;
+mod split;
 
 use std::collections::BTreeMap;
 use std::path::Path;

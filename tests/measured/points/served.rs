@@ -6,6 +6,7 @@
 //!   (`--scheduler-recv-interval`), and computes up to 16,384 or 32,768 tokens of prompts together.
 //! - TensorRT-LLM lets prompts of 1,024 tokens wait for others (`batch_wait_timeout_iters`) where
 //!   Llama-3.1-70B answers with as many on fewer than 8 GPUs.
+//! - TensorRT-LLM's data-parallel ranks let prompts wait for each other (`attention_dp_config`).
 //! - K and V are in 8 bits for some models, whatever their checkpoints say.
 
 use super::{Engine, Point};
@@ -59,6 +60,13 @@ fn tensorrt_llm(point: &Point) -> Served {
     if point.model == "llama-3.1-70b" && (prompt, output) == (1024, 1024) && tensor < 8 {
         parameters.push("batch_wait_max_tokens_ratio: 0.9".to_owned());
         parameters.push("batch_wait_timeout_iters: 20".to_owned());
+    }
+    if point.data > 1 && point.expert {
+        parameters.push("attention_dp_enable_balance: true".to_owned());
+        if point.model.starts_with("deepseek") {
+            parameters.push("attention_dp_timeout_iters: 60".to_owned());
+            parameters.push("attention_dp_batching_wait_iters: 0".to_owned());
+        }
     }
     Served { parameters, kv_in_fp8, memory: None }
 }

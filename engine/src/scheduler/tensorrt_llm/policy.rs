@@ -2,7 +2,8 @@
 
 use super::super::by_arrival::by_arrival;
 use super::super::{
-    CacheRules, Handle, Held, Needs, QueueOrder, RequestView, Reuse, Scheduler, Step, Stored, Whole,
+    CacheRules, Handle, Held, Needs, QueueOrder, RankBalance, RequestView, Reuse, Scheduler, Step,
+    Stored, Whole,
 };
 use super::chunks::chunks;
 use super::coming::{Coming, coming, finds_later};
@@ -18,6 +19,8 @@ pub(super) struct TensorRtLlm {
     pub(super) max_model_len: u32,
     /// Prompts wait for others: up to so many steps, for so many tokens.
     pub(super) wait: BatchWait,
+    /// Prompts wait for those of the ranks that it steps with.
+    pub(super) balance: Option<RankBalance>,
     pub(super) reuses: bool,
     pub(super) partly: bool,
 }
@@ -75,6 +78,7 @@ impl Scheduler for TensorRtLlm {
                 whole: if self.partly { Whole::Copied } else { Whole::LastBlock },
                 forgets: false,
             },
+            balance: self.balance,
             ..Needs::default()
         }
     }
@@ -92,7 +96,7 @@ impl Scheduler for TensorRtLlm {
             _ => self.no_evict(step),
         }
         // Steps without the prompts are counted.
-        if self.wait.waited == 0 {
+        if self.wait.waited == 0 && step.prompts_wait().is_none() {
             step.repeats(0);
         }
     }
@@ -319,7 +323,8 @@ impl TensorRtLlm {
             Some(policy) => chunks(policy, &lefts, self.budget - n, step.block_tokens()),
         };
         let mut first = None;
-        if self.wait.defers(chunks.iter().sum(), n) {
+        let tokens = chunks.iter().sum();
+        if step.prompts_wait().unwrap_or_else(|| self.wait.defers(tokens, n)) && tokens > 0 {
             step.hold(Held::Deferred);
             contexts.clear();
             unserved = None;
