@@ -30,6 +30,16 @@ impl CostModel for ByTokens {
 
 /// Two ranks that take requests in turn.
 fn played(requests: &[Request], horizon: Option<Span>, async_scheduling: bool) -> Outcome {
+    let config = SchedulerConfig::by_name("vllm-v1").expect("it is built in");
+    played_by(&config, requests, horizon, async_scheduling)
+}
+
+fn played_by(
+    config: &SchedulerConfig,
+    requests: &[Request],
+    horizon: Option<Span>,
+    async_scheduling: bool,
+) -> Outcome {
     let setup = Setup {
         luck: None,
         cost: &ByTokens,
@@ -39,7 +49,6 @@ fn played(requests: &[Request], horizon: Option<Span>, async_scheduling: bool) -
         async_scheduling,
         horizon,
     };
-    let config = SchedulerConfig::by_name("vllm-v1").expect("it is built in");
     let make = || config.build(&ENGINE);
     let run = |reference| {
         let fleet = setup.fleet(&make);
@@ -87,6 +96,29 @@ fn who_arrives_at_an_idle_rank_waits_for_the_step_of_the_others() {
         assert_eq!(ends_us(&outcome, 0), [50_000, 60_100], "{planned_ahead}");
         assert_eq!(ends_us(&outcome, 1), [60_100]);
     }
+}
+
+/// TensorRT-LLM's ranks: one that has a prompt lets it wait while the other only decodes.
+#[test]
+fn prompts_wait_for_those_of_other_ranks() {
+    let requests =
+        [request(Span::ZERO, 100, 6), request(Span::ZERO, 10, 6), request(at(50), 20, 1)];
+    let config = |balance: bool| {
+        let parameters = serde_json::json!({"tensorrt-llm": {
+            "attention_dp_enable_balance": balance, "attention_dp_timeout_iters": 3,
+            "attention_dp_batching_wait_iters": 0,
+        }});
+        serde_json::from_value::<SchedulerConfig>(parameters).expect("parameters")
+    };
+    // Its 20 tokens come beside a decode, 21 ms and a tenth of the other's: at once, or two steps later.
+    let at_once = played_by(&config(false), &requests, None, false);
+    assert_eq!(ends_us(&at_once, 0)[..4], [101_000, 122_100, 123_200, 124_300]);
+    let balanced = played_by(&config(true), &requests, None, false);
+    assert_eq!(ends_us(&balanced, 0)[..4], [101_000, 102_100, 103_200, 124_300]);
+    // Where the other rank has nothing to do nobody waits.
+    let alone = [request(Span::ZERO, 100, 6), request(Span::ZERO, 10, 1), request(at(50), 20, 1)];
+    let balanced = played_by(&config(true), &alone, None, false);
+    assert_eq!(ends_us(&balanced, 0)[..2], [101_000, 122_000]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ const PEAKS: &str =
 const BARE: &str = "gpu={memory: 80GiB, memory_bandwidth: 3350GB/s, bf16_tflops: 989}";
 const BLOCKS: &str = "engine.kv_blocks=4000";
 const SHORT: &str = "engine.max_model_len=4096";
+const RANKS: &str = "parallelism={data: 4, expert: true}";
 const PREFIXES: &str = "workload.prefix_groups={count: 4, tokens: 320, share: 0.8}";
 const SESSIONS: &str = "workload={sessions: {count: 6, arrivals: {constant: {rate: 2}}, first_prompt: {fixed: 300}, turns: {fixed: 3}, new_tokens: {fixed: 60}, output: {fixed: 20}, gap: {fixed: 1s}}}";
 const ROLES: &str =
@@ -627,6 +628,10 @@ const CASES: &[Case] = &[
     parameter!("tgi"."max_batch_total_tokens": "64000", "640000"; BURST, BLOCKS),
     parameter!("tensorrt-llm"."batch_wait_max_tokens_ratio": "0.9", "0"; BURST),
     parameter!("tensorrt-llm"."batch_wait_timeout_iters": "20", "0"; BURST),
+    parameter!("tensorrt-llm"."attention_dp_enable_balance": "true", "false"; BURST),
+    parameter!("tensorrt-llm"."attention_dp_timeout_iters": "3", "50"; BURST, MOE, RANKS),
+    parameter!("tensorrt-llm"."attention_dp_batching_wait_iters": "3", "10"; BURST, MOE, RANKS),
+    parameter!("tensorrt-llm"."batch_wait_timeout_iters": "20", "0"; BURST, MOE, RANKS; "attention_dp_enable_balance: true, batch_wait_max_tokens_ratio: 0.9"),
     parameter!("tensorrt-llm"."enable_block_reuse": "false", "true"; BURST),
     parameter!("tensorrt-llm"."enable_partial_reuse": "false", "true"; BURST),
     parameter!("tensorrt-llm"."enable_partial_reuse": "false", "true"; BURST, PREFIXES; "enable_block_reuse: false"),

@@ -28,6 +28,8 @@ const SPREAD: &str = "workload.classes=[{name: a, share: 1, slo: {ttft: 100ms}},
 const TALKS: &str = "workload.arrivals={closed_loop: {users: 30, think_time: 10ms}}";
 /// Chunks beside decodes cost ten times what the decodes do.
 const DEAR_CHUNKS: &str = "engine={profile: {step_law: {iteration_us: 1000, prefill_iteration_us: 10000, prefill_token_us: 10}}, kv_blocks: 4000, max_model_len: 4096}";
+const MIXTURE: &str = "model=qwen3-30b-a3b";
+const RANKS: &str = "parallelism={data: 4, expert: true}";
 const PREFIXES: &str = "workload.prefix_groups={count: 4, tokens: 320, share: 0.8}";
 
 /// `$knob` of scheduler `$name`: its two values, with shared overrides.
@@ -99,6 +101,9 @@ const CASES: &[Case] = &[
     parameter!("tensorrt-llm"."context_chunking_policy": "FIRST_COME_FIRST_SERVED", "EQUAL_PROGRESS"; BURST, SIZED; "enable_chunked_prefill: true, max_num_tokens: 2048"),
     parameter!("tensorrt-llm"."batch_wait_max_tokens_ratio": "0", "0.9"; SIZED, RUSH; "batch_wait_timeout_iters: 20"),
     parameter!("tensorrt-llm"."batch_wait_timeout_iters": "0", "20"; SIZED, RUSH; "batch_wait_max_tokens_ratio: 0.9"),
+    parameter!("tensorrt-llm"."attention_dp_enable_balance": "false", "true"; SIZED, RUSH, MIXTURE, RANKS),
+    parameter!("tensorrt-llm"."attention_dp_timeout_iters": "50", "3"; TALKS, MIXTURE, RANKS; "attention_dp_enable_balance: true"),
+    parameter!("tensorrt-llm"."attention_dp_batching_wait_iters": "10", "0"; SIZED, RUSH, MIXTURE, RANKS; "attention_dp_enable_balance: true"),
     parameter!("tensorrt-llm"."enable_block_reuse": "true", "false"; SIZED, PREFIXES),
     parameter!("tensorrt-llm"."enable_partial_reuse": "true", "false"; WHOLE, PREFIXES),
     parameter!("llama-cpp"."cache_prompt": "true", "false"; SIZED, PREFIXES),
