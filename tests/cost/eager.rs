@@ -26,18 +26,23 @@ fn a_small_step_takes_as_long_as_its_launches() {
 
 #[test]
 fn prompts_wait_for_launches_where_graphs_hold_decodes_only() {
-    let of = |us_per_kernel: f64| {
+    let of = |us_per_kernel: f64, graph_tokens: u32| {
         let mut profile = catalog::profile("vllm-0.19").unwrap();
         profile.prefill_us_per_kernel = us_per_kernel;
+        profile.chunk_graph_tokens = graph_tokens;
         let [model, gpu] = ["llama-3.1-8b", "h100-sxm"];
         let (model, gpu) = (catalog::model(model).unwrap(), catalog::gpu(gpu).unwrap());
         Roofline::new(&model, &gpu, &profile, tensor(1), Dtype::Bf16).unwrap()
     };
-    let [hidden, launched] = [of(0.0), of(40.0)];
+    let [hidden, launched] = [of(0.0, 0), of(40.0, 0)];
     // 328 kernels of 40 us, and the 0.85 ms between two steps.
     assert!((prefill_ms(&launched, 64) - 13.97).abs() < 1e-6, "{}", prefill_ms(&launched, 64));
     assert_eq!(prefill_ms(&launched, 8192), prefill_ms(&hidden, 8192));
     assert_eq!(decode_ms(&launched, 8, 500), decode_ms(&hidden, 8, 500));
+    // vLLM's graphs hold chunks, too, up to a size.
+    let within = of(40.0, 64);
+    assert_eq!(prefill_ms(&within, 64), prefill_ms(&hidden, 64));
+    assert_eq!(prefill_ms(&within, 65), prefill_ms(&launched, 65));
 }
 
 #[test]

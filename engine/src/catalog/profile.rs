@@ -63,6 +63,10 @@ pub struct EngineProfile {
     /// decodes only: such an iteration takes at least all of its launches. 0: they are hidden.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub prefill_us_per_kernel: f64,
+    /// Most tokens of an iteration with chunks that CUDA graphs hold too, so that it has no such launches
+    /// (vLLM's piecewise graphs, `max_cudagraph_capture_size`).
+    #[serde(default, skip_serializing_if = "no_tokens")]
+    pub chunk_graph_tokens: u32,
     /// Tokens in a KV block unless the scenario says otherwise.
     pub kv_block_tokens: u32,
     /// Share of device memory used unless the scenario says otherwise.
@@ -186,6 +190,10 @@ fn is_zero(figure: &f64) -> bool {
     *figure == 0.0
 }
 
+fn no_tokens(tokens: &u32) -> bool {
+    *tokens == 0
+}
+
 fn eager_us_per_kernel() -> f64 {
     40.0
 }
@@ -283,6 +291,7 @@ impl EngineProfile {
             enforce_eager: false,
             eager_us_per_kernel: eager_us_per_kernel(),
             prefill_us_per_kernel: 0.0,
+            chunk_graph_tokens: 0,
             kv_block_tokens: 16,
             gpu_memory_utilization: 0.9,
             overhead_bytes: DEFAULT_OVERHEAD_BYTES,
@@ -305,6 +314,7 @@ impl EngineProfile {
             ("cuda_graph_sizes", !self.cuda_graph_sizes.is_empty()),
             ("enforce_eager", self.enforce_eager),
             ("prefill_us_per_kernel", self.prefill_us_per_kernel > 0.0),
+            ("chunk_graph_tokens", self.chunk_graph_tokens > 0),
         ];
         let beside = others.iter().find(|(_, there)| *there);
         beside.map_or(Ok(()), |(name, _)| {

@@ -72,6 +72,8 @@ pub(super) struct Stage {
     host: Overhead,
     /// The time to launch all kernels of decodes, where graphs are left out, and of a batch with chunks.
     launches_us: [f64; 2],
+    /// Up to so many tokens a batch with chunks is in a graph, too.
+    chunk_graph_tokens: u64,
 }
 
 /// What a decode-only batch takes whatever its KV: nearly every iteration is one, so that this is
@@ -160,6 +162,10 @@ impl Stage {
             step_gap,
             host,
             launches_us: launches_us(model, profile, shard, place),
+            chunk_graph_tokens: match profile.enforce_eager {
+                true => 0,
+                false => profile.chunk_graph_tokens.into(),
+            },
         };
         let measured = cost.mixers().any(|mixer| mixer.cost.decodes_are_measured());
         cost.decodes_are_measured = measured;
@@ -340,7 +346,9 @@ impl Stage {
 
     /// The time to launch a batch's kernels. A chunk of one token is what a decode is, and fits their graphs.
     fn launches_of_us(&self, shape: &BatchShape<'_>) -> f64 {
-        self.launches_us[usize::from(shape.chunks().iter().any(|chunk| chunk.tokens > 1))]
+        let launched = shape.chunks().iter().any(|chunk| chunk.tokens > 1)
+            && shape.tokens() > self.chunk_graph_tokens;
+        self.launches_us[usize::from(launched)]
     }
 
     /// The engine's own time between two iterations' kernels, microseconds.

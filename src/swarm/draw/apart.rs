@@ -49,7 +49,7 @@ impl Draw {
         self.perhaps(&mut apart, "order", 0.6, order);
         let first_token = json!(self.one_of(&["recomputed", "carried"]));
         self.perhaps(&mut apart, "first_token", 0.6, first_token);
-        let reserved = json!(self.one_of(&[0, 16, 64]));
+        let reserved = json!(self.one_of(&[0, 16, 32]));
         // By default more stay free than the smallest replicas have.
         apart.insert("reserved_decode_tokens".to_owned(), reserved);
         let new = self.one_of(&[0, 16, 100]);

@@ -250,6 +250,9 @@ impl Draw {
         self.perhaps(&mut profile, "enforce_eager", 0.2, json!(eager));
         let launches = self.one_of(&[15.0, 80.0]);
         self.perhaps(&mut profile, "prefill_us_per_kernel", 0.3, json!(launches));
+        if profile.contains_key("prefill_us_per_kernel") && launches > 50.0 {
+            profile.insert("chunk_graph_tokens".to_owned(), json!(64));
+        }
         let bytes = self.one_of(&[2_000_000_000_u64, 4_000_000_000]);
         self.perhaps(&mut profile, "overhead_bytes", 0.5, json!(bytes));
         let link = self.one_of(&[0.8, 1.5]);
@@ -273,7 +276,9 @@ impl Draw {
         self.perhaps(&mut profile, "fitted_on", 0.3, on);
         // A law prices whole steps: no stages, and nothing beside it.
         if !self.has("pipeline") && self.rng.random_bool(0.2) {
-            for key in ["cuda_graph_sizes", "enforce_eager", "prefill_us_per_kernel"] {
+            for key in
+                ["cuda_graph_sizes", "enforce_eager", "prefill_us_per_kernel", "chunk_graph_tokens"]
+            {
                 profile.remove(key);
             }
             let law = self.step_law();

@@ -26,7 +26,7 @@ impl Played {
 /// are users; of others that is not known.
 fn scenario(point: &Point) -> String {
     let (profile, scheduler) = system(point.engine, &point.version);
-    let Served { parameters, kv_in_fp8, memory } = served(point);
+    let Served { parameters, kv_in_fp8, memory, .. } = served(point);
     let kv = if point.kv_in_fp8 || kv_in_fp8 { "fp8" } else { "auto" };
     let memory =
         memory.map_or_else(String::new, |share| format!(", gpu_memory_utilization: {share}"));
@@ -90,7 +90,16 @@ pub(crate) fn play(
     point: &Point,
     change: Option<&dyn Fn(&mut metron_sim::cost::Pricing)>,
 ) -> Result<Played, String> {
-    simulated(&scenario(point), change)
+    // A user gives it with the profile's file.
+    let graphs = served(point).graph_tokens;
+    let with_graphs = |pricing: &mut metron_sim::cost::Pricing| {
+        pricing.profile.chunk_graph_tokens = graphs.unwrap_or(pricing.profile.chunk_graph_tokens);
+        change.into_iter().for_each(|change| change(pricing));
+    };
+    match graphs.is_some() {
+        true => simulated(&scenario(point), Some(&with_graphs)),
+        false => simulated(&scenario(point), change),
+    }
 }
 
 /// What comes of a scenario.

@@ -6,6 +6,7 @@
 //!   (`--scheduler-recv-interval`), and computes up to 16,384 or 32,768 tokens of prompts together.
 //! - TensorRT-LLM lets prompts of 1,024 tokens wait for others (`batch_wait_timeout_iters`) where
 //!   Llama-3.1-70B answers with as many on fewer than 8 GPUs.
+//! - vLLM's CUDA graphs hold up to 2,048 tokens for some models (`max-cudagraph-capture-size`).
 //! - TensorRT-LLM's data-parallel ranks let prompts wait for each other (`attention_dp_config`).
 //! - K and V are in 8 bits for some models, whatever their checkpoints say.
 
@@ -20,6 +21,8 @@ pub(super) struct Served {
     pub(super) kv_in_fp8: bool,
     /// The share of memory for weights and KV, where the profile's would be too little.
     pub(super) memory: Option<f64>,
+    /// The largest CUDA graph, where a flag says so.
+    pub(super) graph_tokens: Option<u32>,
 }
 
 /// What the server of a point was started with. Of points that are not InferenceMAX's nothing is known but
@@ -68,7 +71,7 @@ fn tensorrt_llm(point: &Point) -> Served {
             parameters.push("attention_dp_batching_wait_iters: 0".to_owned());
         }
     }
-    Served { parameters, kv_in_fp8, memory: None }
+    Served { parameters, kv_in_fp8, ..Served::default() }
 }
 
 fn sglang(point: &Point) -> Served {
@@ -91,7 +94,7 @@ fn sglang(point: &Point) -> Served {
         format!("scheduler_recv_interval: {interval}"),
     ];
     let tight = point.model.starts_with("deepseek") && point.tensor == 4 && point.dtype == "fp8";
-    Served { parameters, kv_in_fp8, memory: tight.then_some(0.95) }
+    Served { parameters, kv_in_fp8, memory: tight.then_some(0.95), graph_tokens: None }
 }
 
 fn vllm(point: &Point) -> Served {
@@ -103,6 +106,7 @@ fn vllm(point: &Point) -> Served {
             ],
             kv_in_fp8: true,
             memory: None,
+            graph_tokens: Some(2048),
         },
         ("kimi-k2.5", _) => {
             let seats = format!("max_num_seqs: {}", point.users);
@@ -112,6 +116,7 @@ fn vllm(point: &Point) -> Served {
             parameters: vec![format!("max_num_batched_tokens: {}", 2 * point.prompt)],
             kv_in_fp8: true,
             memory: None,
+            graph_tokens: Some(2048),
         },
         _ => Served::default(),
     }
