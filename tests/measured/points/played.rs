@@ -23,23 +23,26 @@ impl Played {
 }
 
 /// The scenario that says the point, as a user would write it. InferenceMAX asks ten times as often as there
-/// are users; of others that is not known.
+/// are users; of others that is not known. All are taken to have its front end: behind none, users with answers
+/// of one length would never be in step, and first tokens of aiconfigurator's own runs come as late as if
+/// several prompts were there at once.
 fn scenario(point: &Point) -> String {
     let (profile, scheduler) = system(point.engine, &point.version);
     let Served { parameters, kv_in_fp8, memory, .. } = served(point);
     let kv = if point.kv_in_fp8 || kv_in_fp8 { "fp8" } else { "auto" };
     let memory =
         memory.map_or_else(String::new, |share| format!(", gpu_memory_utilization: {share}"));
-    let (turns, front_end) = match of_inferencemax(point) {
-        true => (10, format!(", front_end: {}", front_end(point.engine))),
-        false if u64::from(point.users) * u64::from(point.output) > 1 << 18 => (4, String::new()),
-        false => (6, String::new()),
+    let turns = match of_inferencemax(point) {
+        true => 10,
+        false if u64::from(point.users) * u64::from(point.output) > 1 << 18 => 4,
+        false => 6,
     };
+    let front_end = front_end(point.engine);
     let share = if point.fixed_lengths { 1.0 } else { 0.8 };
     let low = |tokens: u32| (share * f64::from(tokens)) as u32;
     format!(
         "model: {}\ngpu: {}\nparallelism: {{tensor: {}, data: {}, expert: {}}}\n\
-         engine: {{profile: {profile}, dtype: {}, kv_cache_dtype: {kv}, max_model_len: {}{front_end}{memory}}}\n\
+         engine: {{profile: {profile}, dtype: {}, kv_cache_dtype: {kv}, max_model_len: {}, front_end: {front_end}{memory}}}\n\
          schedulers: [{scheduler}: {{{}}}]\n\
          workload:\n  requests: {}\n  arrivals: {{closed_loop: {{users: {}, think_time: 0s}}}}\n  \
          lengths: {{prompt: {{uniform: {{min: {}, max: {}}}}}, output: {{uniform: {{min: {}, max: {}}}}}}}\n",
@@ -75,6 +78,7 @@ fn front_end(engine: Engine) -> &'static str {
 pub(super) fn system(engine: Engine, version: &str) -> (&'static str, &'static str) {
     match engine {
         Engine::Sglang => ("sglang-0.5", "sglang"),
+        Engine::TensorRtLlm if version.starts_with("1.0") => ("tensorrt-llm-1.0", "tensorrt-llm"),
         Engine::TensorRtLlm => ("tensorrt-llm-1", "tensorrt-llm"),
         Engine::Vllm if version.starts_with("0.12") => ("vllm-0.12", "vllm-v1"),
         Engine::Vllm if version.starts_with("0.19") => ("vllm-0.19", "vllm-v1"),

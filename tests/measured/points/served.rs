@@ -25,8 +25,8 @@ pub(super) struct Served {
     pub(super) graph_tokens: Option<u32>,
 }
 
-/// What the server of a point was started with. Of points that are not InferenceMAX's nothing is known but
-/// that TensorRT-LLM's steps held a whole prompt.
+/// What the server of a point was started with. Of points that are not InferenceMAX's it is known of
+/// TensorRT-LLM alone: aiconfigurator wrote its configuration.
 pub(super) fn served(point: &Point) -> Served {
     match point.engine {
         Engine::TensorRtLlm => tensorrt_llm(point),
@@ -43,12 +43,13 @@ pub(super) fn of_inferencemax(point: &Point) -> bool {
 }
 
 /// TensorRT-LLM computes a prompt in one step, beside the decodes: `max_num_tokens` must hold both, or
-/// prompts near it wait until few decode. The scripts set it so.
+/// prompts near it wait until few decode. InferenceMAX's scripts set it so; aiconfigurator's generator gives
+/// a batch, a prompt and 1,500 tokens (ai-dynamo/aiconfigurator, `agg max_num_tokens`).
 fn tensorrt_llm(point: &Point) -> Served {
     let whole = (point.users + point.prompt + 64).max(8192);
     if !of_inferencemax(point) {
         return Served {
-            parameters: vec![format!("max_num_tokens: {whole}")],
+            parameters: vec![format!("max_num_tokens: {}", point.users + point.prompt + 1500)],
             ..Served::default()
         };
     }
