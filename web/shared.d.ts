@@ -151,11 +151,29 @@ interface PlayState {
 	rows?: "sessions" | null;
 	/** The lesson that is open, from 0. */
 	lesson?: number | null;
+	/** Its step, from 0, once its question was answered. */
+	step?: number | null;
 	/** What the plan's view was asked last, as its link has it; empty where it is open and nothing was asked. */
 	plan?: string | null;
 	theme?: "light" | "dark" | null;
 	/** Only these parts, for a frame. */
 	embed?: string[] | null;
+}
+
+/** A step of a lesson: what is said, and what the page shows beside it. */
+interface LessonStep {
+	said: HTMLElement;
+	/** A part of the page, or a way to show it. */
+	show: string;
+	/** The scheduler whose worst pause it is about. */
+	run?: number;
+	zoom_s?: number[];
+	/** Paths of the figures that its words hold. */
+	figures: string[];
+	/** What is played. */
+	answer: any;
+	/** Whether the reader may play something else at it. */
+	free?: boolean;
 }
 
 interface PlayParts {
@@ -178,7 +196,7 @@ interface PlayParts {
 	phases: Record<string, [string, () => string, string]>;
 	readers: {
 		draw(answer: any): void;
-		pick(request: number): void;
+		pick(request: number | null, quiet?: boolean): void;
 		begin(request: number | null | undefined, at: number | null | undefined): void;
 		request(): number | null;
 	};
@@ -233,7 +251,8 @@ interface PlayParts {
 	opened(state: PlayState): void;
 	stand(): PlayState | any;
 	story(run: any, at: number): void;
-	look(at: any, answer: any): void;
+	partOf(show: string): string;
+	look(step: LessonStep, answer: any): void;
 	hold(): void;
 	draw(answer: any): void;
 	// editor.js
@@ -243,8 +262,18 @@ interface PlayParts {
 	download(): void;
 	// tour.js
 	tour(known: any): any;
-	lesson(): number | null;
-	teach(at: number, answered?: boolean): void;
+	lesson(): { lesson: number | null; step: number | null };
+	teach(at: number | null, step?: number | null, kept?: boolean): void;
+	// course.js
+	course: {
+		begin(holder: HTMLElement, steps: LessonStep[], at: number, how?: "kept" | "opened"): void;
+		end(): void;
+		go(to: number, kept?: boolean): void;
+		step(): number | null;
+	};
+	part(id: string): void;
+	/** Paths of the figures that a lesson speaks of. */
+	meant?: string[] | null;
 	// main.js
 	before: { text: string; figures: any[]; labels: string[] } | null;
 	pin(answer: any): void;
@@ -258,6 +287,6 @@ interface PlayParts {
 	show(places: any): void;
 	undo(): void;
 	redo(): void;
-	taken(answer: any): void;
+	taken(answer: any, quiet?: boolean): void;
 	answer?: any;
 }

@@ -649,13 +649,16 @@
 		};
 		// The lane that a stall stands in.
 		const owner = (run, at) => lanes.find((one) => one.run === run && one.stalls.some((stall) => stall.at === at));
-		const focus = (lane, at) => {
+		const focus = (lane, at, still) => {
 			const stall = lane.run.stalls[at];
 			lit = { run: lane.run, at };
 			pinned = M.story(stall, meaning);
 			lane.line.textContent = pinned;
 			show(stall.from_us, stall.to_us);
-			lane.surface.canvas.scrollIntoView({ block: "center", behavior: M.calm() ? "auto" : "smooth" });
+			if (still) return;
+			// Beside a lesson the page itself stays where it is read.
+			const block = document.body.classList.contains("learning") ? "nearest" : "center";
+			lane.surface.canvas.scrollIntoView({ block, behavior: M.calm() ? "auto" : "smooth" });
 		};
 
 		const iterationsKey = () => [
@@ -907,9 +910,10 @@
 			// watch(view): told whenever another stretch is shown.
 			watch: (watch) => watchers.push(watch),
 			lanes: lanes.map((lane) => ({ run: lane.run, lane: lane.lane })),
-			focusStall: (run, at) => {
+			// still: nothing is scrolled.
+			focusStall: (run, at, still) => {
 				const lane = owner(run, at);
-				if (lane) focus(lane, at);
+				if (lane) focus(lane, at, still);
 			},
 		};
 	};

@@ -35,12 +35,13 @@ pub struct Lesson {
     /// beside each other cannot show it.
     #[serde(default)]
     pub against: Vec<String>,
-    /// What one sees; `{0.tbt_s.max s}` stands for a figure of the first run.
-    pub seen: Vec<String>,
-    /// Where on the page to see it.
-    pub look: Vec<Look>,
+    /// What one sees, step by step.
+    pub seen: Vec<Seen>,
     /// What to change next.
     pub try_next: String,
+    /// The part of the page that shows it.
+    #[serde(default)]
+    pub try_show: Part,
     /// The overrides that change it; none where it is something to look at.
     #[serde(default)]
     pub try_set: Vec<String>,
@@ -65,32 +66,46 @@ pub struct Choice {
     pub reply: String,
 }
 
-/// A place on the page.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A step: one idea, and what stands beside it on the page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Look {
-    /// Which part.
-    pub at: Part,
-    /// What to look for, on a button.
+pub struct Seen {
+    /// The words; `{0.tbt_s.max s}` stands for a figure of the first run.
     pub text: String,
+    /// Which part.
+    pub show: Part,
+    /// The scheduler whose worst pause it is about; the worst of all without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<usize>,
+    /// The stretch of time that the timeline shows, seconds; without it that of the pause, or the whole run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zoom_s: Option<[f64; 2]>,
+    /// Whether it is about the scenario without the lesson's overrides.
+    #[serde(default)]
+    pub before: bool,
 }
 
 /// A part of the page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// The figures side by side.
+    /// The verdict.
+    Verdict,
+    /// The figures side by side; those that the words tell of are marked.
+    #[default]
     Figures,
-    /// The timeline, around the worst stall.
-    Stall,
-    /// The timeline, all of it.
+    /// The timeline, around the worst pause.
+    Pause,
+    /// The timeline.
     Timeline,
-    /// The batch at the worst stall.
+    /// The batch at the worst pause.
     Batch,
-    /// The same text under both, as its reader saw it.
+    /// The text of the worst pause under both schedulers, as its reader saw it.
     Readers,
     /// Request by request.
     Requests,
+    /// Session by session.
+    Sessions,
     /// Tokens against time.
     Tokens,
     /// The distributions.
@@ -177,7 +192,7 @@ pub(super) fn taught(number: usize, allowance: &Allowance<'_>) -> Result<Taught,
     let played = play(&lesson.against)?;
     let mut taught = Taught { number, seen: Vec::new(), lesson, played, before };
     let results = taught.results();
-    taught.seen = taught.lesson.seen.iter().map(|text| filled(text, &results)).collect();
+    taught.seen = taught.lesson.seen.iter().map(|seen| filled(&seen.text, &results)).collect();
     Ok(taught)
 }
 
@@ -267,6 +282,20 @@ mod tests {
             }
             for text in taught.seen.iter().chain(lesson.background.iter()) {
                 assert!(!text.contains(['{', '}']), "{}: {text}", lesson.title);
+            }
+            // What stands beside a step is there.
+            for seen in &lesson.seen {
+                let before = || taught.before.as_ref().expect("a scenario without the overrides");
+                let results = &if seen.before { before() } else { &taught.played }.results;
+                assert!(
+                    seen.run.is_none_or(|run| run < results.len()),
+                    "{}: {seen:?}",
+                    lesson.title
+                );
+                let ends = |result: &Value| result["duration_s"].as_f64().expect("it ended");
+                let end = results.iter().map(ends).fold(0.0, f64::max);
+                let within = |[from, to]: [f64; 2]| 0.0 <= from && from < to && to <= end;
+                assert!(seen.zoom_s.is_none_or(within), "{}: {seen:?} of {end} s", lesson.title);
             }
             assert_eq!(lesson.choices.iter().filter(|c| c.right).count(), 1, "{}", lesson.title);
             assert!(lesson.choices.len() >= 2 && !lesson.try_next.is_empty());

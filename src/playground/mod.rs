@@ -32,7 +32,7 @@ use crate::scenario::{Files, Report};
 use crate::search::PlanForm;
 
 pub use allowance::{Allowance, Weight};
-pub use lessons::{Claim, Lesson, Look, Part, lessons};
+pub use lessons::{Claim, Lesson, Part, Seen, lessons};
 pub use limits::{
     CACHED_BLOCKS_SHOWN, ITERATIONS_MAX, REPLICAS_MAX, REQUESTS_MAX, SCHEDULERS_SHOWN,
     TEXT_BYTES_MAX, TOKENS_MAX,

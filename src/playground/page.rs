@@ -23,6 +23,7 @@ const SCRIPT: &str = concat!(
     include_str!("../../web/playground/results.js"),
     include_str!("../../web/playground/measured.js"),
     include_str!("../../web/playground/editor.js"),
+    include_str!("../../web/playground/course.js"),
     include_str!("../../web/playground/tour.js"),
     include_str!("../../web/playground/plan/link.js"),
     include_str!("../../web/playground/plan/form.js"),

@@ -11,6 +11,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
+import { courseChecks, readStep, readThrough } from "./course.mjs";
 import { overlaps } from "./look.mjs";
 import { planChecks, planInside } from "./plan.mjs";
 
@@ -104,27 +105,6 @@ const settled = async (page, act) => {
 		{ timeout: 20000 },
 	);
 };
-// Waits until the heading that has the focus stands in the upper half of the window and stays there for
-// some frames in a row, however long the scrolling takes.
-const arrived = (page) =>
-	page.evaluate(
-		() =>
-			new Promise((done) => {
-				const began = performance.now();
-				let still = 0,
-					before = null;
-				const look = () => {
-					const focused = document.activeElement,
-						top = focused.getBoundingClientRect().top,
-						there = focused.tagName === "H2" && top >= 0 && top < 450;
-					still = there && top === before ? still + 1 : 0;
-					before = top;
-					if (still >= 8 || performance.now() - began > 20000) done({ arrived: still >= 8, tag: focused.tagName, top });
-					else requestAnimationFrame(look);
-				};
-				look();
-			}),
-	);
 const audit = async (page, name) => {
 	await page.evaluate(axeSource);
 	const found = await page.evaluate(() => axe.run(document, { resultTypes: ["violations"] }));
@@ -372,7 +352,7 @@ await check("the batch shows who stands still and who waits at that moment", asy
 	await page.waitForSelector("#tour form");
 	await page.locator("#tour input[type=radio]").first().check();
 	await settled(page, () => page.getByRole("button", { name: "Simulate" }).click());
-	await page.locator("#tour .looks button").filter({ hasText: /batch/i }).first().click();
+	await readStep(page, 3);
 	const first = page.locator("#batch .readout.tall").first();
 	await page.waitForFunction(() => /stand/.test(document.querySelector("#batch .readout.tall")?.textContent), null, {
 		timeout: 20000,
@@ -729,6 +709,11 @@ await check("links and files hold the whole scenario", async () => {
 
 await check("the tour asks, then shows", async () => {
 	const { page, context, trouble } = await open();
+	const taught = [];
+	page.on("response", (response) => {
+		const { op } = JSON.parse(response.request().postData() || "{}");
+		if (op === "lesson") taught.push(response.json());
+	});
 	await page.getByRole("button", { name: "Guided tour" }).click();
 	for (let lesson = 0; lesson < 14; lesson++) {
 		await page.waitForSelector("#tour form");
@@ -738,22 +723,19 @@ await check("the tour asks, then shows", async () => {
 		if (lesson === 0) await page.screenshot({ path: join(shots, "playground-lesson-asked.png"), fullPage: true });
 		await page.locator("#tour input[type=radio][value='" + (lesson % 3) + "']").check();
 		await settled(page, () => page.getByRole("button", { name: "Simulate" }).click());
-		const seen = await page.locator("#tour .seen p").allTextContents();
-		assert(seen.length >= 2 && seen.every((text) => !/[{}]/.test(text)), seen.join("\n"));
-		await page.waitForTimeout(200);
-		// Each button leads to what the words tell of.
-		const looks = page.locator("#tour .looks button");
-		assert((await looks.count()) >= 2);
-		for (let k = 0; k < (await looks.count()); k++) {
-			await looks.nth(k).click();
-			const there = await arrived(page);
-			assert(there.arrived, `lesson ${lesson + 1}, button ${k + 1}: ${there.tag} at ${there.top}`);
-		}
-		await page.screenshot({ path: join(shots, `playground-lesson-${lesson + 1}.png`), fullPage: true });
+		await page.waitForFunction(() => document.activeElement.tagName === "H3");
+		const said = await page.locator(".course-step").allTextContents();
+		assert(said.length >= 3 && said.every((text) => !/[{}]/.test(text)), said.join("\n"));
+		// The picture shows what the words tell of.
+		await readThrough(page, await taught.shift());
+		await page.screenshot({ path: join(shots, `playground-lesson-${lesson + 1}.png`) });
 		await audit(page, `lesson ${lesson}, shown`);
-		if (lesson < 13) await page.getByRole("button", { name: /^Next: / }).click();
+		if (lesson < 13) {
+			await readStep(page, said.length - 1);
+			await page.getByRole("button", { name: /^Next: / }).click();
+		}
 	}
-	await page.getByRole("button", { name: "Leave the tour" }).click();
+	await page.getByRole("button", { name: "Leave the tour" }).first().click();
 	assert(await page.isVisible("#drawn"));
 	assert.deepEqual(trouble, []);
 	await context.close();
@@ -846,7 +828,7 @@ await check("lessons are linked, and done ones are remembered", async () => {
 	await right.locator("input").check();
 	await settled(page, () => page.getByRole("button", { name: "Simulate" }).click());
 	const link = await page.evaluate(() => Play.address(null));
-	assert.match(link, /&lesson=2$/);
+	assert.match(link, /&lesson=2&step=1$/);
 	await page.goto("about:blank");
 	await page.goto(address);
 	await page.waitForSelector("html[data-ready]");
@@ -860,7 +842,7 @@ await check("lessons are linked, and done ones are remembered", async () => {
 	);
 	// A link to what a lesson showed shows it.
 	const shown = await open({ url: link });
-	await shown.page.waitForSelector("#tour .seen p");
+	await shown.page.waitForSelector(".course-step[aria-current]");
 	assert(await shown.page.isVisible("#drawn"));
 	assert.deepEqual([...shown.trouble, ...trouble], []);
 	await shown.context.close();
@@ -1130,6 +1112,7 @@ await check("a page saved from the server says that it has no engine", async () 
 	await context.close();
 });
 
+await courseChecks({ check, open, settled, audit, narrow, address, shots });
 await planChecks({ check, open, settled, audit, narrow, address, binary, shots });
 
 if (process.env.METRON_WASM) {

@@ -150,7 +150,7 @@
 								winner = best(figure);
 							return h(
 								"tr",
-								{},
+								{ class: P.meant?.includes(figure.path) ? "meant" : null },
 								h("th", { scope: "row" }, figure.name, h("span", { class: "meaning" }, figure.meaning)),
 								P.figureTexts(figure).map((told, place) => {
 									const then = before(figure, place);

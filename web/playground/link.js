@@ -85,6 +85,11 @@ var Play = (() => {
 		if (!/^\d{1,15}(\.\d{1,6})?$/.test(text)) throw new Error("`" + name + "` is no number");
 		return Number(text);
 	};
+	const counted = (text, name) => {
+		const at = number(text, name);
+		if (at < 1 || at % 1) throw new Error("`" + name + "` is numbered from 1");
+		return at - 1;
+	};
 	const list = (text) => text.split("-");
 	// What else a link may hold beside its scenario, and how it is read.
 	const READ = {
@@ -100,11 +105,8 @@ var Play = (() => {
 			if (text !== "sessions") throw new Error("`rows` is sessions");
 			return text;
 		},
-		lesson: (text) => {
-			const at = number(text, "lesson");
-			if (at < 1 || at % 1) throw new Error("`lesson` is numbered from 1");
-			return at - 1;
-		},
+		lesson: (text) => counted(text, "lesson"),
+		step: (text) => counted(text, "step"),
 		plan: (text) => {
 			P.planLink.read(text);
 			return text;
@@ -150,6 +152,7 @@ var Play = (() => {
 		if (state.request != null) parts.push("request=" + state.request);
 		if (state.rows) parts.push("rows=" + state.rows);
 		if (state.lesson != null) parts.push("lesson=" + (state.lesson + 1));
+		if (state.step != null) parts.push("step=" + (state.step + 1));
 		if (state.plan != null) parts.push("plan=" + state.plan);
 		if (state.theme) parts.push("theme=" + state.theme);
 		if (state.embed) parts.push("embed=" + state.embed.join(","));

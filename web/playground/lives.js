@@ -130,7 +130,7 @@
 				"button",
 				{
 					type: "button",
-					onclick: () => document.getElementById("readers").scrollIntoView({ block: "start" }),
+					onclick: () => P.part("readers"),
 				},
 				"Its text",
 			),

@@ -64,10 +64,11 @@
 	// One step for a drag of a slider, or for a stretch of typing.
 	let steppedAt = -Infinity,
 		steppedOn = "";
-	const remember = (answer, on) => {
+	// quiet: no step of the reader's, neither for "Undo" nor for "back".
+	const remember = (answer, on, quiet) => {
 		const now = performance.now(),
 			goesOn = on === steppedOn && now - steppedAt < 1500;
-		if (!moving && played !== null && answer.text !== played) {
+		if (!moving && !quiet && played !== null && answer.text !== played) {
 			if (!goesOn) past.push(played);
 			if (past.length > KEPT) past.shift();
 			later = [];
@@ -76,7 +77,7 @@
 		}
 		if (moving) steppedOn = "";
 		moving = false;
-		P.stands(answer.text !== played && !goesOn);
+		P.stands(answer.text !== played && !goesOn && !quiet);
 		played = answer.text;
 		undo.disabled = !past.length;
 		redo.disabled = !later.length;
@@ -110,13 +111,13 @@
 			pending = pending.filter((one) => !sent.includes(one));
 			if (answer.ok) take(answer, began, sent.map(field).join());
 			else problems(answer);
-		} else wanted = true;
+		} else if (text !== played) wanted = true;
 		if (wanted || pending.length) want(0);
 	};
 
 	// began: when it was asked for; null for an answer that was there already.
-	const take = (answer, began, on) => {
-		remember(answer, on);
+	const take = (answer, began, on, quiet) => {
+		remember(answer, on, quiet);
 		P.hold();
 		text = answer.text;
 		shown = answer.shown;
@@ -163,12 +164,12 @@
 		P.stands(true);
 	});
 	by("figures").insertBefore(h("div", { class: "controls" }, pin), by("figures-body"));
-	P.taken = (answer) => {
+	P.taken = (answer, quiet) => {
 		text = answer.text;
 		pending = [];
 		wanted = false;
 		clearTimeout(timer);
-		take(answer, null, "lesson");
+		take(answer, null, "lesson", quiet);
 	};
 
 	const problems = (answer) => {
@@ -236,7 +237,7 @@
 			words.querySelectorAll("details").forEach((one) => {
 				one.open = true;
 			});
-			words.scrollIntoView({ block: "start" });
+			P.part("words");
 			const first = words.querySelector("summary");
 			if (first) first.focus({ preventScroll: true });
 		});
@@ -250,7 +251,7 @@
 						type: "button",
 						class: "link-like",
 						onclick: () => {
-							section.scrollIntoView({ block: "start" });
+							P.part(section.id);
 							heading.tabIndex = -1;
 							heading.focus({ preventScroll: true });
 						},
@@ -270,7 +271,7 @@
 					type: "button",
 					class: "of-scenario",
 					onclick: () => {
-						by("yaml").scrollIntoView({ block: "start" });
+						P.part("yaml");
 						P.share();
 					},
 				},
@@ -313,7 +314,7 @@
 				want(10);
 			} else if (state.show && P.answer && String(state.show) !== String(P.answer.shown)) P.show(state.show);
 			P.plan.show(state.plan);
-			if (state.lesson !== undefined) P.teach(state.lesson, state.text != null);
+			if (!state.embed) P.teach(state.lesson ?? null, state.step, state.text != null);
 		};
 		window.addEventListener("hashchange", async () => {
 			if (!P.isOther()) return;

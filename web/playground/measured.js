@@ -119,7 +119,7 @@
 		event.preventDefault();
 		zone.classList.remove("over");
 		take(event.dataTransfer.files);
-		document.getElementById("measured").scrollIntoView({ block: "start" });
+		P.part("measured");
 	});
 	P.measured = {
 		draw: (to) => {

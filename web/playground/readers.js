@@ -338,10 +338,10 @@
 			trouble.hidden = false;
 		}
 	};
-	const pick = (request) => {
+	const pick = (request, quiet) => {
 		chosen = request;
 		stop();
-		P.stands(true);
+		P.stands(!quiet);
 		if (answer) ask();
 	};
 	menu.addEventListener("change", () => pick(menu.value === "" ? null : Number(menu.value)));
@@ -355,8 +355,9 @@
 			answer = to;
 			ask();
 		},
-		pick: (request) => {
-			if (request !== (told ? told.request : chosen)) pick(request);
+		// quiet: no step for "back".
+		pick: (request, quiet) => {
+			if (request !== (told ? told.request : chosen)) pick(request, quiet);
 		},
 		// What a link says of it, before anything is drawn; a moment given there stays.
 		begin: (request, at) => {

@@ -8,10 +8,13 @@
 	let timeline = null,
 		previous = null,
 		// A stretch that a link asks for.
-		zoom = null;
+		zoom = null,
+		// Where the view is on its way to.
+		aim = null;
 	const drawTimeline = (answer, meaning, opened) => {
 		const body = by("timeline-body");
-		const old = timeline && { ...timeline.view, all: timeline.whole.to };
+		const old = timeline && { ...(aim || timeline.view), all: timeline.whole.to };
+		aim = null;
 		M.empty(body);
 		const more = async (run, lane, from, to) => {
 			const found = await P.ask({
@@ -72,7 +75,7 @@
 							"aria-label": "Try it: " + tried.change,
 							onclick: () => {
 								P.change(tried.set);
-								by("verdict").scrollIntoView({ block: "start" });
+								P.part("verdict");
 							},
 						},
 						"Try it",
@@ -210,58 +213,67 @@
 			rows: P.lives.rows(),
 		};
 	};
-	// Scrolls to a part, and again where it has moved on the way: parts before it may have grown. Whoever
-	// scrolls meanwhile has their way.
-	let leave = new AbortController();
-	const scrollTo = (part, tries) => {
-		leave.abort();
-		leave = new AbortController();
-		const { signal } = leave;
-		["wheel", "touchstart", "keydown"].forEach((own) =>
-			window.addEventListener(own, () => leave.abort(), { signal, passive: true }),
-		);
-		document.addEventListener(
-			"scrollend",
-			() => {
-				const off = part.getBoundingClientRect().top - Number.parseFloat(getComputedStyle(part).scrollMarginTop);
-				if (Math.abs(off) > 8 && tries > 1) scrollTo(part, tries - 1);
-				else leave.abort();
-			},
-			{ signal },
-		);
-		part.scrollIntoView({ block: "start", behavior: M.calm() ? "auto" : "smooth" });
+	// From one stretch of time to another, so that one sees where in the run it lies. Whoever zooms meanwhile has
+	// their way.
+	const glide = (from, to) => {
+		const own = timeline,
+			began = performance.now();
+		let set = { ...own.view };
+		aim = to;
+		const frame = (now) => {
+			const { view } = own;
+			if (own !== timeline || aim !== to) return;
+			if (view.from !== set.from || view.to !== set.to) {
+				aim = null;
+				return;
+			}
+			const share = Math.min(1, Math.max(0, (now - began) / 700)),
+				part = share * share * (3 - 2 * share),
+				[wide, narrow] = [from.to - from.from, to.to - to.from],
+				// Equal factors in equal times: else all of it would happen in the last frame.
+				span = wide * (narrow / wide) ** part,
+				start = from.from + (to.from - from.from) * (wide === narrow ? part : (span - wide) / (narrow - wide));
+			own.set(...(share < 1 ? [start, start + span] : [to.from, to.to]));
+			set = { ...view };
+			if (share < 1) requestAnimationFrame(frame);
+			else aim = null;
+		};
+		requestAnimationFrame(frame);
 	};
-	// Shows a part of the page, all of it drawn.
-	P.look = (at, answer) => {
-		// What is drawn later would move it.
-		[...stale.keys()].forEach(freshen);
+	// The part that shows what a lesson's step speaks of.
+	P.partOf = (show) => ({ pause: "timeline", requests: "lives", sessions: "lives" })[show] || show;
+	// Brings that part to what the step speaks of; without scrolling.
+	P.look = ({ show, run, zoom_s }, answer) => {
+		["timeline", P.partOf(show)].forEach(freshen);
+		const rows = show === "sessions" ? show : null;
+		if (P.partOf(show) === "lives" && P.lives.rows() !== rows) P.lives.begin(rows);
 		// A pause within a text goes before a wait for its beginning.
 		const worst = answer.runs
-			.flatMap((run) => run.stalls.map((stall, place) => ({ run, place, stall })))
+			.flatMap((one, place) => one.stalls.map((stall, at) => ({ place, at, stall })))
+			.filter(({ place }) => run === undefined || place === run)
 			.sort(
 				(a, b) =>
 					Number(b.stall.token > 0) - Number(a.stall.token > 0) ||
 					b.stall.length_ns - a.stall.length_ns ||
 					b.stall.beyond_ns - a.stall.beyond_ns,
 			)[0];
-		if (at === "stall" && worst && timeline) timeline.focusStall(worst.run, worst.place);
-		if (at === "timeline" && timeline) timeline.set(timeline.whole.from, timeline.whole.to);
-		if (at === "batch" && worst)
-			P.batches.to((worst.stall.from_us + worst.stall.to_us) / 2, answer.runs.indexOf(worst.run), worst.stall.replica);
-		const id = {
-			stall: "timeline",
-			timeline: "timeline",
-			batch: "batch",
-			readers: "readers",
-			requests: "lives",
-			tokens: "tokens",
-			curves: "curves",
-			figures: "figures",
-		}[at];
-		scrollTo(by(id), 3);
-		const heading = by(id + "-h");
-		heading.tabIndex = -1;
-		heading.focus({ preventScroll: true });
+		if (["pause", "batch", "readers"].includes(show) && worst) {
+			const { place, stall } = worst,
+				middle = (stall.from_us + stall.to_us) / 2;
+			M.cursor.set(middle, "lesson");
+			if (show === "batch") P.batches.to(middle, place, stall.replica);
+			if (show === "readers") P.readers.pick(stall.request, true);
+		}
+		if (!timeline || !["pause", "timeline", "requests", "sessions"].includes(show)) return;
+		const from = { ...timeline.view },
+			{ whole } = timeline;
+		if (show === "pause" && worst) timeline.focusStall(answer.runs[worst.place], worst.at, true);
+		else if (zoom_s) timeline.set(zoom_s[0] * 1e6, zoom_s[1] * 1e6);
+		else timeline.set(whole.from, whole.to);
+		const to = { ...timeline.view };
+		if (M.calm() || (from.from === to.from && from.to === to.to)) return;
+		timeline.set(from.from, from.to);
+		glide(from, to);
 	};
 	Object.entries({ curves: "cdfs", misses: "misses", lateness: "lateness" }).forEach(([id, reading]) => {
 		by(id + "-reading").textContent = M.READING[reading];
@@ -307,6 +319,7 @@
 			});
 		const opened = (run, at) => {
 			freshen("stalls");
+			if (P.course.step() !== null) P.part("stalls");
 			const item = (lists[answer.runs.indexOf(run)] || [])[at];
 			document.querySelectorAll(".stall.chosen").forEach((one) => one.classList.remove("chosen"));
 			if (!item) return;
@@ -371,7 +384,7 @@
 							timeline.focusStall(run, at);
 							const stall = run.stalls[at];
 							P.batches.to((stall.from_us + stall.to_us) / 2, place, stall.replica);
-							by("timeline").scrollIntoView({ block: "start" });
+							P.part("timeline");
 						}),
 				);
 				lists[place].forEach((item, at) => cured(item, answer, place, run.stalls[at]).classList.add("cure"));

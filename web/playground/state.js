@@ -39,7 +39,7 @@
 			before: P.before ? P.before.text : null,
 			show: two ? P.answer.shown : null,
 			...P.stand(),
-			lesson: P.lesson(),
+			...P.lesson(),
 			plan: P.plan.stand(),
 			theme: M.theme(),
 		});

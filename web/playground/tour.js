@@ -42,16 +42,20 @@
 				),
 			),
 		);
+	const close = () => {
+		P.course.end();
+		section.hidden = true;
+		lesson = null;
+		hush(false);
+	};
 	const leave = () =>
 		h(
 			"button",
 			{
 				type: "button",
 				onclick: () => {
-					section.hidden = true;
-					lesson = null;
+					close();
 					P.stands(true);
-					hush(false);
 					P.say("The tour is over; every setting is yours.");
 					start.focus({ preventScroll: true });
 					window.scrollTo({ top: 0 });
@@ -59,11 +63,59 @@
 			},
 			"Leave the tour",
 		);
+	// What a lesson showed, step by step, and at last what to try.
+	const stepsOf = ({ lesson: about, seen, played, before }, at) => [
+		...about.seen.map((one, k) => ({
+			...one,
+			said: h("p", {}, M.unbroken(seen[k])),
+			// Those that its words hold.
+			figures: [...one.text.matchAll(/\b\d\.([\w.]+\w)/g)].map(([, path]) => path),
+			answer: one.before ? before : played,
+		})),
+		{
+			show: about.try_show,
+			figures: [],
+			answer: played,
+			free: true,
+			said: h(
+				"div",
+				{},
+				h("p", {}, h("strong", {}, "Try next: "), about.try_next),
+				h(
+					"div",
+					{ class: "controls" },
+					about.try_set.length > 0 &&
+						h(
+							"button",
+							{
+								type: "button",
+								onclick: () => {
+									P.pin(P.answer);
+									P.change(about.try_set);
+									P.part("figures");
+								},
+							},
+							"Do it",
+						),
+					at + 1 < catalog.lessons.length &&
+						h(
+							"button",
+							{ type: "button", class: "primary", onclick: () => open(at + 1) },
+							"Next: " + catalog.lessons[at + 1].title,
+						),
+					leave(),
+				),
+			),
+		},
+	];
 
-	// answered: what the lesson shows at once, as a link to it does.
-	const open = async (at, answered) => {
+	// link: what it says of the lesson. With a step all is shown at once, without a question; `kept` where it says
+	// what is played, and where plots stand.
+	const open = async (at, link) => {
+		const { step, kept } = link || {};
+		P.course.end();
 		lesson = at;
-		P.stands(true);
+		P.stands(!link);
 		section.hidden = false;
 		hush(true);
 		body.replaceChildren(list(), h("p", { class: "hint" }, "Loading."));
@@ -78,7 +130,7 @@
 			return;
 		}
 		const about = taught.lesson,
-			after = h("div", { "aria-live": "polite" });
+			after = h("div", {});
 		const choices = shuffled(about.choices.map((choice, k) => ({ choice, k }))).map(({ choice, k }) =>
 			h(
 				"label",
@@ -109,65 +161,36 @@
 			P.kept.keep(catalog.lessons.filter((_, k) => done.has(k)).map((one) => one.title));
 			go.hidden = true;
 			hush(false);
-			// A link to a lesson holds what was made of it.
-			if (!answered) {
-				P.taken(taught.played);
+			if (!kept) {
+				P.taken(taught.played, Boolean(link));
 				P.pin(taught.before || null);
+				P.readers.pick(null, true);
 			}
-			const next = at + 1 < catalog.lessons.length;
+			const shown = h("div", {});
 			after.replaceChildren(
 				h(
-					"h3",
-					{ tabindex: -1 },
-					given === null ? "What happens" : chosen.right ? "That is what happens" : "Not quite",
-				),
-				h("p", {}, chosen.reply),
-				h(
 					"div",
-					{ class: "seen" },
-					taught.seen.map((text) => h("p", {}, M.unbroken(text))),
+					{ "aria-live": "polite" },
+					h(
+						"h3",
+						{ tabindex: -1 },
+						given === null ? "What happens" : chosen.right ? "That is what happens" : "Not quite",
+					),
+					h("p", {}, chosen.reply),
 				),
-				h(
-					"div",
-					{ class: "looks", role: "group", "aria-label": "Where to see it" },
-					about.look.map((one) => h("button", { type: "button", onclick: () => P.look(one.at, P.answer) }, one.text)),
-				),
-				h(
-					"p",
-					{},
-					h("strong", {}, "Try next: "),
-					about.try_next,
-					" ",
-					about.try_set.length > 0 &&
-						h(
-							"button",
-							{
-								type: "button",
-								onclick: () => {
-									P.pin(P.answer);
-									P.change(about.try_set);
-									document.getElementById("figures").scrollIntoView({ block: "start" });
-								},
-							},
-							"Do it",
-						),
-				),
-				h(
-					"div",
-					{ class: "controls" },
-					next &&
-						h(
-							"button",
-							{ type: "button", class: "primary", onclick: () => open(at + 1) },
-							"Next: " + catalog.lessons[at + 1].title,
-						),
-				),
+				shown,
 			);
 			background.open = false;
 			body.querySelector(".lessons").replaceWith(list());
+			const steps = stepsOf(taught, at);
+			if (step != null) {
+				P.course.begin(shown, steps, Math.min(step, steps.length - 1), kept ? "kept" : "opened");
+				return;
+			}
+			P.course.begin(shown, steps, 0);
+			P.stands(true);
 			// The button that had the focus is gone.
 			const answer = after.querySelector("h3");
-			if (answered) return;
 			answer.focus({ preventScroll: true });
 			answer.scrollIntoView({ block: "start", behavior: M.calm() ? "auto" : "smooth" });
 		});
@@ -179,17 +202,24 @@
 			about.background.map((text) => h("p", {}, text)),
 		);
 		body.replaceChildren(list(), heading, background, form, after);
-		if (answered) {
+		if (step != null) {
 			form.requestSubmit();
 			return;
 		}
 		heading.focus({ preventScroll: true });
 		section.scrollIntoView({ block: "start" });
 	};
-	// The lesson that is open, by its place; null for none.
-	P.lesson = () => lesson;
-	P.teach = (at, answered) => {
-		if (at !== lesson) open(Math.min(at, catalog.lessons.length - 1), answered);
+	// The lesson that is open and its step, by their places; null for none.
+	P.lesson = () => ({ lesson, step: P.course.step() });
+	// What a link says of them.
+	P.teach = (at, step, kept) => {
+		if (at === null) {
+			if (lesson !== null) close();
+			return;
+		}
+		const to = Math.min(at, catalog.lessons.length - 1);
+		if (to !== lesson || (step == null) !== (P.course.step() === null)) open(to, { step, kept: kept && step != null });
+		else if (step != null && step !== P.course.step()) P.course.go(step, kept);
 	};
 	P.tour = (known) => {
 		catalog = known;
