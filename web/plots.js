@@ -98,13 +98,15 @@
 			if (width && width !== u.width) u.setSize({ width, height });
 		});
 	};
-	if (window.ResizeObserver)
+	// A plot that is drawn out of sight has no width until it is shown.
+	const sized =
+		window.ResizeObserver &&
 		new ResizeObserver(() => {
 			if (!resized) {
 				resized = true;
 				requestAnimationFrame(refit);
 			}
-		}).observe(document.documentElement);
+		});
 	M.onRedraw(() =>
 		plots.forEach(({ u, box, height }) => {
 			u.setSize({ width: box.clientWidth || u.width, height });
@@ -126,6 +128,7 @@
 			delete document.createElement;
 		}
 		plots.push({ u, box, height });
+		if (sized) sized.observe(box);
 		return u;
 	};
 

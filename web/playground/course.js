@@ -24,7 +24,7 @@
 			all = (what) => /** @type {HTMLElement[]} */ ([...part.querySelectorAll(what)].filter((one) => one.offsetHeight));
 		if (id === "figures") return all("tr.meant");
 		const plot = PLOTS.indexOf((figures[0] || "").split(/_s\.|\./)[0]);
-		if (id === "curves" && plot >= 0) return all(".plot").slice(plot, plot + 1);
+		if (id === "curves" && plot >= 0) return all(".grid > *").slice(plot, plot + 1);
 		return all("h3, canvas, .plot");
 	};
 	let aimed = null;
