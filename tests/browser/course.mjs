@@ -12,13 +12,22 @@ const margin = (page) =>
 			Number.parseFloat(getComputedStyle(document.querySelector(".course-step")).scrollMarginTop) +
 			Number.parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop),
 	);
-// Scrolls until a step stands where words are read, as a wheel would.
+// Scrolls until a step stands where words are read and stays there, as a wheel would: it ends what scrolls smoothly.
 export const readStep = async (page, at) => {
-	const [top, wanted] = [
-		await page.evaluate((at) => document.querySelectorAll(".course-step")[at].getBoundingClientRect().top, at),
-		await margin(page),
-	];
-	await page.evaluate((by) => window.scrollBy({ top: by, behavior: "instant" }), top - wanted);
+	const wanted = await margin(page);
+	for (let tries = 0, still = 0; still < 3 && tries < 100; tries++) {
+		const moved = await page.evaluate(
+			([at, wanted]) => {
+				const before = window.scrollY,
+					{ top } = document.querySelectorAll(".course-step")[at].getBoundingClientRect();
+				window.scrollBy({ top: top - wanted, behavior: "instant" });
+				return Math.abs(window.scrollY - before) > 2;
+			},
+			[at, wanted],
+		);
+		still = moved ? 0 : still + 1;
+		await page.waitForTimeout(30);
+	}
 	await page.waitForFunction((at) => Play.lesson().step === at, at);
 };
 const stands = (page) =>
