@@ -167,6 +167,8 @@ interface LessonStep {
 	show: string;
 	/** The scheduler whose worst pause it is about. */
 	run?: number;
+	/** The lane of the timeline that comes first in sight. */
+	lane?: number;
 	zoom_s?: number[];
 	/** Paths of the figures that its words hold. */
 	figures: string[];

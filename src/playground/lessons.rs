@@ -77,6 +77,9 @@ pub struct Seen {
     /// The scheduler whose worst pause it is about; the worst of all without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<usize>,
+    /// The lane of the timeline that comes first in sight, where there are many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lane: Option<usize>,
     /// The stretch of time that the timeline shows, seconds; without it that of the pause, or the whole run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zoom_s: Option<[f64; 2]>,

@@ -86,6 +86,17 @@ export const readThrough = async (page, taught) => {
 		}
 		assert.equal(why, null, `${taught.lesson.title}, step ${at + 1}: ${why}`);
 		assert.equal(now.current, at);
+		// What the words are about is in sight of the picture, however long the part is.
+		const sight = await page.evaluate(
+			([figures, lane]) => {
+				const box = document.querySelector(".columns").getBoundingClientRect(),
+					what = figures ? "tr.meant" : lane ? "p.lane" : ".staged h2, .staged h3, .staged p",
+					tops = [...document.querySelectorAll(what)].map((one) => one.getBoundingClientRect().top);
+				return tops.slice(lane || 0).some((top) => top >= box.top - 2 && top < box.bottom);
+			},
+			[now.meant > 0 && steps[at].show === "figures", steps[at].lane],
+		);
+		assert(sight, `${taught.lesson.title}, step ${at + 1}: out of sight`);
 		// One idea a screen: its words are in sight, all of them, and the next step's stand below.
 		const seen = await page.evaluate((at) => {
 			const words = [...document.querySelectorAll(".course-step")].map((one) => one.lastElementChild);

@@ -19,28 +19,28 @@
 	const parts = () => document.querySelectorAll("#drawn > section, #yaml");
 	// What of a part should be in sight where the part is taller than its place.
 	const PLOTS = ["ttft", "tbt", "tpot", "fluidity", "e2e"];
-	const core = (id, figures) => {
+	const core = ({ id, figures, lane }) => {
 		const part = by(id),
 			all = (what) => /** @type {HTMLElement[]} */ ([...part.querySelectorAll(what)].filter((one) => one.offsetHeight));
 		if (id === "figures") return all("tr.meant");
 		const plot = PLOTS.indexOf((figures[0] || "").split(/_s\.|\./)[0]);
 		if (id === "curves" && plot >= 0) return all(".grid > *").slice(plot, plot + 1);
-		return all("h3, canvas, .plot");
+		return lane ? all("p.lane").slice(lane) : all("h3, canvas, .plot");
 	};
 	let aimed = null;
 	const aim = () => {
 		if (!aimed) return;
-		const found = core(aimed.id, aimed.figures);
+		const found = core(aimed);
 		if (!found.length) return;
 		const box = picture.getBoundingClientRect(),
 			last = found[found.length - 1].getBoundingClientRect(),
 			top = picture.scrollTop + found[0].getBoundingClientRect().top - box.top - 8;
 		if (last.bottom + picture.scrollTop - box.top > picture.clientHeight) picture.scrollTop = top;
 	};
-	const stage = (id, figures) => {
+	const stage = (id, step) => {
 		parts().forEach((part) => part.classList.toggle("staged", part.id === id));
 		picture.scrollTop = 0;
-		aimed = { id, figures: figures || [] };
+		aimed = { id, figures: step?.figures || [], lane: step?.lane };
 		aim();
 	};
 	// What is drawn late moves what is in sight; whoever scrolls in the picture has their way.
@@ -70,7 +70,7 @@
 		const other = step.answer.text !== P.text() && !(step.free && !own.includes(P.text()));
 		if (other && !kept) P.taken(step.answer, own.includes(P.text()));
 		else if (P.answer) P.figures(P.answer);
-		stage(P.partOf(step.show), step.figures);
+		stage(P.partOf(step.show), step);
 		if (P.answer && !kept) P.look(step, P.answer);
 		aim();
 	};
