@@ -46,6 +46,23 @@ fn prompts_wait_for_launches_where_graphs_hold_decodes_only() {
 }
 
 #[test]
+fn prompts_wait_for_the_experts_launches() {
+    let of = |us_per_layer: f64| {
+        let mut profile = catalog::profile("vllm-0.19").unwrap();
+        profile.prefill_us_per_expert_layer = us_per_layer;
+        profile.chunk_graph_tokens = 64;
+        let (model, gpu) =
+            (catalog::model("qwen3-30b-a3b").unwrap(), catalog::gpu("h100-sxm").unwrap());
+        Roofline::new(&model, &gpu, &profile, tensor(1), Dtype::Bf16).unwrap()
+    };
+    let [hidden, launched] = [of(0.0), of(2000.0)];
+    // 48 layers of 2 ms, and the 0.85 ms between two steps.
+    assert!((prefill_ms(&launched, 65) - 96.85).abs() < 1e-6, "{}", prefill_ms(&launched, 65));
+    assert_eq!(prefill_ms(&launched, 64), prefill_ms(&hidden, 64));
+    assert_eq!(decode_ms(&launched, 8, 500), decode_ms(&hidden, 8, 500));
+}
+
+#[test]
 fn decodes_are_not_padded() {
     // 500 decodes would run as 512.
     let [graphs, eager] = [cost(false, 0.0), cost(true, 0.0)];

@@ -63,6 +63,10 @@ pub struct EngineProfile {
     /// decodes only: such an iteration takes at least all of its launches. 0: they are hidden.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub prefill_us_per_kernel: f64,
+    /// The host's time for the routed experts of a layer in such an iteration, microseconds besides: vLLM
+    /// launches theirs one by one where it has compiled what lies between.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub prefill_us_per_expert_layer: f64,
     /// Most tokens of an iteration with chunks that CUDA graphs hold too, so that it has no such launches
     /// (vLLM's piecewise graphs, `max_cudagraph_capture_size`).
     #[serde(default, skip_serializing_if = "no_tokens")]
@@ -224,6 +228,7 @@ impl EngineProfile {
         at_least_zero("step_gap.sequence_us", self.step_gap.sequence_us)?;
         at_least_zero("eager_us_per_kernel", self.eager_us_per_kernel)?;
         at_least_zero("prefill_us_per_kernel", self.prefill_us_per_kernel)?;
+        at_least_zero("prefill_us_per_expert_layer", self.prefill_us_per_expert_layer)?;
         if let Some(front_end) = &self.front_end {
             at_least_zero("front_end.before_us", front_end.before_us)?;
             at_least_zero("front_end.after_us", front_end.after_us)?;
@@ -291,6 +296,7 @@ impl EngineProfile {
             enforce_eager: false,
             eager_us_per_kernel: eager_us_per_kernel(),
             prefill_us_per_kernel: 0.0,
+            prefill_us_per_expert_layer: 0.0,
             chunk_graph_tokens: 0,
             kv_block_tokens: 16,
             gpu_memory_utilization: 0.9,
@@ -314,6 +320,7 @@ impl EngineProfile {
             ("cuda_graph_sizes", !self.cuda_graph_sizes.is_empty()),
             ("enforce_eager", self.enforce_eager),
             ("prefill_us_per_kernel", self.prefill_us_per_kernel > 0.0),
+            ("prefill_us_per_expert_layer", self.prefill_us_per_expert_layer > 0.0),
             ("chunk_graph_tokens", self.chunk_graph_tokens > 0),
         ];
         let beside = others.iter().find(|(_, there)| *there);

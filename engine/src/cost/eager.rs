@@ -31,7 +31,11 @@ pub(super) fn launches_us(
 ) -> [f64; 2] {
     let kernels = f64::from(kernels(model, shard, place));
     let eager = if profile.enforce_eager { profile.eager_us_per_kernel } else { 0.0 };
-    [eager, eager.max(profile.prefill_us_per_kernel)].map(|us| us * kernels)
+    let routed = model.groups.iter().filter(|group| matches!(group.mlp, Mlp::Experts(_)));
+    let routed = f64::from(routed.map(|group| group.layers).sum::<u32>());
+    let chunks_us =
+        profile.prefill_us_per_kernel * kernels + profile.prefill_us_per_expert_layer * routed;
+    [eager * kernels, chunks_us.max(eager * kernels)]
 }
 
 fn kernels(model: &Model, shard: Shard, place: Place) -> u32 {

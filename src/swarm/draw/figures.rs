@@ -252,6 +252,7 @@ impl Draw {
         self.perhaps(&mut profile, "prefill_us_per_kernel", 0.3, json!(launches));
         if profile.contains_key("prefill_us_per_kernel") && launches > 50.0 {
             profile.insert("chunk_graph_tokens".to_owned(), json!(64));
+            profile.insert("prefill_us_per_expert_layer".to_owned(), json!(900.0));
         }
         let bytes = self.one_of(&[2_000_000_000_u64, 4_000_000_000]);
         self.perhaps(&mut profile, "overhead_bytes", 0.5, json!(bytes));
@@ -276,9 +277,13 @@ impl Draw {
         self.perhaps(&mut profile, "fitted_on", 0.3, on);
         // A law prices whole steps: no stages, and nothing beside it.
         if !self.has("pipeline") && self.rng.random_bool(0.2) {
-            for key in
-                ["cuda_graph_sizes", "enforce_eager", "prefill_us_per_kernel", "chunk_graph_tokens"]
-            {
+            for key in [
+                "cuda_graph_sizes",
+                "enforce_eager",
+                "prefill_us_per_kernel",
+                "prefill_us_per_expert_layer",
+                "chunk_graph_tokens",
+            ] {
                 profile.remove(key);
             }
             let law = self.step_law();
