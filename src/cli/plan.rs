@@ -161,6 +161,13 @@ fn preset(args: &PlanArgs) -> Result<&'static str, Error> {
 /// The traffic that flags describe.
 fn traffic(args: &PlanArgs, rate: Option<f64>) -> Result<Traffic, Error> {
     let missing = |what: &str| Err(Error::Usage(what.to_owned()));
+    let prompt = args.prompt.map_or(u32::MAX, std::num::NonZeroU32::get);
+    if args.shared_prefix > prompt {
+        let shared = args.shared_prefix;
+        return Err(Error::Usage(format!(
+            "--shared-prefix: a prompt of {prompt} tokens cannot begin with {shared} that all share; give up to {prompt}"
+        )));
+    }
     let lengths = match (&args.trace, args.prompt, args.output_tokens) {
         _ if args.sessions.is_some() => TrafficLengths::Sessions(preset(args)?),
         (Some(file), ..) => TrafficLengths::Trace(file.clone()),

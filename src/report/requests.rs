@@ -125,7 +125,7 @@ impl<R: Rows> RequestFile<R> {
                 Cell::Text(classes.get(row.class.index()).map_or("", String::as_str)),
                 Cell::Count(u64::from(trace.replica_of(row).0)),
                 Cell::seconds(Some(row.arrival)),
-                Cell::seconds(reached(row.scheduled)),
+                Cell::seconds(trace.scheduled(row)),
                 Cell::seconds(reached(row.first_token)),
                 Cell::seconds(one.e2e().map(|e2e| row.arrival + e2e)),
                 Cell::Count(u64::from(row.prompt_tokens)),

@@ -265,9 +265,10 @@ impl<W: Write> Timeline<W> {
         for (id, row) in trace.requests.iter().enumerate() {
             let last = trace.token_times(row).last();
             let known = |time: Time| if time == Time::NEVER { trace.end } else { time };
+            let scheduled = trace.scheduled(row).unwrap_or(trace.end);
             let stages = [
-                ("waiting", row.arrival, known(row.scheduled)),
-                ("prefill", known(row.scheduled), known(row.first_token)),
+                ("waiting", row.arrival, scheduled),
+                ("prefill", scheduled, known(row.first_token)),
                 ("decode", known(row.first_token), last.unwrap_or(trace.end)),
             ];
             for (stage, from, to) in stages {

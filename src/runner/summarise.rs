@@ -230,7 +230,7 @@ fn promise_kept(
     classes: Option<&BTreeMap<String, ClassResult>>,
     pools: Option<&BTreeMap<String, PoolResult>>,
 ) -> Verdict {
-    let of_class = |name: &str| Some(&classes?.get(name)?.slo);
+    let of_class = |name: &str| classes?.get(name)?.verdict();
     let mut terms = experiment.promises.terms(summary, of_class);
     for (name, pool) in pools.into_iter().flatten() {
         terms.extend(pool.slo.iter().flat_map(|slo| slo.terms_of_pool(name)));

@@ -93,7 +93,7 @@ pub(super) fn kv_tiers(experiment: &Experiment, outcome: &Outcome) -> Option<KvT
         }
         bytes += load.bytes as f64;
     }
-    let loading_s = took.iter().map(|&ns| ns as f64 / 1e9).sum();
+    let loading_s = took.iter().map(|&ns| ns as f64 / 1e9).fold(0.0, |all, one| all + one);
     let computing_s = computing_ns / 1e9;
     let begun = trace.requests.first().map_or(Time::ZERO, |row| row.arrival);
     let elapsed_s = trace.end.max(begun).since(begun).as_secs_f64();

@@ -79,6 +79,11 @@ impl Hardware {
         GpuMemory { large: self.large_gpu, gib: self.gpu_memory_gib }
     }
 
+    /// Whether iterations are priced by the GPU, not by a law of one machine's steps or a fixed time.
+    pub fn times_follow_from_gpu(&self) -> bool {
+        self.pricing.as_ref().is_some_and(|pricing| pricing.profile.step_law.is_none())
+    }
+
     /// Replicas in a row that step together: data-parallel ranks that share experts. Ranks of
     /// pipelines are played apart.
     pub fn lockstep(&self) -> u32 {

@@ -18,7 +18,6 @@ use crate::metrics::{Options, RequestMetrics, per_request, pooled_gaps};
 use crate::request::RequestId;
 use crate::result::RunResult;
 use crate::shown::duration;
-use crate::time::Time;
 use crate::trace::{Lane, Log, Status};
 
 /// Iterations drawn one by one around a stall.
@@ -178,8 +177,8 @@ impl RunView {
         let e2e = completed.clone().filter_map(RequestMetrics::e2e).map(|e2e| e2e.as_secs_f64());
         self.e2e = Cdf::of(e2e.collect(), points);
         let rows = requests.iter().map(|m| &trace.requests[m.row.index()]);
-        let ran = rows.filter(|row| row.scheduled != Time::NEVER);
-        let delays = ran.map(|row| row.scheduled.since(row.arrival).as_secs_f64());
+        let delays =
+            rows.filter_map(|row| Some(trace.scheduled(row)?.since(row.arrival).as_secs_f64()));
         self.queueing = Cdf::of(delays.collect(), points);
         self.tpot = Cdf::of(completed.filter_map(RequestMetrics::tpot_s).collect(), points);
         self.fluidity = Cdf::of(ended().map(|m| m.index).collect(), points);

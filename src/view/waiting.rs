@@ -52,7 +52,8 @@ impl Queue {
             if row.status == Status::Rejected && row.scheduled == Time::NEVER {
                 continue;
             }
-            let wait = Wait { request, from: row.arrival, to: row.scheduled, preempted: false };
+            let scheduled = trace.scheduled(row).unwrap_or(Time::NEVER);
+            let wait = Wait { request, from: row.arrival, to: scheduled, preempted: false };
             let Some(hand) = trace.hand_over(request) else {
                 add(trace.replica_of(row), wait);
                 continue;

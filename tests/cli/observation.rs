@@ -326,3 +326,47 @@ horizon: 50ms
     let found: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(found["runs"][0]["requests"]["unfinished"], json!(2));
 }
+
+/// What a run prints and whether its promise was kept, of a scenario of 10 ms steps.
+fn checked(more: &str, flags: &[&str]) -> (String, i32) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("fixed.yaml");
+    let text = format!(
+        "engine: {{profile: {{fixed: {{iteration: 10ms}}}}, kv_blocks: 1000, max_model_len: 2000{more}}}\n\
+         schedulers: [vllm-v1]\nslo: {{ttft: 1s, tbt: 50ms, fluidity: {{index: 0.9, share: 0.9}}}}\n\
+         workload: {{requests: 20, arrivals: {{constant: {{rate: 5}}}}, \
+         lengths: {{prompt: {{fixed: 100}}, output: {{fixed: 5}}}}}}\n"
+    );
+    std::fs::write(&path, text).expect("writable");
+    let mut command = assert_cmd::Command::cargo_bin("metron-sim").expect("built");
+    command.current_dir(folder.path()).args(["run", "--check", "fixed.yaml"]);
+    let out = command.args(flags).output().expect("ran");
+    let requests = std::fs::read_to_string(folder.path().join("requests.csv")).unwrap_or_default();
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    (if requests.is_empty() { said } else { requests }, out.status.code().expect("a code"))
+}
+
+/// A promise to a class that nobody is of is not broken.
+#[test]
+fn nothing_is_promised_to_nobody() {
+    let classes = "workload.classes=[{name: x, share: 0, slo: {ttft: 1ms}}, {name: y}]";
+    let (said, code) = checked("", &["--set", classes]);
+    assert_eq!(code, 0, "{said}");
+    let some = "workload.classes=[{name: x, share: 1, slo: {ttft: 1ms}}, {name: y}]";
+    assert_eq!(checked("", &["--set", some]).1, 3);
+}
+
+/// The way back from the engine is no part of a request's wait for its first batch.
+#[test]
+fn a_request_is_scheduled_when_the_engine_takes_it() {
+    let front_end = ", front_end: {before: 5ms, after: 30ms}";
+    let (file, code) = checked(front_end, &["--requests", "requests.csv"]);
+    assert_eq!(code, 0);
+    let mut rows = file.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let head = rows.next().expect("a head");
+    let place = |name: &str| head.iter().position(|&one| one == name).expect("a column");
+    let first = rows.next().expect("a request");
+    let at = |name: &str| first[place(name)].parse::<f64>().expect("seconds");
+    assert!((at("scheduled_s") - at("arrival_s") - 0.005).abs() < 1e-9, "{first:?}");
+    assert!((at("first_token_s") - at("arrival_s") - 0.045).abs() < 1e-9, "{first:?}");
+}

@@ -176,6 +176,45 @@ fn questions_that_make_no_sense_are_refused() {
             .concat(),
         "figures are",
     );
+    let asked = [&base[..], &lengths, &["--rate", "1"]].concat();
+    refused(&[&asked[..], &["--shared-prefix", "101"]].concat(), "a prompt of 100 tokens");
+    refused(&[&asked[..], &["--max-replicas", "0"]].concat(), "--max-replicas");
+    refused(&[&asked[..], &["--dtype", "fp9"]].concat(), "fp9");
+    let unknown = [&["--model", "llama-8b"], &asked[2..]].concat();
+    refused(&unknown, "unknown model `llama-8b`");
+}
+
+/// GPUs that are owned already cost nothing, and nothing is cheaper.
+#[test]
+fn a_gpu_may_cost_nothing() {
+    let flags =
+        [&SMALL[..], &["--rate", "2", "--gpus", "h100-sxm", "--price", "h100-sxm=0"]].concat();
+    let (file, code) = json(&flags);
+    assert_eq!((code, &file["answers"][0]["usd_per_hour"]), (0, &0.0.into()), "{file}");
+}
+
+/// A scenario may give KV blocks, and the times of steps, for one machine.
+#[test]
+fn what_holds_on_one_machine_is_no_answer_for_others() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("given.yaml");
+    let file = path.to_str().expect("plain");
+    let asked = |engine: &str, gpus: &str| {
+        let text = format!(
+            "model: llama-3.1-70b\ngpu: h100-sxm\nparallelism: {{tensor: 4}}\nengine: {{{engine}}}\n\
+             schedulers: [vllm-v1]\nworkload: {{requests: 50, arrivals: {{poisson: {{rate: 1}}}}, \
+             lengths: {{prompt: {{fixed: 200}}, output: {{fixed: 20}}}}}}\nslo: {{ttft: 2s, tbt: 100ms}}\n"
+        );
+        std::fs::write(&path, text).expect("writable");
+        plan(&["--scenario", file, "--gpus", gpus, "--tp", "1,2"])
+    };
+    let (said, _, code) = asked("kv_blocks: 2000", "l4");
+    let words = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(code == 3 && words.contains("the weights alone take more memory"), "{said}");
+    assert!(!words.contains("held:"), "nothing held: {said}");
+    let law = "profile: {step_law: {iteration_us: 9000}}, kv_blocks: 2000, max_model_len: 4096";
+    let (_, said, code) = asked(law, "h100-sxm,l4");
+    assert!(code == 2 && said.contains("say nothing of other GPUs"), "{said}");
 }
 
 /// Short sessions, so that a run of them is over soon.

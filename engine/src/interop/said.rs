@@ -108,7 +108,7 @@ pub(super) fn verdict(
     classes: Option<&BTreeMap<String, ClassResult>>,
     contradictions: &[String],
 ) -> Verdict {
-    let of_class = |name: &str| Some(&classes?.get(name)?.slo);
+    let of_class = |name: &str| classes?.get(name)?.verdict();
     let terms = promises.terms(summary, of_class);
     let mut verdict = settled(measured, summary, terms, contradictions);
     let pools = measured.stated.as_ref().map_or(&[][..], |stated| &stated.pools);

@@ -98,7 +98,7 @@ pub struct Replica {
     transfers: Option<Box<transfers::Transfers>>,
     /// What its policy is told of deadlines, where it looks at them.
     outlook: Option<Box<outlook::Kept>>,
-    /// Whether prompts are left out of the step being planned, where ranks agree on that.
+    /// Whether prompts are left out of the step being planned, where ranks step together.
     prompts_wait: Option<bool>,
 }
 

@@ -244,8 +244,8 @@ impl<'a> Step<'a> {
         self.running().rev().take(self.replica.members.partial.len()).eq(self.prefilling().rev())
     }
 
-    /// Whether the ranks that step together leave prompts out of this step, where they
-    /// [agree](super::Needs::balance) on that.
+    /// Whether ranks that step together leave prompts out of this step ([`Needs::balance`](super::Needs::balance));
+    /// `None` where none do.
     pub fn prompts_wait(&self) -> Option<bool> {
         self.replica.prompts_wait
     }

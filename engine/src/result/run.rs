@@ -163,6 +163,14 @@ pub struct ClassResult {
     pub slo: Verdict,
 }
 
+impl ClassResult {
+    /// The verdict on what was promised to its requests; `None` where it had none: to nobody nothing is
+    /// promised.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        (self.summary.requests.offered > 0).then_some(&self.slo)
+    }
+}
+
 /// Batches that ran, over all replicas.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IterationResult {

@@ -54,12 +54,12 @@ pub struct TensorRtLlmParams {
     /// How prompts that do not fit a step together share it; only with `enable_chunked_prefill`.
     pub context_chunking_policy: ContextChunkingPolicy,
     /// Prompts wait for others until a step with them has so large a share of `max_num_tokens`, or
-    /// `batch_wait_timeout_iters` steps have passed without any; only while others decode.
+    /// `batch_wait_timeout_iters` steps have passed without any; only while others decode, and not on
+    /// data-parallel ranks that share experts.
     pub batch_wait_max_tokens_ratio: f64,
     /// Most steps that prompts wait for others.
     pub batch_wait_timeout_iters: u32,
-    /// Whether data-parallel ranks that share experts let prompts wait until all of them have some;
-    /// `batch_wait_timeout_iters` is without effect then.
+    /// Whether data-parallel ranks that share experts let prompts wait until all of them have some.
     #[serde(alias = "enable_balance")]
     pub attention_dp_enable_balance: bool,
     /// Most steps that prompts wait for those of other ranks.
@@ -187,7 +187,8 @@ impl Parameters for TensorRtLlmParams {
         let no_tokens = "`batch_wait_max_tokens_ratio` is 0: every prompt is enough";
         let (balances, alone) = (self.attention_dp_enable_balance, !setting.steps_together);
         let unbalanced = "`attention_dp_enable_balance` is false";
-        let balanced = "`attention_dp_enable_balance` says when prompts wait";
+        let ranks =
+            "ranks that step together do not wait for tokens (`attention_dp_enable_balance`)";
         [
             Idle::when(whole, "context_chunking_policy", why),
             Idle::when(by_tokens && !by_steps, "batch_wait_max_tokens_ratio", no_steps),
@@ -195,7 +196,8 @@ impl Parameters for TensorRtLlmParams {
             Idle::when(balances && alone, "attention_dp_enable_balance", "no ranks step together"),
             Idle::when(!balances, "attention_dp_timeout_iters", unbalanced),
             Idle::when(!balances, "attention_dp_batching_wait_iters", unbalanced),
-            Idle::when(by_steps && balances && !alone, "batch_wait_timeout_iters", balanced),
+            Idle::when(by_steps && by_tokens && !alone, "batch_wait_timeout_iters", ranks),
+            Idle::when(by_steps && by_tokens && !alone, "batch_wait_max_tokens_ratio", ranks),
             // Who was paused may find its own.
             Idle::when(unlike && !pauses, "enable_block_reuse", differ),
             Idle::when(unlike && self.enable_block_reuse, "enable_partial_reuse", differ),

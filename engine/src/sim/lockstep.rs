@@ -101,13 +101,15 @@ impl Engine<'_> {
         }
     }
 
-    /// Tells the ranks whether prompts are left out of the step that they plan, where their policy asks
-    /// for it.
+    /// Tells the ranks whether prompts are left out of the step that they plan: never where their policy
+    /// does not ask for it.
     fn balance(&mut self, group: Group) {
         let first = group.first as usize;
-        let Some(rules) = self.servers[first].replica().balances() else { return };
-        let loads: Vec<RankLoad> = group.members().map(|r| self.rank(r).replica.load()).collect();
-        let waits = self.balances[first].waits(rules, &loads);
+        let waits = self.servers[first].replica().balances().is_some_and(|rules| {
+            let load = |rank| self.rank(rank).replica.load();
+            let loads: Vec<RankLoad> = group.members().map(load).collect();
+            self.balances[first].waits(rules, &loads)
+        });
         for rank in group.members() {
             let (lane, _) = lane_and_tally(&mut self.servers, &mut self.tally, rank);
             lane.replica.let_prompts_wait(waits);

@@ -90,7 +90,7 @@ pub(crate) struct SearchFlags {
     #[arg(long, value_name = "NAME")]
     pub pool: Option<String>,
     /// Simulate no fleet of more replicas than these
-    #[arg(long, value_name = "N", default_value_t = crate::search::MAX_REPLICAS)]
+    #[arg(long, value_name = "N", default_value_t = crate::search::MAX_REPLICAS, value_parser = value_parser!(u32).range(1..))]
     pub max_replicas: u32,
     /// End after this time with what is known by then, such as 10min (exit code 3)
     #[arg(long, value_name = "DURATION")]
@@ -189,7 +189,7 @@ pub(crate) struct PlanArgs {
     #[arg(long, value_name = "N", default_value = "3", value_parser = value_parser!(u32).range(1..=100))]
     pub seeds: u32,
     /// Simulate no fleet of more replicas than these
-    #[arg(long, value_name = "N", default_value_t = crate::search::MAX_REPLICAS)]
+    #[arg(long, value_name = "N", default_value_t = crate::search::MAX_REPLICAS, value_parser = value_parser!(u32).range(1..))]
     pub max_replicas: u32,
     /// End after this time with what is known by then, such as 1min (exit code 3)
     #[arg(long, value_name = "DURATION")]

@@ -26,7 +26,14 @@ fn of_each<'a>(
 ) -> Option<String> {
     let each: Vec<String> = runs
         .iter()
-        .filter_map(|run| Some(format!("{} ({})", figure(run)?, names.name(run))))
+        .filter_map(|run| {
+            let figure = figure(run)?;
+            Some(match names.name(run) {
+                // A file may name none.
+                "" => figure,
+                name => format!("{figure} ({name})"),
+            })
+        })
         .collect();
     (!each.is_empty()).then(|| join(&each))
 }

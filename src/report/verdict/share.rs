@@ -1,6 +1,7 @@
 //! What is known of a run's share of fluid requests, and who may be ranked by it.
 
 use crate::result::RunResult;
+use crate::scheduler::SchedulerConfig;
 use crate::shown::percent;
 
 /// Shares of fluid requests and fluidity-indices this close count as equal.
@@ -27,10 +28,12 @@ pub(crate) fn as_a_sample(run: &RunResult) -> Option<(f64, f64)> {
     Some((wilson(lower, n, -1.0), wilson(upper, n, 1.0)))
 }
 
-/// Whether the run was measured: what a simulation wrote and `evaluate` read is not.
+/// Whether the run was measured: what a simulation wrote and `evaluate` read is not. It names its scheduler.
 pub(super) fn is_sample(run: &RunResult) -> bool {
     let own = |format: &str| matches!(format, "tokens" | "requests");
-    run.measured.as_ref().is_some_and(|measured| !own(&measured.format))
+    let name = run.scheduler.split('(').next().unwrap_or_default();
+    let simulated = SchedulerConfig::names().contains(&name);
+    run.measured.as_ref().is_some_and(|measured| !own(&measured.format) || !simulated)
 }
 
 /// One end of Wilson's interval of a share seen in `n` samples.

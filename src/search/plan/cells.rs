@@ -21,7 +21,14 @@ pub(super) struct ReplicaKind {
     /// The number format as it is called.
     pub dtype: String,
     /// The scenario with it, or why there can be none.
-    pub experiment: Result<Box<Experiment>, String>,
+    pub experiment: Result<Box<Experiment>, Unfit>,
+}
+
+/// Why a scenario cannot have such replicas.
+pub(super) struct Unfit {
+    pub why: String,
+    /// Whether the scenario is refused, which may be no replica's doing.
+    pub refused: bool,
 }
 
 impl ReplicaKind {
@@ -159,8 +166,12 @@ fn resolve(
     document: &Document,
     set: &[String],
     seed: Option<u64>,
-) -> Result<(Box<Experiment>, Option<String>), String> {
-    let resolved = resolved(document, set, seed)?;
+) -> Result<(Box<Experiment>, Option<String>), Unfit> {
+    let resolved = resolved(document, set, seed).map_err(|why| Unfit { why, refused: true })?;
+    // A run says so and goes on; a GPU that does not hold them is no answer.
+    if let Some(beyond) = resolved.warnings.iter().find(|one| one.contains("are taken as given")) {
+        return Err(Unfit { why: beyond.clone(), refused: false });
+    }
     let engine = resolved.scenario.filled.engine.as_ref();
     let dtype = engine.and_then(|engine| serde_json::to_value(engine.dtype?).ok());
     let dtype = dtype.and_then(|dtype| dtype.as_str().map(str::to_owned));

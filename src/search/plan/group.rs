@@ -74,9 +74,9 @@ impl Question<'_> {
             let most = match &best {
                 Some(best) if !self.options.exhaustive => {
                     let cheaper = self.price(&best.cell, best.replicas) * (1.0 - 1e-9);
-                    let one = self.price(&cell, 1);
-                    let most = (cheaper / one).floor();
-                    if most < f64::from(cell.least) {
+                    let most = (cheaper / self.price(&cell, 1)).floor();
+                    // Nothing is cheaper than what costs nothing.
+                    if cheaper <= 0.0 || most < f64::from(cell.least) {
                         self.watch.decided(1);
                         continue;
                     }

@@ -2,7 +2,7 @@
 
 use super::apart::Apart;
 use super::asked::{Asked, any_rate, load_of, sessions_note};
-use super::cells::{ReplicaKind, kinds};
+use super::cells::{ReplicaKind, Unfit, kinds};
 use super::file::{PlanAnswer, PlanFile, PlanInfeasible};
 use super::fleet::Question;
 use super::group::Group;
@@ -80,10 +80,23 @@ fn plan(
         question.gpus.iter().map(|gpu| kinds(question, gpu, options.seed)).collect();
     let any = each.iter().flatten().find_map(|kind| kind.experiment.as_ref().ok());
     let Some(any) = any else {
+        let all: Vec<&Unfit> =
+            each.iter().flatten().filter_map(|k| k.experiment.as_ref().err()).collect();
+        // What all are refused for alike is the question's doing.
+        if all.len() > 1 && all.iter().all(|one| one.refused && one.why == all[0].why) {
+            return Err(PlanError::NoSense(all[0].why.clone()));
+        }
         let mut file = PlanFile::new(words, String::new());
         file.infeasible = each.iter().flatten().map(|kind| infeasible(kind, kind.why())).collect();
         return Ok(file);
     };
+    if question.gpus.len() > 1 && !any.hardware.times_follow_from_gpu() {
+        return Err(PlanError::NoSense(
+            "iterations take a fixed time, or that of a step law, which hold on one machine and say nothing \
+             of other GPUs: ask for one GPU, or give an engine's profile and a model"
+                .to_owned(),
+        ));
+    }
     let mut file = PlanFile::new(words, goal.words(&any.promises.common));
     let pace = Pace::of(any)?;
     file.session = pace.as_ref().map(|pace| pace.mean);
@@ -173,7 +186,7 @@ fn plan(
 impl ReplicaKind {
     /// Why there can be no such replica.
     pub(super) fn why(&self) -> String {
-        self.experiment.as_ref().err().cloned().unwrap_or_default()
+        self.experiment.as_ref().err().map(|unfit| unfit.why.clone()).unwrap_or_default()
     }
 }
 

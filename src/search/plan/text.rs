@@ -137,12 +137,14 @@ pub fn plan_text(file: &PlanFile) -> String {
             "{}\n",
             wrap(
                 &format!(
-                    "held: {}, at {load}, with each of seeds {}; {} of {} cells were simulated on a \
-                     fleet, the others cannot be cheaper",
+                    "{}: {}, at {load}, with each of seeds {}; {} of {} cells were simulated on a \
+                     fleet{}",
+                    if file.answers.is_empty() { "asked" } else { "held" },
                     file.promise,
                     seeds.join(", "),
                     file.cells_simulated,
-                    file.cells
+                    file.cells,
+                    if file.complete { ", the others cannot be cheaper" } else { "" },
                 ),
                 WIDTH,
                 "  "

@@ -250,9 +250,10 @@ impl Draw {
         self.perhaps(&mut profile, "enforce_eager", 0.2, json!(eager));
         let launches = self.one_of(&[15.0, 80.0]);
         self.perhaps(&mut profile, "prefill_us_per_kernel", 0.3, json!(launches));
-        if profile.contains_key("prefill_us_per_kernel") && launches > 50.0 {
-            profile.insert("chunk_graph_tokens".to_owned(), json!(64));
-            profile.insert("prefill_us_per_expert_layer".to_owned(), json!(900.0));
+        if profile.contains_key("prefill_us_per_kernel") {
+            let (tokens, us) = if launches > 50.0 { (64, 900.0) } else { (8, 0.0) };
+            profile.insert("chunk_graph_tokens".to_owned(), json!(tokens));
+            profile.insert("prefill_us_per_expert_layer".to_owned(), json!(us));
         }
         let bytes = self.one_of(&[2_000_000_000_u64, 4_000_000_000]);
         self.perhaps(&mut profile, "overhead_bytes", 0.5, json!(bytes));
