@@ -171,6 +171,18 @@ fn what_does_nothing_here_is_warned_of() {
     }
 }
 
+/// The scenario's share is one of all requests: a class's laxer one does not lower it.
+#[test]
+fn a_laxer_share_of_a_class_is_warned_of() {
+    let warned = |share: &str| {
+        let fluidity = format!("{{fluidity: {{index: 0.9, share: {share}}}}}");
+        let classes = format!("workload.classes=[{{name: a, slo: {fluidity}}}, {{name: b}}]");
+        let warnings = loaded(CHAT, &["slo.fluidity.share=0.9", &classes]).warnings;
+        warnings.iter().any(|one| one.contains("50.0 % of class a are to be fluid"))
+    };
+    assert!(warned("0.5") && !warned("0.9"));
+}
+
 /// Experts on ranks of a model that has none: its weights fit, and are not what is wrong.
 #[test]
 fn given_blocks_are_doubted_for_the_reason_that_there_is() {

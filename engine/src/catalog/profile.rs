@@ -67,7 +67,7 @@ pub struct EngineProfile {
     /// launches theirs one by one where it has compiled what lies between.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub prefill_us_per_expert_layer: f64,
-    /// Most tokens of an iteration with chunks that CUDA graphs hold too, so that it has no such launches
+    /// Most tokens of an iteration's chunks that CUDA graphs hold too, so that it has no such launches
     /// (vLLM's piecewise graphs, `max_cudagraph_capture_size`).
     #[serde(default, skip_serializing_if = "no_tokens")]
     pub chunk_graph_tokens: u32,

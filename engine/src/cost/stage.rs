@@ -72,7 +72,7 @@ pub(super) struct Stage {
     host: Overhead,
     /// The time to launch all kernels of decodes, where graphs are left out, and of a batch with chunks.
     launches_us: [f64; 2],
-    /// Up to so many tokens a batch with chunks is in a graph, too.
+    /// A batch with chunks of up to so many tokens is in a graph, too.
     chunk_graph_tokens: u64,
 }
 
@@ -346,8 +346,11 @@ impl Stage {
 
     /// The time to launch a batch's kernels. A chunk of one token is what a decode is, and fits their graphs.
     fn launches_of_us(&self, shape: &BatchShape<'_>) -> f64 {
-        let launched = shape.chunks().iter().any(|chunk| chunk.tokens > 1)
-            && shape.tokens() > self.chunk_graph_tokens;
+        let chunks = shape.chunks().iter();
+        let tokens: u64 = chunks.clone().map(|chunk| u64::from(chunk.tokens)).sum();
+        // Decodes beside them do not count: both together are never dearer than in turn.
+        let launched =
+            chunks.clone().any(|chunk| chunk.tokens > 1) && tokens > self.chunk_graph_tokens;
         self.launches_us[usize::from(launched)]
     }
 

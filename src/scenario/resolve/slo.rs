@@ -5,6 +5,7 @@ use crate::excerpt::quoted;
 use crate::metrics::{Latency, Statistic};
 use crate::promise::{Bound, DEFAULT_FLUIDITY, DEFAULT_SLACK, Promises, Slo, TtftDeadline};
 use crate::scenario::raw;
+use crate::shown::percent;
 use crate::suggest::advice;
 use crate::time::Span;
 use crate::units::Duration;
@@ -59,6 +60,13 @@ pub(super) fn promised(
             of_classes.push((class.name.clone(), in_full(check, &own, given, &common, schedulers)));
         }
         class_promises.push(in_one_line);
+    }
+    for (name, slo) in of_classes.iter().filter(|(_, slo)| slo.fluid_share < common.fluid_share) {
+        let [own, all] = [slo.fluid_share, common.fluid_share].map(percent);
+        check.warnings.push(format!(
+            "workload.classes: {own} of class {name} are to be fluid, and {all} of all requests, its own \
+             among them: give the scenario a share that all together can reach"
+        ));
     }
     let promises = Promises { common, of_classes };
     Promised { promises, slo, promise: in_one_line, class_promises }
