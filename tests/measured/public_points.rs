@@ -75,13 +75,13 @@ fn within_bounds(all: &[Compared<Point>]) {
     let ttft = errors(all.iter().map(Compared::ttft));
     assert!(ttft[1] <= TTFT_MEDIAN, "{ttft:?}");
     let dense = |point: &Point| point.model.starts_with("llama") || point.model == "qwen3-32b";
-    let groups: [(&str, &dyn Fn(&Point) -> bool); 3] = [
-        ("Blackwell", &|point| point.gpu.contains('b')),
-        ("4 bits", &|point| point.dtype == "nvfp4" || point.model == "gpt-oss-120b"),
-        ("experts", &|point| !dense(point)),
-    ];
-    for (name, is_of) in groups {
-        let of = errors(all.iter().filter(|c| is_of(&c.point)).map(Compared::tpot));
+    let is_of = |name: &str, point: &Point| match name {
+        "Blackwell" => point.gpu.contains('b'),
+        "4 bits" => point.dtype == "nvfp4" || point.model == "gpt-oss-120b",
+        _ => !dense(point),
+    };
+    for name in ["Blackwell", "4 bits", "experts"] {
+        let of = errors(all.iter().filter(|c| is_of(name, &c.point)).map(Compared::tpot));
         say(&format!("{name}: TPOT {:.1} %, median {:.1} %", of[0], of[1]));
         assert!(of[0] <= GROUP_MAPE, "{name}: {of:?}");
     }
