@@ -234,8 +234,9 @@ def test_what_memory_was_lacking_is_told() -> None:
             pass
 
     needs = "last held back for want of KV blocks: 0 of 400 free, and the request whose turn it is needs"
-    assert f"{needs} 1; give it more memory" in stuck(begins_all)
-    assert f"{needs} 25; give it more memory" in stuck(never_preempts)
+    held = "requests that do not run hold the rest; give it more memory"
+    assert f"{needs} 1; {held}" in stuck(begins_all)
+    assert f"{needs} 25; {held}" in stuck(never_preempts)
     assert re.search(r"stuck at [\d.]+ m?s on replica 0:", stuck(never_preempts))
 
 
