@@ -346,7 +346,7 @@ fn checked(more: &str, flags: &[&str]) -> (String, i32) {
     (if requests.is_empty() { said } else { requests }, out.status.code().expect("a code"))
 }
 
-/// A promise to a class that nobody is of is not broken.
+/// A promise to a class without requests is not broken.
 #[test]
 fn nothing_is_promised_to_nobody() {
     let classes = "workload.classes=[{name: x, share: 0, slo: {ttft: 1ms}}, {name: y}]";

@@ -64,7 +64,7 @@ pub(super) fn grouped(gpu: &Gpu, fit: &GroupedGemm, format: Format, narrow: f64)
     match way(gpu, format) {
         Way::Plain => {}
         Way::Narrow(_) => {
-            fit = gpu.experts_for(format.arithmetic()).map_or(fit, |(narrow, _)| narrow);
+            fit = gpu.experts_for(format.arithmetic()).map_or(fit, |(rates, _)| rates);
         }
         Way::Unpacked => {
             fit.tflops *= UNPACKED_COMPUTE / narrow;

@@ -346,11 +346,11 @@ impl Stage {
 
     /// The time to launch a batch's kernels. A chunk of one token is what a decode is, and fits their graphs.
     fn launches_of_us(&self, shape: &BatchShape<'_>) -> f64 {
-        let chunks = shape.chunks().iter();
-        let tokens: u64 = chunks.clone().map(|chunk| u64::from(chunk.tokens)).sum();
+        let chunks = shape.chunks();
         // Decodes beside them do not count: both together are never dearer than in turn.
+        let tokens = || chunks.iter().map(|chunk| u64::from(chunk.tokens)).sum::<u64>();
         let launched =
-            chunks.clone().any(|chunk| chunk.tokens > 1) && tokens > self.chunk_graph_tokens;
+            chunks.iter().any(|chunk| chunk.tokens > 1) && tokens() > self.chunk_graph_tokens;
         self.launches_us[usize::from(launched)]
     }
 
