@@ -63,7 +63,7 @@ pub fn draw(
     resolved: Resolved,
     jobs: usize,
 ) -> Result<Prepared, PrepareError> {
-    let Resolved { experiment, scenario, mut warnings, files } = resolved;
+    let Resolved { experiment, scenario, mut warnings, files, .. } = resolved;
     let drawn = match jobs {
         _ if jobs < 2 || !measures_many(&experiment) => Requests::of(&experiment),
         jobs => threads::on(jobs, || Requests::of(&experiment))?,

@@ -3,7 +3,8 @@
 //! A system that is offered more than it can serve answers well for a while: what a short run of
 //! it says depends on its length. So the requests present, L(t), are looked at over the last half of
 //! the arrivals: the backlog grows when there are more of them at its end than at its beginning, by
-//! more than chance brings about, and it never came back to where it was.
+//! more than chance brings about, and it never came back to where it was. A system that was empty fills
+//! first, and that is no backlog: what is looked at begins when those who came first have left.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,15 +18,17 @@ use crate::trace::{Status, TokenTrace};
 pub struct Steadiness {
     /// Whether the backlog was still growing at the end of the arrivals.
     pub growing: bool,
-    /// Requests present halfway through the arrivals.
+    /// Requests present halfway through the arrivals, or when the first tenth of them would have left, where
+    /// that is later.
     pub present_halfway: u64,
     /// Requests present at the last arrival.
     pub present_at_end: u64,
-    /// Of the arrivals of the last half, the share by which the requests present grew.
+    /// Of the arrivals from then on, the share by which the requests present grew.
     pub left_behind: f64,
-    /// Mean number of requests present in the third quarter of the arrivals.
+    /// Mean number of requests present in the third quarter of the arrivals: the first half of what is
+    /// looked at.
     pub present_third_quarter: f64,
-    /// The same in their last quarter.
+    /// The same in their last quarter: the second half of it.
     pub present_last_quarter: f64,
     /// From the first arrival to the last, in seconds.
     pub arrivals_s: f64,
@@ -53,7 +56,8 @@ pub fn steadiness(outcome: &Outcome, stationary: bool) -> Steadiness {
         return Steadiness::default();
     };
     let span = last - first;
-    let (half, three_quarters) = (first + span / 2.0, first + span * 0.75);
+    let half = (first + span / 2.0).max(filled(&stays)).min(last);
+    let three_quarters = f64::midpoint(half, last);
     let present = Present::of(&stays);
     let (halfway, at_end) = (present.at(half), present.at(last));
     let third = mean_present(&stays, half, three_quarters);
@@ -76,6 +80,16 @@ pub fn steadiness(outcome: &Outcome, stationary: bool) -> Steadiness {
         drain_s: left,
         mean_stay_s: total / stays.len() as f64,
     }
+}
+
+/// When a system that was empty has filled: what comes first finds no queue, and as many requests are there as
+/// it has room to serve once the first of them leave.
+fn filled(stays: &[(f64, f64)]) -> f64 {
+    let mut first: Vec<(f64, f64)> = stays.to_vec();
+    first.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    first.truncate(first.len().div_ceil(10));
+    let stay: f64 = first.iter().map(|stay| stay.1 - stay.0).sum();
+    first[0].0 + stay / first.len() as f64
 }
 
 /// The number of requests present, after each change of it.
@@ -202,6 +216,16 @@ mod tests {
     fn a_burst_that_is_gone_by_the_end_is_no_growth() {
         let burst = run(|second| if (200..240).contains(&second) { 60 } else { 5 });
         assert!(!steadiness(&burst, true).growing);
+    }
+
+    #[test]
+    fn an_empty_system_that_fills_is_no_growing_queue() {
+        // All stay longer than half of the arrivals last: they pile up until the first ones leave.
+        for stay in [180, 250, 400] {
+            let seen = steadiness(&run(|_| stay), true);
+            assert!(!seen.growing, "{stay}: {seen:?}");
+        }
+        assert!(steadiness(&run(|second| 160 + second), true).growing);
     }
 
     #[test]

@@ -426,3 +426,30 @@ fn a_file_has_no_more_runs_than_can_be_compared() {
     let error = place.import(&file(20_000), None).expect_err("too many").to_string();
     assert!(error.contains("at most 1000 schedulers") && error.contains("line 1002"), "{error}");
 }
+
+#[test]
+fn own_columns_of_others_are_left_out_when_asked_and_runs_of_ours_never() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let tokens = place.path().join("tokens.csv");
+    let rows = ["0,0.0,0.3", "0,0.0,0.4", "1,0.1,0.5", "1,0.1,0.2", "2,0.2,0.6", "2,0.2,0.7"];
+    fs::write(&tokens, format!("request,arrival_s,time_s\n{}\n", rows.join("\n"))).expect("writable");
+    let words = import(&tokens, None).expect_err("it goes back").to_string();
+    assert!(words.contains("request 1:") && words.contains("--skip-bad"), "{words}");
+    let read = import_with(&tokens, None, true).expect("the others are sound");
+    assert_eq!(read.runs[0].trace.requests.len(), 2);
+    assert!(read.runs[0].notes[0].contains("1 requests were left out"));
+
+    let requests = place.path().join("requests.csv");
+    let head = "arrival_s,first_token_s,last_token_s,output_tokens,ttft_deadline_s,hit_tokens";
+    let rows = ["0.0,0.3,0.9,5,1.0,7", "0.1,0.5,0.2,5,2.0,8", "0.2,0.6,0.7,2,3.0,9"];
+    fs::write(&requests, format!("{head}\n{}\n", rows.join("\n"))).expect("writable");
+    let read = import_with(&requests, None, true).expect("the others are sound");
+    let run = &read.runs[0];
+    assert_eq!(run.trace.requests.len(), 2);
+    assert_eq!(run.ttft_deadlines_ns.as_deref(), Some(&[1_000_000_000, 3_000_000_000][..]));
+    assert_eq!(run.cached_tokens, Some(16), "what was left out took nothing from the cache");
+
+    fs::write(&requests, format!("{head}\n0.0,0.3,0.9,1,,\n")).expect("writable");
+    let words = import(&requests, None).expect_err("one token came at two times").to_string();
+    assert!(words.contains("an answer of one token"), "{words}");
+}

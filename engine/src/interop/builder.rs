@@ -74,9 +74,11 @@ pub(super) struct Builder {
     untimed: Vec<Untimed>,
     /// Whether requests whose times make no sense are left out, and how many were.
     skip_bad: bool,
+    /// Whether all requests must be there, so that none may be left out.
+    whole: bool,
     skipped: u64,
     first_skipped: Option<String>,
-    /// Whether this program wrote the file: a run may have no request then, and one may take years.
+    /// Whether the file has this program's columns: a run may have no request then, and one may take years.
     own: bool,
     /// Whether an answer's last token ends its total time; other clients wait for what follows.
     ends_with_last_token: bool,
@@ -104,9 +106,14 @@ impl Builder {
         Builder { skip_bad: progress.skip_bad, spool, ..Builder::default() }
     }
 
-    /// A builder for a file of this program, in which every such request is an error.
+    /// A builder for a file in this program's own columns, which others may have written.
     pub(super) fn own(progress: &Progress) -> Builder {
-        Builder { own: true, spool: progress.spool.clone(), ..Builder::default() }
+        Builder { own: true, ..Builder::new(progress) }
+    }
+
+    /// Says that this program wrote the file: every request whose times make no sense is an error then.
+    pub(super) fn whole(&mut self) {
+        self.whole = true;
     }
 
     /// The same builder, for a client whose total times end with the last token.
@@ -150,6 +157,9 @@ impl Builder {
     pub(super) fn refuse(&mut self, what: &str) -> Result<(), Fault> {
         let number = self.rows.len() as u64 + self.skipped;
         let what = format!("request {number}: {what}");
+        if self.whole {
+            return Err(Fault::whole(what));
+        }
         if !self.skip_bad {
             return Err(Fault::whole(format!("{what}; --skip-bad leaves such requests out")));
         }
@@ -167,6 +177,11 @@ impl Builder {
     /// Requests so far.
     pub(super) fn requests(&self) -> usize {
         self.rows.len()
+    }
+
+    /// Requests so far, those left out included.
+    pub(super) fn met(&self) -> usize {
+        self.rows.len() + self.skipped as usize
     }
 
     /// Tokens of the request under way so far, the first one left out.

@@ -100,8 +100,21 @@ impl Run {
             if let Some(end) = stated.end_ns {
                 self.builder.observed_until(end);
             }
+            self.builder.whole();
             self.classes.clone_from(&stated.classes);
             self.stated = Some(stated);
+        }
+        Ok(())
+    }
+
+    /// Ends the request under way: its deadline and its tokens from the prefix cache count if it is not
+    /// left out.
+    fn request(&mut self, sent: Sent, deadline: Option<u64>, hits: u32) -> Result<(), Fault> {
+        let before = self.builder.requests();
+        self.builder.request(sent)?;
+        if self.builder.requests() > before {
+            self.deadlines.extend(deadline);
+            self.hits += u64::from(hits);
         }
         Ok(())
     }
@@ -262,10 +275,10 @@ fn token_row(rows: &Rows, run: &mut Run, open: &mut Option<Open>, id: u32) -> Re
         index = Some((run.builder.later_tokens() + usize::from(first)) as u32);
     }
     if open.is_none() {
-        if id as usize != run.builder.requests() {
+        if id as usize != run.builder.met() {
             return Err(rows.fault(format!(
                 "rows of request {} are missing or do not stand together: here is request {id}",
-                run.builder.requests()
+                run.builder.met()
             )));
         }
         let scheduled = rows.nanos(7, SECONDS)?;
@@ -339,8 +352,7 @@ fn close(run: &mut Run, done: Open) -> Result<(), Fault> {
             done.id
         )));
     }
-    run.deadlines.extend(done.deadline);
-    run.builder.request(done.sent)
+    run.request(done.sent, done.deadline, 0)
 }
 
 /// Reads a request file: first and last token of each request.
@@ -392,6 +404,9 @@ fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
     if first.is_some() != last.is_some() || first.is_some() != (tokens > 0) {
         return Err(rows.fault("first token, last token and `output_tokens` contradict each other"));
     }
+    if tokens == 1 && first != last {
+        return Err(rows.fault("an answer of one token whose last token is not its first"));
+    }
     for (name, to) in [("ttft_s", first), ("e2e_s", last)] {
         let column = REQUEST_COLUMNS.iter().position(|column| *column == name);
         let column = column.expect("one of the columns");
@@ -413,8 +428,6 @@ fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
         run.builder.token(last);
     }
     run.scheduled |= scheduled.is_some();
-    run.hits += u64::from(rows.count(10)?.unwrap_or(0));
-    run.deadlines.extend(rows.nanos(15, SECONDS)?);
     let class = rows.text(9).unwrap_or("");
     let listed = run.stated.as_ref().is_none_or(|stated| {
         stated.classes.is_empty() || stated.classes.iter().any(|known| known == class)
@@ -428,21 +441,20 @@ fn request_row(rows: &Rows, run: &mut Run) -> Result<(), Fault> {
         return Err(rows.fault("`hit_tokens` are more than the prompt has"));
     }
     let output_tokens = Some(tokens);
-    let left = rows.count(12)?;
-    run.builder
-        .request(Sent {
-            id: rows.text(1).map(Mark::of),
-            left,
-            sent,
-            scheduled,
-            first,
-            prompt_tokens,
-            output_tokens,
-            class,
-            ended,
-            ..Sent::default()
-        })
-        .map_err(|fault| fault.or_at(rows.position()))
+    let request = Sent {
+        id: rows.text(1).map(Mark::of),
+        left: rows.count(12)?,
+        sent,
+        scheduled,
+        first,
+        prompt_tokens,
+        output_tokens,
+        class,
+        ended,
+        ..Sent::default()
+    };
+    let (deadline, hits) = (rows.nanos(15, SECONDS)?, rows.count(10)?.unwrap_or(0));
+    run.request(request, deadline, hits).map_err(|fault| fault.or_at(rows.position()))
 }
 
 /// The figure of a row that its first and last token and their number do not give, where there is one.

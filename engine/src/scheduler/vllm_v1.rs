@@ -32,7 +32,7 @@ pub struct VllmV1Params {
     /// and more (A100 apart), 16384 from 160 GiB on (not in 0.10), 2048 on others.
     #[serde(alias = "max_num_scheduled_tokens", alias = "chunk_size", alias = "chunk_tokens")]
     pub max_num_batched_tokens: Option<u32>,
-    /// Longest chunk of one prompt in a step; 0 sets no limit.
+    /// Longest chunk of one prompt in a step; 0 sets no limit. Version 0.33 sets none to a request that is alone.
     pub long_prefill_token_threshold: u32,
     /// Whether prompts may be cut into chunks.
     pub enable_chunked_prefill: bool,

@@ -185,7 +185,8 @@ pub struct Class {
 pub struct PrefixGroups {
     /// How many different prefixes.
     pub count: u32,
-    /// Tokens in each; a shorter prompt shares all of itself.
+    /// Tokens in each; a shorter prompt shares all of itself. Whole KV blocks are alike: of 500 tokens in blocks of
+    /// 16 the first 496.
     pub tokens: u32,
     /// The part of requests that begins with one of them; 1 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -29,6 +29,8 @@ pub(super) struct Check<'a> {
     pub problems: Vec<Problem>,
     /// What a user should know.
     pub warnings: Vec<String>,
+    /// The warning of KV blocks that are given and that no memory holds.
+    pub beyond_memory: Option<String>,
 }
 
 impl<'a> Check<'a> {
@@ -41,8 +43,16 @@ impl<'a> Check<'a> {
             }
         }
         cut_elements.values_mut().for_each(|places| places.sort_unstable());
-        let (problems, warnings, named) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Check { root, cut, cut_elements, files, named, problems, warnings }
+        Check {
+            root,
+            cut,
+            cut_elements,
+            files,
+            named: BTreeMap::new(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            beyond_memory: None,
+        }
     }
 
     /// The document's root.

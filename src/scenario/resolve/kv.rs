@@ -69,7 +69,9 @@ pub(super) fn kv_blocks(
         if let (Some(model), Some(gpu)) = (model, gpu) {
             let path = owner.path(check, &["engine", "kv_blocks"]);
             let beyond = hardware::beyond_memory(blocks, model, gpu, parallelism, memory);
-            check.warnings.extend(beyond.map(|why| format!("{path}: {why}")));
+            let beyond = beyond.map(|why| format!("{path}: {why}"));
+            check.warnings.extend(beyond.clone());
+            check.beyond_memory = check.beyond_memory.take().or(beyond);
         }
         return Some(DerivedBlocks { value: blocks, ..DerivedBlocks::default() });
     }

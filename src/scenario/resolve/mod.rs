@@ -55,6 +55,9 @@ pub struct Resolved {
     pub scenario: ResolvedScenario,
     /// What a user should know.
     pub warnings: Vec<String>,
+    /// Of those, the one of given KV blocks that the GPU's memory does not hold: a run goes on with them, a
+    /// plan does not.
+    pub beyond_memory: Option<String>,
     /// Every file that the scenario names, by its name there: a result depends on their contents.
     pub files: BTreeMap<String, PathBuf>,
 }
@@ -82,7 +85,7 @@ pub(super) fn resolve(
     let Some(given) = value else { return Err(problems) };
     let mut check = Check::new(root, &cut, files);
     let checked = checked(&mut check, given, stem, seed);
-    let Check { problems: more, warnings, named: files, .. } = check;
+    let Check { problems: more, warnings, beyond_memory, named: files, .. } = check;
     // Pools say of what they share the same.
     let mut told = std::collections::HashSet::new();
     problems.extend(more);
@@ -92,7 +95,7 @@ pub(super) fn resolve(
         warnings.into_iter().filter(|warning| told.insert(warning.clone())).map(readable).collect();
     match checked {
         Some((experiment, scenario)) if problems.is_empty() => {
-            Ok(Resolved { experiment, scenario, warnings, files })
+            Ok(Resolved { experiment, scenario, warnings, beyond_memory, files })
         }
         _ => Err(problems),
     }

@@ -169,8 +169,8 @@ fn resolve(
 ) -> Result<(Box<Experiment>, Option<String>), Unfit> {
     let resolved = resolved(document, set, seed).map_err(|why| Unfit { why, refused: true })?;
     // A run says so and goes on; a GPU that does not hold them is no answer.
-    if let Some(beyond) = resolved.warnings.iter().find(|one| one.contains("are taken as given")) {
-        return Err(Unfit { why: beyond.clone(), refused: false });
+    if let Some(why) = resolved.beyond_memory {
+        return Err(Unfit { why, refused: false });
     }
     let engine = resolved.scenario.filled.engine.as_ref();
     let dtype = engine.and_then(|engine| serde_json::to_value(engine.dtype?).ok());
