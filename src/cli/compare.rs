@@ -106,6 +106,12 @@ fn side(
     };
     let (runs, slo) = match result {
         Some(result) => {
+            if judging.is_given() {
+                simulated.console.warn(&format!(
+                    "{}: kept to the promise of its own scenario; --ttft, --tbt and --fluidity judge measured files",
+                    path.display()
+                ));
+            }
             let slo = result.scenario.get("slo").cloned().unwrap_or(Value::Null);
             (result.runs, slo)
         }

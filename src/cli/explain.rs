@@ -206,14 +206,12 @@ fn cures(
     let one = |place: usize| {
         let run = &runs[place];
         let output = &outputs[place];
-        let trace = &output.outcome.trace;
         let stall = stalls[place].as_ref();
         // Without a stall, what is to be cured are requests that were turned away.
         let turned_away = || output.outcome.rejections.first().map(|&(request, _)| (request, 0));
         let broken = output.result.slo.met == Some(false);
         let late = stall.map(|stall| (stall.request, stall.token));
         let (request, token) = late.or_else(|| turned_away().filter(|_| broken))?;
-        let replica = trace.replica_of(&trace.requests[request.index()]);
         let patient = Patient {
             document,
             seed: global.seed,
@@ -224,7 +222,6 @@ fn cures(
             config: &loaded.experiment.schedulers[place].config,
             output,
             stall: (request, token),
-            pool: loaded.experiment.pool_of(replica),
         };
         let causes = stall.map_or(Vec::new(), |stall| worth_a_cure(stall, &run.misses.by_cause));
         let Advice { keeps_promise, tried, best, notes, stall_counts } =

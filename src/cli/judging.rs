@@ -61,6 +61,12 @@ impl Judging {
         })
     }
 
+    /// Whether flags state a promise, or a part of one.
+    pub(super) fn is_given(&self) -> bool {
+        let GivenPromise { ttft, tbt, fluidity } = &self.promise;
+        !matches!(ttft, GivenTtft::Own) || tbt.is_some() || fluidity.is_some()
+    }
+
     /// The runs of a file of a server's own histograms; `None` for another file.
     ///
     /// # Errors

@@ -131,8 +131,31 @@ fn first_screen() -> String {
     )
 }
 
+/// Whether there is a scenario that `--set` and `--seed` change.
+///
+/// # Errors
+/// When they are given to a command that simulates none.
+fn changes_a_scenario(cli: &Cli) -> Result<(), Error> {
+    use args::Command::{Completions, Evaluate, List, Man, Merge, Show};
+    let none = matches!(
+        cli.command,
+        Some(
+            Evaluate(_) | List { .. } | Show { .. } | Merge(_) | Completions { .. } | Man { .. }
+        )
+    );
+    let given = [("--set", !cli.global.set.is_empty()), ("--seed", cli.global.seed.is_some())];
+    match given.into_iter().find(|(_, given)| *given && none) {
+        Some((flag, _)) => Err(Error::Usage(format!(
+            "{flag} changes a scenario that is simulated, and this command simulates none: give it to `run`, or \
+             write the change into the file"
+        ))),
+        None => Ok(()),
+    }
+}
+
 fn dispatch(cli: Cli, console: &Console, backend: &dyn Backend) -> Result<Exit, Error> {
     console.outputs().check(&cli)?;
+    changes_a_scenario(&cli)?;
     let Cli { command, scenario, run: run_flags, global, typed: _ } = cli;
     match (command, scenario) {
         (Some(args::Command::Run(args)), _) => {

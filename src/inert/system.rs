@@ -62,6 +62,7 @@ pub(super) const TABLE: &[Entry] = &[
     ("Parallelism.expert", Unless(expert)),
     ("ExpertTraffic.exchange", Unless(exchange)),
     ("ExpertTraffic.imbalance", Unless(imbalance)),
+    ("ExpertShares.cv", Always("judged with the whole imbalance")),
     ("ExpertShares.zipf", Always("judged with the whole imbalance")),
     ("ExpertShares.file", Always("judged with the whole imbalance")),
     ("Pool.name", Always("what it is called")),
@@ -361,6 +362,17 @@ fn prefix_caching(facts: &Facts<'_>, key: &Written) -> Option<String> {
     if let Some(own) = each_own(facts, key) {
         return Some(own);
     }
+    let asked = |(_, run): &(usize, &SchedulerRun)| {
+        let info = facts.experiment.engine_info(&run.config);
+        run.config.has(Feature::PrefixCaching) && !run.config.build(&info).needs().always_caches
+    };
+    let kept_anyway = facts.any_has(Feature::PrefixCaching) && !facts.runs.iter().any(asked);
+    if kept_anyway {
+        return Some(
+            "prefixes are kept whether asked or not, unless the scheduler's own key says otherwise"
+                .to_owned(),
+        );
+    }
     // Off is what a policy without a cache has in any case.
     if key.value != true {
         return None;
@@ -368,13 +380,6 @@ fn prefix_caching(facts: &Facts<'_>, key: &Written) -> Option<String> {
     let schedulers = facts.schedulers();
     if !facts.any_has(Feature::PrefixCaching) {
         return Some(format!("no prefix caching of {schedulers} is modelled"));
-    }
-    let asked = |(_, run): &(usize, &SchedulerRun)| {
-        let info = facts.experiment.engine_info(&run.config);
-        run.config.has(Feature::PrefixCaching) && !run.config.build(&info).needs().always_caches
-    };
-    if !facts.runs.iter().any(asked) {
-        return Some("prefixes are kept whether asked or not".to_owned());
     }
     // A preempted request may find its own blocks again.
     let found = facts.ended().is_some_and(|ended| ended.hit_tokens > 0);

@@ -46,8 +46,6 @@ pub(super) fn cures(
         let message = format!("request {request} has no token {token} under {}", result.label);
         return Err(Problems::one("", message, None));
     };
-    let trace = &output.outcome.trace;
-    let replica = trace.replica_of(&trace.requests[request.index()]);
     let patient = Patient {
         document: &loaded.document,
         seed: None,
@@ -58,7 +56,6 @@ pub(super) fn cures(
         config: &loaded.experiment.schedulers[0].config,
         output,
         stall: (request, token),
-        pool: loaded.experiment.pool_of(replica),
     };
     let Advice { keeps_promise, tried, best, notes, .. } =
         what_if(&patient, &worth_a_cure(&stall, &misses), &allowance.simulator());

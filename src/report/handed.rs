@@ -57,7 +57,7 @@ fn stages(of: &DisaggregationResult) -> Option<String> {
         stage("prefill", &of.ttft.prefill_s)?,
         stage("wait for room where it decodes", &of.ttft.memory_s)?,
         stage("transfer", &of.ttft.transfer_s)?,
-        stage("first decode step", &of.ttft.first_step_s)?,
+        stage("a seat, and the first decode step", &of.ttft.first_step_s)?,
     ];
     let whose = if of.prefilled_where_answered > 0 { " of those handed over" } else { "" };
     Some(format!("  mean TTFT{whose} by stage: {}", stages.join(", ")))

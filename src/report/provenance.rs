@@ -17,15 +17,18 @@ pub fn provenance(run: &RunResult) -> Vec<String> {
             measured.granularity,
             measured.deadlines.ttft.as_deref().unwrap_or("none")
         ),
-        format!(
+    ];
+    // Histograms have no tokens to judge.
+    if !measured.deadlines.tbt.is_empty() {
+        lines.push(format!(
             "  later tokens: {} each ({}); fluid from index {} on, for {} of requests ({})",
             duration(measured.deadlines.tbt_s),
             measured.deadlines.tbt,
             measured.deadlines.fluid_index,
             percent(measured.deadlines.fluid_share),
             measured.deadlines.fluidity
-        ),
-    ];
+        ));
+    }
     let mut list = |name: &str, items: &[String]| {
         if !items.is_empty() {
             lines.push(format!("  {name}: {}", items.join("; ")));

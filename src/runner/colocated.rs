@@ -4,6 +4,8 @@
 use super::{PlayOptions, RunError, RunInput, RunOptions, SchedulerOutput, Simulate, measured};
 use crate::result::{ColocatedResult, Decider, DisaggregationResult, TakenTime};
 use crate::scenario::SchedulerRun;
+use crate::time::Time;
+use crate::trace::HandOver;
 
 /// Share of their blocks from which on replicas that prefill count as full of what nobody fetches.
 const FULL: f64 = 0.5;
@@ -59,14 +61,48 @@ fn taken(output: &SchedulerOutput, twin: &SchedulerOutput) -> TakenTime {
         Some(summary.e2e_s.mean? - summary.ttft_s.mean?)
     };
     let slower = after_first(output).zip(after_first(twin)).map_or(0.0, |(own, twin)| own - twin);
-    let full = prefill.held_share >= FULL;
-    let (queue, memory) = (mean(&ttft.queue_s), mean(&ttft.memory_s));
+    // Beyond a decode step, what comes after its KV is the wait for a seat.
+    let step = output.result.summary.tpot_s.mean.unwrap_or(0.0);
+    let seat = (mean(&ttft.first_step_s) - step).max(0.0);
+    let (memory, link) = (mean(&ttft.memory_s), mean(&ttft.transfer_s));
+    let queue = queue_of(mean(&ttft.queue_s), prefill.held_share, kept_by(output));
     TakenTime {
-        prefill_pool: if full { 0.0 } else { queue },
+        prefill_pool: queue.prefill,
         decode_pool: slower.max(0.0),
-        decode_memory: if full { memory + queue } else { memory },
-        link: mean(&ttft.transfer_s),
+        decode_memory: memory + seat + queue.memory,
+        link: link + queue.link,
     }
+}
+
+/// Who keeps the blocks of replicas that prefill: block seconds of prompts that wait for memory where they
+/// are answered, and of those on their way.
+fn kept_by(output: &SchedulerOutput) -> (f64, f64) {
+    let trace = &output.outcome.trace;
+    let until = |at: Time| at.min(trace.end);
+    let kept = |hand: &HandOver| {
+        let (at, out, landed) = (until(hand.at), until(hand.sets_out()), until(hand.landed));
+        let blocks = f64::from(hand.held_blocks);
+        (blocks * out.since(at).as_secs_f64(), blocks * landed.max(out).since(out).as_secs_f64())
+    };
+    trace.hand_overs.iter().map(kept).fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+}
+
+/// What the queue before prefill is charged to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct QueueTime {
+    prefill: f64,
+    memory: f64,
+    link: f64,
+}
+
+/// The queue before replicas that prefill is theirs, unless their blocks are full of computed prompts: then it is that
+/// of what keeps those.
+fn queue_of(queue_s: f64, held_share: f64, (memory, link): (f64, f64)) -> QueueTime {
+    if held_share < FULL || memory + link <= 0.0 {
+        return QueueTime { prefill: queue_s, memory: 0.0, link: 0.0 };
+    }
+    let memory = queue_s * memory / (memory + link);
+    QueueTime { prefill: 0.0, memory, link: queue_s - memory }
 }
 
 /// What took the most time; of equals the first.
@@ -89,6 +125,17 @@ fn decided_by(taken: TakenTime) -> Decider {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_queue_behind_prompts_that_nobody_fetches_is_of_what_keeps_them() {
+        let own = QueueTime { prefill: 6.0, memory: 0.0, link: 0.0 };
+        assert_eq!(queue_of(6.0, 0.4, (1.0, 2.0)), own);
+        // A slow link keeps them; room where they are answered is there at once.
+        let link = QueueTime { prefill: 0.0, memory: 0.0, link: 6.0 };
+        assert_eq!(queue_of(6.0, 0.9, (0.0, 40.0)), link);
+        let both = QueueTime { prefill: 0.0, memory: 2.0, link: 4.0 };
+        assert_eq!(queue_of(6.0, 0.9, (10.0, 20.0)), both);
+    }
 
     #[test]
     fn the_largest_part_decides() {

@@ -73,7 +73,7 @@ fn recorded_pool<'a>(
         planned_ahead: needs.plans_ahead && async_scheduling,
         by_turns: cost.stages() > 1 && needs.by_request,
         in_step: 1,
-        caches: needs.caches_on(engine),
+        caches: needs.kept_on(engine),
         tiers: false,
         loads_in_step: false,
         memory: Memory {

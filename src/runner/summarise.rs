@@ -14,7 +14,7 @@ use crate::runner::RunInput;
 use crate::runner::handed::handed;
 use crate::runner::tiers::kv_tiers;
 use crate::scenario::{Experiment, PoolView};
-use crate::scheduler::{Feature, SchedulerConfig};
+use crate::scheduler::SchedulerConfig;
 use crate::shown::{duration, percent};
 use crate::sim::{KvUse, Outcome, Rejection};
 use crate::trace::{Status, TokenTrace};
@@ -67,7 +67,7 @@ pub(super) fn summarise(
         stalls: None,
         iterations: Some(iterations(outcome)),
         kv: Some(KvResult { prefix_hit_tokens: hit_tokens(outcome), ..kv_result(outcome.kv) }),
-        routing: RoutingResult::of(outcome),
+        routing: RoutingResult::of(outcome, &experiment.takes_requests()),
         disaggregation: handed(experiment, outcome, judged_by, &usage),
         kv_tiers: kv_tiers(experiment, outcome),
         pools,
@@ -141,8 +141,10 @@ fn kv_result(kv: KvUse) -> KvResult {
 pub fn kv_facts(experiment: &Experiment, scheduler: &str) -> KvFacts {
     let fleet = experiment.fleet();
     let run = experiment.schedulers.iter().find(|run| run.name == scheduler);
-    let caches =
-        |pool: &&PoolView<'_>| run.is_some_and(|run| pool.uses(run, Feature::PrefixCaching));
+    let kept = |pool: &PoolView<'_>| {
+        let info = pool.engine_info(&run?.config);
+        run?.config.build(&info).needs().kept_on(&info)
+    };
     let one_kind = fleet.iter().all(|pool| pool.engine.kv_groups.is_one());
     let tokens = |pool: &PoolView<'_>| {
         let engine = pool.engine;
@@ -155,7 +157,7 @@ pub fn kv_facts(experiment: &Experiment, scheduler: &str) -> KvFacts {
         Some(pricing.model.kv_bytes_per_token(bits))
     };
     KvFacts {
-        cached_block_tokens: fleet.iter().find(caches).map(|pool| pool.engine.kv_block_tokens),
+        cached: fleet.iter().find_map(kept),
         capacity_tokens: one_kind.then(|| fleet.iter().map(tokens).sum()),
         bytes_per_token: fleet.first().filter(|_| one_kind).and_then(bytes),
     }

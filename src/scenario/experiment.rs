@@ -204,6 +204,14 @@ impl Experiment {
         self.pools.iter().map(view).collect()
     }
 
+    /// Whether the router may send a replica what arrives, for each: not where it only decodes.
+    pub fn takes_requests(&self) -> Vec<bool> {
+        let of_pool = |pool: &PoolView<'_>| {
+            std::iter::repeat_n(pool.role != Role::Decode, pool.replicas as usize)
+        };
+        self.fleet().iter().flat_map(of_pool).collect()
+    }
+
     /// The pool of a replica, where replicas differ.
     pub fn pool_of(&self, replica: ReplicaId) -> Option<PoolId> {
         let mut before = 0;

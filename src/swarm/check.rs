@@ -2,6 +2,7 @@
 
 use super::attribution;
 use crate::fleet::Role;
+use crate::kv::KeptBlocks;
 use crate::request::RequestId;
 use crate::result::{KvFacts, SessionsResult};
 use crate::runner::{Requests, RunInput, RunOptions, SchedulerOutput, Simulator, run_scheduler};
@@ -238,7 +239,8 @@ impl Run<'_> {
             let waited = row.arrival.since(last);
             assert!(waited == turn.gap || !drawn && waited > turn.gap, "{turn:?}");
         }
-        let facts = KvFacts { cached_block_tokens: Some(1), ..KvFacts::default() };
+        let facts =
+            KvFacts { cached: Some(KeptBlocks { tokens: 1, answers: true }), ..KvFacts::default() };
         let Some(figures) = SessionsResult::of(self.outcome, facts) else { return };
         let hits = figures.hit_tokens;
         let found: u64 = rows.iter().map(|row| u64::from(row.hit_tokens)).sum();

@@ -75,8 +75,8 @@ const TABLE_BYTES_MAX: u64 = 256 << 20;
 impl ObservedRun {
     /// Reads a run. Any format that `evaluate` reads, with `label` picking one of several runs; or a
     /// table of requests: CSV with `first_token_s`, `last_token_s`, and `arrival_s` or `queued_s` or
-    /// both; `idx`, `scheduled_s`, `prompt_tokens` and `output_tokens` as they are there. A row
-    /// without token times is a request that failed.
+    /// both; `idx`, `scheduled_s`, `prompt_tokens`, `output_tokens` and `status` as they are there. A row
+    /// without token times, or that was not completed, is a request that failed.
     ///
     /// # Errors
     /// When it cannot be read, a column is missing, a value is not what it should be, or the format
@@ -212,7 +212,8 @@ fn is_table(file: &Path) -> std::io::Result<bool> {
     let line = String::from_utf8_lossy(line);
     let has = |name: &str| line.split(',').any(|column| column.trim().trim_matches('"') == name);
     let table = ["arrival_s", "queued_s", "first_token_s", "last_token_s"].into_iter().any(has);
-    Ok(table && !has("scheduler") || head.is_empty())
+    let of_tokens = has("request") && has("time_s");
+    Ok(table && !has("scheduler") && !of_tokens || head.is_empty())
 }
 
 /// What the format does not tell of a run, in words.
@@ -255,6 +256,7 @@ struct Columns {
     last_token: usize,
     prompt: Option<usize>,
     output: Option<usize>,
+    status: Option<usize>,
 }
 
 impl Columns {
@@ -282,6 +284,7 @@ impl Columns {
             last_token: needed("last_token_s")?,
             prompt: column(&["prompt_tokens", "input_tokens"]),
             output: column(&["output_tokens"]),
+            status: column(&["status"]),
         })
     }
 
@@ -291,7 +294,18 @@ impl Columns {
         let first = seconds(record, Some(self.first_token), "first_token_s")?;
         let last = seconds(record, Some(self.last_token), "last_token_s")?;
         let arrival_s = arrival_s.ok_or("expected a time of arrival, found none")?;
-        let tokens_s = first.zip(last);
+        let completed = match text(record, self.status).unwrap_or("completed") {
+            "completed" => true,
+            "unfinished" | "rejected" | "failed" | "timed_out" | "cancelled" => false,
+            other => {
+                return Err(format!(
+                    "status: expected completed, unfinished, rejected, failed, timed_out or cancelled, \
+                     found {}",
+                    crate::excerpt::bounded(other.to_owned(), 40)
+                ));
+            }
+        };
+        let tokens_s = first.zip(last).filter(|_| completed);
         if let Some((first, last)) = tokens_s
             && !(queued_s.unwrap_or(arrival_s) <= first && first <= last)
         {
@@ -363,6 +377,11 @@ mod tests {
             ("arrival_s,first_token_s,last_token_s\n0,x,2\n", "line 2: first_token_s"),
             ("arrival_s,first_token_s,last_token_s\nNaN,1,2\n", "line 2: arrival_s"),
             ("arrival_s,first_token_s,last_token_s\n0,,\n", "no request that got its tokens"),
+            ("arrival_s,first_token_s,last_token_s,status\n0,1,2,done\n", "line 2: status"),
+            (
+                "arrival_s,first_token_s,last_token_s,status\n0,1,2,unfinished\n",
+                "no request that got its tokens",
+            ),
             ("idx,arrival_s,first_token_s,last_token_s\n3,0,1,2\n3,0,1,2\n", "3 is there twice"),
             ("", "expected columns"),
         ] {

@@ -69,7 +69,7 @@ impl Threads {
     pub fn of(outcome: &Outcome, kv: KvFacts) -> Threads {
         let trace = &outcome.trace;
         let turns = &outcome.turns[..trace.requests.len().min(outcome.turns.len())];
-        let fates = fates(outcome, turns, kv.cached_block_tokens).of_turns;
+        let fates = fates(outcome, turns, kv.cached).of_turns;
         let lasts = last_tokens(trace);
         let us = |at: Time| at.as_nanos() / 1000;
         let known = |at: Time| (at != Time::NEVER).then(|| us(at));

@@ -3,7 +3,7 @@
 
 use metron_sim::catalog::{self, EvidenceKind, Gpu, Kind, Mixer, Model};
 use metron_sim::cost::{
-    BatchShape, Chunk, CostError, CostModel, Decodes, Dtype, Roofline, kv_capacity,
+    BatchShape, Chunk, CostError, CostModel, Decodes, Dtype, Roofline, experts_vary, kv_capacity,
 };
 
 use crate::support::{OVERHEAD_BYTES, memory, tensor};
@@ -54,7 +54,15 @@ fn least_us(model: &Model, gpu: &Gpu, ranks: u32, (prefill, decodes, kv): Batch)
     let routed = model.routed_parameters() as f64;
     let (used, woken) = model.experts().map_or((0.0, 0.0), |e| {
         let [count, each] = [e.count, e.per_token].map(f64::from);
-        (routed * each / count, routed * (1.0 - libm::pow(1.0 - each / count, tokens)))
+        // Many experts are chosen unevenly, by a squared deviation of 0.7056.
+        let missed = match experts_vary(e.count) {
+            true => {
+                let mean = -tokens * libm::log(1.0 - each / count);
+                libm::pow(1.0 + 0.7056 * mean, -1.0 / 0.7056)
+            }
+            false => libm::pow(1.0 - each / count, tokens),
+        };
+        (routed * each / count, routed * (1.0 - missed))
     });
     let others = model.matrix_parameters() as f64 - routed;
     let head = model.embedding_parameters() as f64;

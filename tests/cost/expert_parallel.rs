@@ -93,10 +93,11 @@ fn whole_experts_are_read_by_the_ranks_that_hold_them() {
     // Batches that wake all experts: one rank reads 128, the others 16 each.
     let [alone, shared] = [&one, &eight].map(|cost| parts(cost, 0, 128, 500));
     assert!(shared.layers_us < 0.5 * alone.layers_us, "{shared:?} {alone:?}");
-    // As many rows for each as alone: a large prefill, bound by compute, takes as long.
+    // As many rows for each in the mean as alone, and 1.3 times as many for the busiest: a large prefill, bound
+    // by compute, takes up to as much longer.
     let [alone, shared] = [&one, &eight].map(|cost| parts(cost, 16_384, 0, 0));
     let ratio = shared.layers_us / alone.layers_us;
-    assert!((0.8..1.05).contains(&ratio), "{ratio}");
+    assert!((0.95..1.3).contains(&ratio), "{ratio}");
     // Attention is each rank's own.
     assert_eq!(alone.attention_us, shared.attention_us);
 }

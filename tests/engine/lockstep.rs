@@ -133,7 +133,7 @@ fn the_wait_for_a_slower_rank_has_a_name() {
         planned_ahead: false,
         by_turns: false,
         in_step: 2,
-        caches: false,
+        caches: None,
         tiers: false,
         loads_in_step: false,
         memory,

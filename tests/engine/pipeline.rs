@@ -89,7 +89,7 @@ fn recording<'o>(outcome: &'o Outcome, cost: &'o dyn CostModel) -> Recording<'o>
         planned_ahead: false,
         by_turns: false,
         in_step: 1,
-        caches: false,
+        caches: None,
         tiers: false,
         loads_in_step: false,
         memory,

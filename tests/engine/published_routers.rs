@@ -22,7 +22,8 @@ fn run(name: &str, sets: &[&str]) -> (Summary, RoutingResult) {
     let scheduler = &experiment.schedulers[0];
     let outcome = Simulator.simulate(&experiment, scheduler, &requests, PlayOptions::default());
     let outcome = outcome.expect("it runs");
-    let routing = RoutingResult::of(&outcome).expect("several replicas");
+    let routing = RoutingResult::of(&outcome, &experiment.takes_requests());
+    let routing = routing.expect("several replicas");
     (evaluate(&outcome.trace, &options), routing)
 }
 

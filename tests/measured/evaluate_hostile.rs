@@ -432,7 +432,8 @@ fn own_columns_of_others_are_left_out_when_asked_and_runs_of_ours_never() {
     let place = tempfile::tempdir().expect("a temporary folder");
     let tokens = place.path().join("tokens.csv");
     let rows = ["0,0.0,0.3", "0,0.0,0.4", "1,0.1,0.5", "1,0.1,0.2", "2,0.2,0.6", "2,0.2,0.7"];
-    fs::write(&tokens, format!("request,arrival_s,time_s\n{}\n", rows.join("\n"))).expect("writable");
+    fs::write(&tokens, format!("request,arrival_s,time_s\n{}\n", rows.join("\n")))
+        .expect("writable");
     let words = import(&tokens, None).expect_err("it goes back").to_string();
     assert!(words.contains("request 1:") && words.contains("--skip-bad"), "{words}");
     let read = import_with(&tokens, None, true).expect("the others are sound");

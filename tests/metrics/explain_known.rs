@@ -47,7 +47,7 @@ fn index(outcome: &Outcome) -> Index<'_> {
         planned_ahead,
         by_turns: false,
         in_step: 1,
-        caches: false,
+        caches: None,
         tiers: false,
         loads_in_step: false,
         memory,

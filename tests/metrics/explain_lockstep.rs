@@ -56,7 +56,7 @@ fn index(outcome: &Outcome) -> Index<'_> {
         planned_ahead: false,
         by_turns: false,
         in_step: 2,
-        caches: false,
+        caches: None,
         tiers: false,
         loads_in_step: false,
         memory,

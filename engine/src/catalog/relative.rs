@@ -36,6 +36,12 @@ pub struct GpuOfPeaks {
     /// GPUs of a node.
     #[serde(default)]
     pub gpus_per_node: Option<u32>,
+    /// Experts in 8 bits, where measured on this GPU. Absent: the relative's, scaled by the peaks.
+    #[serde(default)]
+    pub experts_fp8: Option<GroupedGemm>,
+    /// The same in 4 bits.
+    #[serde(default)]
+    pub experts_fp4: Option<GroupedGemm>,
     /// All-reduce by number of GPUs. Absent: the relative's, scaled by the links' bandwidth.
     #[serde(default)]
     pub all_reduce: Option<Vec<AllReduce>>,
@@ -109,9 +115,13 @@ impl Gpu {
             gemm_bf16: ratio.gemm(&relative.gemm_bf16),
             gemm_fp8: in_fp8.and_then(|ratio| Some(ratio.gemm(&relative.gemm_fp8?))),
             gemm_fp4: in_fp4.and_then(|ratio| Some(ratio.gemm(&relative.gemm_fp4?))),
-            experts_fp4: in_fp4.and_then(|ratio| Some(ratio.experts(&relative.experts_fp4?))),
+            experts_fp4: peaks
+                .experts_fp4
+                .or_else(|| in_fp4.and_then(|ratio| Some(ratio.experts(&relative.experts_fp4?)))),
             experts: relative.experts.map(|experts| ratio.experts(&experts)),
-            experts_fp8: in_fp8.and_then(|ratio| Some(ratio.experts(&relative.experts_fp8?))),
+            experts_fp8: peaks
+                .experts_fp8
+                .or_else(|| in_fp8.and_then(|ratio| Some(ratio.experts(&relative.experts_fp8?)))),
             elementwise: Elementwise {
                 memory_gb_per_s: ratio.bandwidth * relative.elementwise.memory_gb_per_s,
                 ..relative.elementwise

@@ -2,14 +2,24 @@
 
 use crate::catalog::{Experts, GroupedGemm};
 
+use super::expert_load::Spread;
 use super::gemm::{Gemm, soft_max, us_per_byte, us_per_flop};
 
-/// Distinct experts that `tokens` tokens reach, when each picks `per_token` of `count` evenly at random:
-/// one is missed by one token with probability `1 - per_token/count`, by all with the power of it.
-/// Real routing is less even, so fewer experts are reached and this is dear.
-fn expected_experts(count: f64, per_token: f64, tokens: f64) -> f64 {
-    let missed = 1.0 - (per_token / count).min(1.0);
-    count * (1.0 - libm::pow(missed, tokens))
+/// Distinct experts that `tokens` tokens reach, when each picks `per_token` of `count`. Evenly at random one
+/// is missed by one token with probability `1 - per_token/count`, by all with the power of it. Where some
+/// are chosen more often than others, fewer are reached: with shares that are gamma distributed, of that
+/// `variance` over the squared mean, the power becomes the distribution's Laplace transform.
+fn expected_experts(count: f64, per_token: f64, tokens: f64, variance: f64) -> f64 {
+    if per_token >= count {
+        return count;
+    }
+    let missed = 1.0 - per_token / count;
+    let missed = match variance > 0.0 {
+        true => libm::pow(1.0 - variance * tokens * libm::log(missed), -1.0 / variance),
+        false => libm::pow(missed, tokens),
+    };
+    // One token reaches what it picks.
+    (count * (1.0 - missed)).max(per_token * tokens.min(1.0))
 }
 
 /// Time of a layer's routed experts, microseconds, when `tokens` tokens reach `activated` different
@@ -88,10 +98,8 @@ pub(super) struct ExpertLayer {
     pub(super) data: f64,
     /// This rank's part of the experts: 1 where it has a slice of each.
     pub(super) held: f64,
-    /// What the busiest rank gets as a multiple of the mean: the others wait for it.
-    pub(super) imbalance: f64,
-    /// The chance of each expert of the busiest rank to be picked by a token, where they differ.
-    pub(super) chances: Option<std::sync::Arc<[f64]>>,
+    /// What the busiest rank gets, and how its experts differ.
+    pub(super) spread: Spread,
 }
 
 impl ExpertLayer {
@@ -111,16 +119,17 @@ impl ExpertLayer {
 
     /// The routed experts of the busiest rank, when all ranks together have so many tokens.
     pub(super) fn routed_us(&self, all_tokens: f64) -> f64 {
-        let reached = match &self.chances {
+        let Spread { busiest, variance, chances } = &self.spread;
+        let reached = match chances {
             Some(chances) => {
                 chances.iter().map(|chance| 1.0 - libm::pow(1.0 - chance, all_tokens)).sum()
             }
             None => {
                 let [count, each] = [self.experts.count, self.experts.per_token].map(f64::from);
-                self.held * expected_experts(count, each * self.imbalance, all_tokens)
+                self.held * expected_experts(count, each * busiest, all_tokens, *variance)
             }
         };
-        self.routed.us(self.imbalance * self.held * all_tokens, reached)
+        self.routed.us(busiest * self.held * all_tokens, reached)
     }
 
     /// `us`, and the shared experts and what compresses tokens for routed ones.

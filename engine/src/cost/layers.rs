@@ -346,14 +346,13 @@ fn expert_layer(
     let fit = rates::grouped(gpu, &fit, format, narrow);
     // Slices of every expert are alike on all ranks.
     let ranks = shard.whole_experts.map_or(1, |_| shard.expert_ranks);
-    let (imbalance, chances) = load.choice.busiest(experts.per_token, ranks);
+    let spread = load.choice.spread(experts.count, experts.per_token, ranks);
     Ok(ExpertLayer {
         experts: *experts,
         routed: RoutedExperts::new(&fit, model.hidden_size, experts, width, bytes),
         shared_width: shard.part(experts.shared_width),
         data: shard.data.into(),
         held,
-        imbalance,
-        chances: chances.map(Into::into),
+        spread,
     })
 }

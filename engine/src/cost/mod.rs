@@ -35,7 +35,7 @@ pub use capacity::*;
 pub use drafter::{DraftError, DraftLayers, Drafter, HostDrafter};
 pub use drafting::DraftShape;
 pub use error::CostError;
-pub use expert_load::{ExpertChoice, ExpertExchange, ExpertLoad};
+pub use expert_load::{ExpertChoice, ExpertExchange, ExpertLoad, experts_vary};
 #[cfg(any(test, feature = "internals"))]
 pub use experts::routed_experts_us;
 pub use fixed::{FixedCost, FixedPipeline};

@@ -45,8 +45,8 @@ impl Roofline {
         parallelism: Parallelism,
         precision: impl Into<Precision>,
     ) -> Result<Roofline, CostError> {
-        let even = ExpertLoad::default();
-        Roofline::with_experts(model, gpu, profile, parallelism, precision.into(), &even)
+        let load = ExpertLoad::default();
+        Roofline::with_experts(model, gpu, profile, parallelism, precision.into(), &load)
     }
 
     /// The same with tokens that reach their experts in this way.

@@ -47,7 +47,7 @@ struct Write {
 
 impl Evicted {
     pub(super) fn new(recording: &Recording<'_>) -> Evicted {
-        let caches = recording.pools.iter().any(|pool| pool.caches);
+        let caches = recording.pools.iter().any(|pool| pool.caches.is_some());
         if recording.turns.is_empty() || !caches {
             return Evicted::default();
         }
@@ -64,10 +64,9 @@ impl Evicted {
             let pool = recording.pool(row.lane);
             // Where prompts are computed apart, what was answered was never kept there.
             let apart = trace.hand_over(id).is_some();
-            if !pool.caches || apart || trace.replica_of(earlier) != replica || end == Time::NEVER {
-                continue;
-            }
-            let to = turn.findable(earlier, row.prompt_tokens, pool.memory.block_tokens);
+            let here = !apart && trace.replica_of(earlier) == replica && end != Time::NEVER;
+            let Some(kept) = pool.caches.filter(|_| here) else { continue };
+            let to = turn.findable(earlier, row.prompt_tokens, kept);
             if to <= row.hit_tokens {
                 continue;
             }

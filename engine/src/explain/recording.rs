@@ -2,6 +2,7 @@
 
 use crate::cost::CostModel;
 use crate::ids::LaneId;
+use crate::kv::KeptBlocks;
 use crate::time::Time;
 use crate::trace::{Log, TokenTrace};
 use crate::workload::SessionTurn;
@@ -37,8 +38,8 @@ pub struct RecordedPool<'a> {
     pub by_turns: bool,
     /// Replicas in a row that stepped together, each as long as the slowest; 1 where none did.
     pub in_step: u32,
-    /// Whether blocks are kept by content, so that the next turn of a session can find them.
-    pub caches: bool,
+    /// What is kept by content, so that the next turn of a session can find it.
+    pub caches: Option<KeptBlocks>,
     /// Whether it had tiers behind its blocks.
     pub tiers: bool,
     /// Whether steps waited for what came from them, and so lasted longer than their own price.

@@ -379,9 +379,24 @@ impl<'w> Walk<'w> {
     /// From the arrival to the start of the first iteration that was planned with it.
     fn before_seen(&self, Queued { first, seen, .. }: Queued, split: &mut Split) {
         let begun = self.lane.begins(first);
-        split.add(Cause::StepInFlight, begun.since(self.entered).as_nanos());
+        // Ranks and stages wait for the steps of others.
+        let free = match self.lane.in_step || self.lane.staged {
+            true => begun,
+            false => self.lane.log.free_before(first).clamp(self.entered, begun),
+        };
+        split.add(Cause::StepInFlight, free.since(self.entered).as_nanos());
+        split.add(self.stands_still_for(), begun.since(free).as_nanos());
         if seen > first {
             split.add(Cause::ScheduledAhead, self.lane.begins(seen).since(begun).as_nanos());
+        }
+    }
+
+    /// Why its lane ran nothing while it was in the queue: memory was taken by KV that was on its way.
+    fn stands_still_for(&self) -> Cause {
+        match (self.trace.hand_over(self.request), self.lane.idles_for()) {
+            (Some(_), _) => Cause::KvTransfer,
+            (None, Cause::KvLoad) => Cause::KvLoad,
+            _ => Cause::PolicyDeferred,
         }
     }
 

@@ -217,7 +217,10 @@ impl Fleet {
     ) {
         if let (Some(sent), Some(prompt)) = (&mut self.sent, prompt) {
             if self.notes_held {
-                self.held.push(sent.held(prompt, to, caches));
+                let members = &self.members;
+                let answers = |replica: ReplicaId| members[replica.index()].role == Role::Decode;
+                let could_be = |replica| answers(replica) == answers(to);
+                self.held.push(sent.held(prompt, (to, could_be), caches));
             }
             sent.insert(prompt, to);
         }

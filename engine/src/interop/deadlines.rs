@@ -31,6 +31,7 @@ pub(super) fn options(
             (FirstToken::Fixed(*span), Some(format!("{text} for every request")))
         }
         GivenTtft::Curve { curve: of, slack, from } => {
+            prompts_are_known(measured, notes)?;
             outside(measured, of, notes);
             let slack_text = crate::shown::duration(slack.as_secs_f64());
             (curve(Arc::clone(of), *slack), Some(format!("curve of {from} + {slack_text}")))
@@ -112,9 +113,30 @@ fn own_deadlines(measured: &Measured) -> Own {
     Own::Stated(curves.into_iter().map(made).collect())
 }
 
+/// Says how many prompts have no length, which a curve needs.
+///
+/// # Errors
+/// When none has.
+fn prompts_are_known(measured: &Measured, notes: &mut Vec<String>) -> Result<(), JudgeError> {
+    let rows = &measured.trace.requests;
+    let unknown = rows.iter().filter(|row| row.prompt_tokens == 0).count();
+    if unknown == rows.len() && unknown > 0 {
+        return Err(JudgeError::PromptsUnknown);
+    }
+    if unknown > 0 {
+        notes.push(format!(
+            "the file does not tell the prompt length of {unknown} of {} requests: their deadline is that of \
+             the shortest prompt",
+            rows.len()
+        ));
+    }
+    Ok(())
+}
+
 fn outside(measured: &Measured, curve: &PrefillCurve, notes: &mut Vec<String>) {
     let rows = &measured.trace.requests;
-    let outside = rows.iter().filter(|row| !curve.covers(row.prompt_tokens)).count();
+    let known = rows.iter().filter(|row| row.prompt_tokens > 0);
+    let outside = known.filter(|row| !curve.covers(row.prompt_tokens)).count();
     if outside > 0 {
         let (from, to) = curve.range();
         notes.push(format!(

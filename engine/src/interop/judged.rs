@@ -25,6 +25,9 @@ pub enum JudgeError {
     /// No curve can be fitted.
     #[error("--ttft-fit: {0}")]
     Fit(String),
+    /// A curve goes by lengths that are not known.
+    #[error("--ttft-curve: the file does not tell how long prompts are; --ttft gives one deadline to all")]
+    PromptsUnknown,
     /// The deadlines make no sense.
     #[error(transparent)]
     Deadlines(#[from] metrics::DeadlineError),

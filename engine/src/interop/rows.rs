@@ -111,6 +111,11 @@ impl Rows {
                 |name: &&str| headers.iter().position(|h| h.trim_ascii() == name.as_bytes());
             *places = columns.iter().map(place).collect();
             for (name, place) in columns.iter().zip(places.iter()) {
+                let same = headers.iter().filter(|h| h.trim_ascii() == name.as_bytes()).count();
+                if same > 1 {
+                    let at = Position { line: 1, column: 0, byte: 0 };
+                    return Err(Fault::at(at, format!("there are {same} columns `{name}`")));
+                }
                 if place.is_none() && needed.contains(name) {
                     let at = Position { line: 1, column: 0, byte: 0 };
                     return Err(Fault::at(at, format!("there is no column `{name}`")));

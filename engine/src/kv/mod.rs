@@ -23,7 +23,7 @@ pub(crate) use extents::Leaves;
 pub use grouping::{EqualBlock, Grouping, LayerKv, block_tokens_that_hold, equal_block};
 pub use groups::{KvGroups, WINDOW_KINDS_MAX, WindowGroups};
 pub use prefix::{BlockKey, CacheRules, PrefixCache};
-pub use reuse::{Reuse, Stored, Whole};
+pub use reuse::{KeptBlocks, Reuse, Stored, Whole};
 
 use crate::ids::SlotId;
 use extents::{DetachedRuns, ExtentCache};

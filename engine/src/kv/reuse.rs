@@ -17,6 +17,15 @@ pub struct Reuse {
     pub forgets: bool,
 }
 
+/// What a replica keeps for the next turn of a session: blocks of so many tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptBlocks {
+    /// Tokens in a block.
+    pub tokens: u32,
+    /// Whether answers are kept beside prompts.
+    pub answers: bool,
+}
+
 /// When a request's full blocks can be found by others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stored {

@@ -3,7 +3,7 @@
 use super::QueueOrder;
 use super::drafts::DraftSlots;
 use crate::catalog::{REACHES_MAX, Reach, Reaches};
-use crate::kv::{CacheRules, KvGroups, Reuse};
+use crate::kv::{CacheRules, KeptBlocks, KvGroups, Reuse};
 use crate::speculative::DraftRules;
 
 /// What the engine must know of a policy before it starts.
@@ -138,6 +138,12 @@ impl Needs {
     /// with the groups of the model's layers.
     pub fn caches_on(&self, engine: &EngineInfo) -> bool {
         self.knows_contents && engine.kv_groups.is_one() || self.rules_on(engine).is_some()
+    }
+
+    /// What is kept of a turn for the next one on this engine, where anything is.
+    pub fn kept_on(&self, engine: &EngineInfo) -> Option<KeptBlocks> {
+        let tokens = self.engine(engine).kv_block_tokens;
+        self.caches_on(engine).then_some(KeptBlocks { tokens, answers: !self.reuse.prompts_alone })
     }
 
     /// The rules by which blocks are kept for reuse on this engine, where they are.

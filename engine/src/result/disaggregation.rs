@@ -39,11 +39,11 @@ pub struct TtftStages {
     pub queue_s: Distribution,
     /// Until its prompt was computed.
     pub prefill_s: Distribution,
-    /// Until the replica that decodes had taken KV blocks for it, which takes room and a free seat.
+    /// Until the replica that decodes had taken KV blocks for it.
     pub memory_s: Distribution,
     /// Until its KV was there.
     pub transfer_s: Distribution,
-    /// Until the first token, which that replica's next step brings.
+    /// Until the first token: a free seat there, and that replica's next step.
     pub first_step_s: Distribution,
 }
 

@@ -57,17 +57,18 @@ pub struct RoutedToCaches {
 }
 
 impl RoutingResult {
-    /// Of a run; `None` where there was no choice.
-    pub fn of(outcome: &Outcome) -> Option<RoutingResult> {
+    /// Of a run; `takes` says for each replica whether the router may send it what arrives. `None` where there
+    /// was no choice.
+    pub fn of(outcome: &Outcome, takes: &[bool]) -> Option<RoutingResult> {
         let routes = outcome.routes.as_deref()?;
-        let replicas = outcome.pools.iter().map(|pool| pool.replicas).sum::<u32>() as usize;
+        let replicas = takes.iter().filter(|takes| **takes).count();
         if replicas < 2 {
             return None;
         }
         let mut decisions = RouteCounts::default();
-        let mut sent = vec![0_u64; replicas];
+        let mut sent = vec![0_u64; takes.len()];
         for route in routes {
-            sent[route.replica.index()] += 1;
+            sent[route.replica.index()] += u64::from(takes[route.replica.index()]);
             *match route.why.kind() {
                 RouteKind::Affinity => &mut decisions.affinity,
                 RouteKind::Balance => &mut decisions.balance,
@@ -77,18 +78,19 @@ impl RoutingResult {
         }
         let over_mean = |most: u64, all: u64| most as f64 * replicas as f64 / all as f64;
         let most = sent.iter().copied().max().unwrap_or(0);
-        let all = routes.len() as u64;
+        let all: u64 = sent.iter().sum();
         Some(RoutingResult {
             decisions,
             requests_max_over_mean: (all > 0).then(|| over_mean(most, all)),
-            outstanding_max_over_mean: outstanding(&outcome.trace, routes, replicas),
+            outstanding_max_over_mean: outstanding(&outcome.trace, routes, takes),
             cached: cached(&outcome.trace, &outcome.held),
         })
     }
 }
 
 /// The mean over arrivals of the most requests outstanding at a replica over the mean of all.
-fn outstanding(trace: &TokenTrace, routes: &[RouteDecision], replicas: usize) -> Option<f64> {
+fn outstanding(trace: &TokenTrace, routes: &[RouteDecision], takes: &[bool]) -> Option<f64> {
+    let replicas = takes.iter().filter(|takes| **takes).count();
     let end = |row: &RequestRow| match row.status {
         Status::Completed => trace.token_times(row).last().unwrap_or(row.arrival),
         _ => Time::NEVER,
@@ -96,6 +98,7 @@ fn outstanding(trace: &TokenTrace, routes: &[RouteDecision], replicas: usize) ->
     let kept = || {
         let all = trace.requests.iter().zip(routes);
         all.filter(|(row, _)| row.status != Status::Rejected)
+            .filter(|(_, route)| takes[route.replica.index()])
     };
     let mut ends: Vec<(Time, usize)> = kept()
         .map(|(row, route)| (end(row), route.replica.index()))
@@ -105,7 +108,7 @@ fn outstanding(trace: &TokenTrace, routes: &[RouteDecision], replicas: usize) ->
     let mut ends = ends.into_iter().peekable();
     // How many replicas have so many outstanding, so that the most is found at once.
     let mut at_load = vec![replicas as u64];
-    let (mut load, mut most, mut all) = (vec![0_usize; replicas], 0, 0_u64);
+    let (mut load, mut most, mut all) = (vec![0_usize; takes.len()], 0, 0_u64);
     let (mut sum, mut arrivals) = (0.0, 0_u32);
     for (row, route) in kept() {
         // An answer that is over when a request arrives is over for the router, too.
@@ -171,7 +174,7 @@ mod tests {
         outcome.routes = Some(vec![first, second]);
         let held = |here, most| Held { here, most, at: ReplicaId(0) };
         outcome.held = vec![held(0, 0), held(16, 48)];
-        let routing = RoutingResult::of(&outcome).expect("there are two");
+        let routing = RoutingResult::of(&outcome, &[true; 2]).expect("there are two");
         let decisions = RouteCounts { affinity: 1, fallback: 1, ..RouteCounts::default() };
         assert_eq!(routing.decisions, decisions);
         assert_eq!(routing.requests_max_over_mean, Some(2.0));
@@ -180,8 +183,8 @@ mod tests {
         assert_eq!((cached.prompt_tokens, cached.held_tokens), (200, 16));
         assert_eq!((cached.most_held_tokens, cached.regret_tokens, cached.regretted), (48, 32, 1));
         assert_eq!(cached.regret_share, Some(0.16));
-        outcome.pools[0].replicas = 1;
-        assert_eq!(RoutingResult::of(&outcome), None);
+        // Where the other one only decodes what this one prefilled, there was no choice.
+        assert_eq!(RoutingResult::of(&outcome, &[false, true]), None);
     }
 
     /// The second request comes when the first one's answer is over, and goes elsewhere: one is there at a time.
@@ -197,12 +200,12 @@ mod tests {
             within_pool: false,
         };
         let routes = [route(0), route(1)];
-        assert_eq!(outstanding(&outcome.trace, &routes, 2), Some(2.0));
+        assert_eq!(outstanding(&outcome.trace, &routes, &[true; 2]), Some(2.0));
         // Two at a time on two replicas are balanced.
         outcome.trace.requests[1].arrival = outcome.trace.requests[0].arrival;
-        assert_eq!(outstanding(&outcome.trace, &routes, 2), Some(1.5));
+        assert_eq!(outstanding(&outcome.trace, &routes, &[true; 2]), Some(1.5));
         // Who is turned away is nobody's load.
         outcome.trace.requests[1].status = Status::Rejected;
-        assert_eq!(outstanding(&outcome.trace, &routes, 2), Some(2.0));
+        assert_eq!(outstanding(&outcome.trace, &routes, &[true; 2]), Some(2.0));
     }
 }

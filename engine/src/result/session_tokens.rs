@@ -4,6 +4,7 @@
 use super::session_times::shared_at_head;
 use super::sessions::{HitsBySource, MissedTokens};
 use crate::ids::RequestId;
+use crate::kv::KeptBlocks;
 use crate::sim::Outcome;
 use crate::time::Time;
 use crate::trace::RequestRow;
@@ -33,7 +34,7 @@ pub struct Fates {
 }
 
 /// What became of the prompt tokens of turns. Without a cache none could have been found.
-pub fn fates(outcome: &Outcome, turns: &[SessionTurn], block_tokens: Option<u32>) -> Fates {
+pub fn fates(outcome: &Outcome, turns: &[SessionTurn], kept: Option<KeptBlocks>) -> Fates {
     let rows = &outcome.trace.requests;
     let shared = shared_at_head(turns);
     let mut all = Fates {
@@ -63,9 +64,9 @@ pub fn fates(outcome: &Outcome, turns: &[SessionTurn], block_tokens: Option<u32>
         all.hits.tiers += hits.tiers;
         let found = cached + brought;
         let before = turn.before.map(|before| &rows[before.index()]);
-        let missed = match (before, block_tokens) {
-            (Some(before), Some(block_tokens)) => {
-                turn.findable(before, row.prompt_tokens, block_tokens).saturating_sub(found)
+        let missed = match (before, kept) {
+            (Some(before), Some(kept)) => {
+                turn.findable(before, row.prompt_tokens, kept).saturating_sub(found)
             }
             _ => 0,
         };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::session_times::{Level, concurrent, working_set};
 use super::session_tokens::{Fate, Fates, Reuse, fates, reuse};
+use crate::kv::KeptBlocks;
 use crate::metrics::{Distribution, distribution_of_nanos};
 use crate::sim::Outcome;
 use crate::time::Time;
@@ -127,8 +128,8 @@ pub struct Levels {
 /// What the figures of sessions must know of the replicas.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct KvFacts {
-    /// Tokens of the blocks that a prefix cache keeps; `None` where no cache is on.
-    pub cached_block_tokens: Option<u32>,
+    /// What a prefix cache keeps; `None` where none is on.
+    pub cached: Option<KeptBlocks>,
     /// Tokens that all replicas together hold.
     pub capacity_tokens: Option<u64>,
     /// Bytes of a token.
@@ -145,7 +146,7 @@ impl SessionsResult {
         let turns = &outcome.turns[..rows.len().min(outcome.turns.len())];
         let lasts = last_tokens(&outcome.trace);
         let sessions = Sessions::of(outcome, turns, &lasts);
-        let Fates { of_turns, hits, missed } = fates(outcome, turns, kv.cached_block_tokens);
+        let Fates { of_turns, hits, missed } = fates(outcome, turns, kv.cached);
         let prompt_tokens: u64 = of_turns.iter().map(|fate| u64::from(fate.asked)).sum();
         let found: u64 = of_turns.iter().map(|fate| u64::from(fate.found)).sum();
         let Reuse { mut nanos, tokens } = reuse(outcome, turns, &lasts);

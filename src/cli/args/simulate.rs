@@ -55,7 +55,7 @@ pub(crate) struct RunFlags {
 /// Which figures to work out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Metrics {
-    /// The full figures up to a million output tokens
+    /// The full figures up to a million output tokens; those of a sweep never
     Auto,
     /// The full figures always
     Full,

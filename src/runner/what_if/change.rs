@@ -133,11 +133,12 @@ pub(super) struct Maker<'m> {
 
 impl<'m> Maker<'m> {
     fn new(patient: &'m Patient<'m>, refused: Refused) -> Maker<'m> {
-        let pool = patient.experiment.fleet()[patient.pool.unwrap_or_default().index()];
+        let id = patient.pool();
+        let pool = patient.experiment.fleet()[id.unwrap_or_default().index()];
         let info = pool.engine_info(patient.config);
-        let replicas = patient.resolved.replicas(patient.pool.map(PoolId::index));
+        let replicas = patient.resolved.replicas(id.map(PoolId::index));
         let replicas = replicas.expect("the scenario was resolved, and the stall was in its fleet");
-        let (at, of_pool) = match patient.pool {
+        let (at, of_pool) = match id {
             None => (String::new(), String::new()),
             Some(id) => {
                 let name = replicas.pool.unwrap_or_default();

@@ -28,6 +28,8 @@ use crate::scenario::{Document, Experiment, ResolvedScenario};
 use crate::scheduler::SchedulerConfig;
 use crate::sim::Outcome;
 use crate::threads;
+use crate::time::Time;
+use crate::trace::{HandOver, RequestRow};
 
 use change::{Change, IfInert, Load};
 pub use figures::{Figures, WorstStall};
@@ -111,8 +113,30 @@ pub struct Patient<'p> {
     pub output: &'p SchedulerOutput,
     /// The stall: request and token.
     pub stall: (RequestId, u32),
-    /// The pool of replicas that it came about in, where there are pools.
-    pub pool: Option<PoolId>,
+}
+
+impl Patient<'_> {
+    /// The pool of replicas that the stall came about in, where there are pools: of a first token whose prompt
+    /// another replica computed the one where most of the time went by.
+    fn pool(&self) -> Option<PoolId> {
+        let trace = &self.output.outcome.trace;
+        let (request, token) = self.stall;
+        let row = &trace.requests[request.index()];
+        let lane = match trace.hand_over(request) {
+            Some(hand) if token == 0 && mostly_before(row, hand, trace.end) => hand.from,
+            _ => row.lane,
+        };
+        self.experiment.pool_of(trace.lane(lane).replica)
+    }
+}
+
+/// Whether a request waited longer for its prompt than for what came then, up to its first token.
+fn mostly_before(row: &RequestRow, hand: &HandOver, end: Time) -> bool {
+    let until = |at: Time| at.min(end);
+    let from = if hand.is_destination_first() { until(hand.begun) } else { row.arrival };
+    let prompt = until(hand.at).since(from.min(until(hand.at)));
+    let all = until(row.first_token).since(row.arrival.min(until(row.first_token)));
+    prompt.as_nanos() > all.as_nanos() / 2
 }
 
 /// A cause is worth a cure when it makes up this part of a stall, or of all missed deadlines, as one

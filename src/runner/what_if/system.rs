@@ -30,7 +30,7 @@ impl Maker<'_> {
         set.push(format!("{}engine.kv_blocks=null", self.at));
         let document = self.patient.document.clone().with(&set).ok()?;
         let experiment = document.resolve(self.patient.seed).ok()?.experiment;
-        let pool = self.patient.pool.unwrap_or_default();
+        let pool = self.patient.pool().unwrap_or_default();
         Some(experiment.fleet()[pool.index()].engine.kv_blocks.into())
     }
 

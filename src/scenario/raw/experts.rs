@@ -18,7 +18,8 @@ pub struct ExpertTraffic {
     /// unless given, which is vLLM's default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchange: Option<ExpertExchange>,
-    /// How evenly tokens choose experts: all alike unless given.
+    /// How evenly tokens choose experts: `{cv: 0.84}` unless given, `{cv: 0}` for models of fewer
+    /// than 32.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub imbalance: Option<Imbalance>,
 }
@@ -43,10 +44,16 @@ pub enum Imbalance {
     Shares(ExpertShares),
 }
 
-/// The shares of experts; exactly one of both.
+/// The shares of experts; exactly one of these.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, expecting = "a map such as `{zipf: 0.5}` or `{file: loads.json}`")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a map such as `{cv: 0.84}`, `{zipf: 0.5}` or `{file: loads.json}`"
+)]
 pub struct ExpertShares {
+    /// The standard deviation of shares over their mean, with popular experts on any rank; 0 is even.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cv: Option<f64>,
     /// Shares that fall with this power of an expert's rank; 0 is even.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zipf: Option<f64>,
@@ -63,7 +70,7 @@ impl<'de> Deserialize<'de> for Imbalance {
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
                     "the busiest rank's load over the mean, such as 1.3, or a map such as \
-                     `{zipf: 0.5}` or `{file: loads.json}`",
+                     `{cv: 0.84}`, `{zipf: 0.5}` or `{file: loads.json}`",
                 )
             }
             fn visit_f64<E: de::Error>(self, ratio: f64) -> Result<Imbalance, E> {

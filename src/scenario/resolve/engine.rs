@@ -13,7 +13,7 @@ use super::speculative::{Drafted, speculative};
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{
     CostModel, Dtype, ExpertChoice, ExpertLoad, FixedCost, FixedPipeline, Parallelism, Precision,
-    Pricing, StepLawCost, format_notes,
+    Pricing, StepLawCost, experts_vary, format_notes,
 };
 use crate::kv::KvGroups;
 use crate::scenario::experiment::{EngineLimits, Hardware, PredictorError};
@@ -159,7 +159,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         speculative(check, owner, given, Drafted { model: model.as_ref(), precision, classes })
     });
     let drafter = drafting.as_ref().and_then(|drafting| drafting.drafter.as_ref());
-    let evenly = experts.choice == ExpertChoice::default();
+    let choice_unknown = experts.choice == ExpertChoice::default();
     {
         let missing = [
             (
@@ -239,11 +239,16 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     let (tiers, kv_tiers, kv_load) = tiers(check, owner, given, &behind);
     if let (Profile::Engine(_), None, Some(model)) = (&profile, profile.law(), &model) {
         check.warnings.extend(model.approximations());
-        if model.experts().is_some() && evenly {
-            check.warnings.push(format!(
-                "{}: tokens are taken to choose their experts evenly at random",
-                model.name
-            ));
+        if let (Some(experts), true) = (model.experts(), choice_unknown) {
+            let how = match experts_vary(experts.count) {
+                true => {
+                    "some experts more often than others, as other models do in public measurements"
+                }
+                false => "their experts evenly at random",
+            };
+            let message =
+                format!("{}: tokens are taken to choose {how} (`experts.imbalance`)", model.name);
+            check.warnings.push(message);
         }
         if let Some(gpu) = &gpu {
             let at = owner.path(check, &["engine", "dtype"]);

@@ -40,8 +40,16 @@ fn shares(
 ) -> Option<ExpertChoice> {
     let of_model = model.and_then(Model::experts);
     let experts = of_model.map(|experts| experts.count);
-    match (given.zipf, &given.file) {
-        (Some(exponent), None) => {
+    match (given.cv, given.zipf, &given.file) {
+        (Some(cv), None, None) => {
+            if !(0.0..=4.0).contains(&cv) {
+                let range = "a standard deviation over the mean, 0 to 4";
+                check.expected(&path.key("cv"), range, cv);
+                return None;
+            }
+            Some(ExpertChoice::Varied(cv))
+        }
+        (None, Some(exponent), None) => {
             let path = path.key("zipf");
             if !(0.0..=8.0).contains(&exponent) {
                 check.expected(&path, "a power from 0 to 8", exponent);
@@ -49,7 +57,7 @@ fn shares(
             }
             Some(ExpertChoice::zipf(experts?, exponent))
         }
-        (None, Some(file)) => {
+        (None, None, Some(file)) => {
             let path = path.key("file");
             let text = check.read_file(&path, file, FILE_BYTES_MAX)?;
             match read_shares(&text, experts) {
@@ -73,8 +81,12 @@ fn shares(
             }
         }
         _ => {
-            let message = "expected exactly one of `zipf` and `file`";
-            check.report(path, message, "such as `{zipf: 0.5}` or `{file: loads.json}`");
+            let message = "expected exactly one of `cv`, `zipf` and `file`";
+            check.report(
+                path,
+                message,
+                "such as `{cv: 0.84}`, `{zipf: 0.5}` or `{file: loads.json}`",
+            );
             None
         }
     }

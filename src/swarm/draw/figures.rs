@@ -60,7 +60,7 @@ impl Draw {
             ];
             let (way, power) = (self.one_of(&ways), self.one_of(&[0.0, 0.7]));
             let mixtral = scenario["model"] == "mixtral-8x7b";
-            let choice = match self.rng.random_range(0..3) {
+            let choice = match self.rng.random_range(0..4) {
                 0 => json!(self.rng.random_range(1.0..2.0)),
                 1 if mixtral => {
                     let name = self.one_of(&["loads.json", "shares.json"]);
@@ -69,6 +69,7 @@ impl Draw {
                     }
                     json!({"file": name})
                 }
+                2 => json!({"cv": self.one_of(&[0.0, 0.4, 1.5])}),
                 _ => json!({"zipf": power}),
             };
             let mut traffic = Map::new();

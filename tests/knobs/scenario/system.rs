@@ -147,6 +147,12 @@ pub(super) const CASES: &[Case] = &[
         "experts={imbalance: {zipf: 1}}",
     ),
     case(
+        "ExpertShares.cv",
+        &[MOE, EIGHT, SPREAD],
+        "experts={imbalance: {cv: 0}}",
+        "experts={imbalance: {cv: 1.5}}",
+    ),
+    case(
         "ExpertShares.zipf",
         &[MOE, EIGHT, SPREAD],
         "experts={imbalance: {zipf: 0.5}}",

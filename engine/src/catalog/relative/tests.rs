@@ -18,6 +18,8 @@ fn peaks(memory_gb_per_s: f64, bf16_tflops: f64) -> GpuOfPeaks {
         chip: None,
         link: Some(Link { name: "NVLink 4".into(), gb_per_s: 225.0 }),
         gpus_per_node: Some(8),
+        experts_fp8: None,
+        experts_fp4: None,
         all_reduce: None,
         price_usd_per_hour: None,
         power: None,

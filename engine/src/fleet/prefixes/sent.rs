@@ -66,11 +66,11 @@ impl Sent {
         }
     }
 
-    /// What the chosen replica holds of a prompt beside what others do.
+    /// What the chosen replica holds of a prompt beside what others do that could have been chosen.
     pub(in crate::fleet) fn held(
         &mut self,
         prompt: &Prompt,
-        chosen: ReplicaId,
+        (chosen, could_be): (ReplicaId, impl Fn(ReplicaId) -> bool),
         caches: &mut dyn Caches,
     ) -> Held {
         self.tree.walk(prompt, prompt.tokens, &mut self.steps);
@@ -88,8 +88,8 @@ impl Sent {
             }
             let latest = self.tree.latest(step.node);
             for replica in latest.into_iter().chain(self.tree.holders(step.node)) {
-                if std::mem::replace(&mut self.asked[replica.index()], self.prompts) == self.prompts
-                {
+                let asked = std::mem::replace(&mut self.asked[replica.index()], self.prompts);
+                if asked == self.prompts || !could_be(replica) {
                     continue;
                 }
                 let there = caches.held(replica, prompt);

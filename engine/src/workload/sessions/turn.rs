@@ -1,6 +1,7 @@
 //! What a request is to its session.
 
 use super::spec::GapKind;
+use crate::kv::KeptBlocks;
 use crate::request::RequestId;
 use crate::time::Span;
 use crate::trace::RequestRow;
@@ -29,11 +30,12 @@ pub struct SessionTurn {
 
 impl SessionTurn {
     /// Tokens of a prompt of `prompt` tokens that a cache without end finds of the turn `before`, in whole
-    /// blocks: of what both have in common, as far as KV of it was ever computed; and never all of a prompt.
-    pub fn findable(&self, before: &RequestRow, prompt: u32, block_tokens: u32) -> u32 {
+    /// blocks: of what both have in common, as far as KV of it was computed and is kept; and never all of a prompt.
+    pub fn findable(&self, before: &RequestRow, prompt: u32, kept: KeptBlocks) -> u32 {
         // The last token of an answer is sampled, and no step ever takes it in.
-        let computed = before.prompt_tokens.saturating_add(before.tokens.saturating_sub(1));
+        let answer = if kept.answers { before.tokens.saturating_sub(1) } else { 0 };
+        let computed = before.prompt_tokens.saturating_add(answer);
         let common = self.inherits.min(computed).min(prompt.saturating_sub(1));
-        common / block_tokens * block_tokens
+        common / kept.tokens * kept.tokens
     }
 }

@@ -350,20 +350,25 @@ fn contents(steps: &[ReadStep], id_tokens: u32, table: &mut Vec<u64>) -> Vec<Ste
 /// Ids that only mean something within one session, made ids that mean nothing in another.
 #[derive(Debug, Default)]
 pub(super) struct Namespaced {
-    known: FxHashMap<u64, u64>,
+    own: FxHashMap<u64, u64>,
+    /// Those of sessions whose ids mean the same to all.
+    shared: FxHashMap<u64, u64>,
+    is_shared: bool,
     next: u64,
 }
 
 impl Namespaced {
-    /// A session whose ids are its own begins.
-    pub(super) fn session(&mut self) {
-        self.known.clear();
+    /// A session begins, whose ids are its own, or mean the same as in all others of which that is said.
+    pub(super) fn session(&mut self, is_shared: bool) {
+        self.is_shared = is_shared;
+        self.own.clear();
     }
 
     /// The id that stands for one of the session's.
     pub(super) fn id(&mut self, own: u64) -> u64 {
         let next = &mut self.next;
-        *self.known.entry(own).or_insert_with(|| {
+        let known = if self.is_shared { &mut self.shared } else { &mut self.own };
+        *known.entry(own).or_insert_with(|| {
             *next += 1;
             *next
         })

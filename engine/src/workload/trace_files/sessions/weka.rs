@@ -66,10 +66,7 @@ pub(super) fn read(lines: &mut Lines) -> Result<ReadSessions, WorkloadError> {
             return Err(line.error(message).with_field("block_size"));
         }
         read.id_tokens = block;
-        // Ids that are everybody's keep their names.
-        if session.hash_id_scope.as_deref() != Some("global") {
-            names.session();
-        }
+        names.session(session.hash_id_scope.as_deref() == Some("global"));
         let mut reader = Reader {
             line,
             block,
