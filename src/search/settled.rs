@@ -17,9 +17,9 @@ use crate::sim::Outcome;
 
 /// More requests than these are not played for sessions to settle, unless the scenario has them.
 pub(super) const REQUESTS_MAX: f64 = 300_000.0;
-/// So many lengths of a session are asked of what is measured where more are played: half of one to spare,
-/// since chance and load change both.
-const ASKED: f64 = 1.5;
+/// So many lengths of a session are asked of what is measured where more are played: with the first one, in
+/// which the system fills, as many as arrivals of requests should last. What is just too much shows late.
+const ASKED: f64 = 4.0;
 /// Most times as many sessions at once, and the least: how long they last is a guess where few are played.
 const TIMES: (f64, f64) = (1.2, 50.0);
 
@@ -79,9 +79,13 @@ impl Settling {
     }
 }
 
-/// The same with more sessions, where it holds so far for no other reason than that there were few of them.
+/// The same with more sessions, where it is for want of them that nothing is known to be broken. A queue that
+/// seems to grow may be a system that fills.
 pub(super) fn longer(experiment: &Experiment, probe: &Probe) -> Option<Experiment> {
-    let settling = probe.only_unsettled()?;
+    let settling = probe.unsettled()?;
+    if !probe.broken.is_empty() || probe.open.len() > 1 {
+        return None;
+    }
     let workload = &experiment.workload;
     // A file has no more of them.
     workload.source.sessions()?;
@@ -169,12 +173,12 @@ mod tests {
         let seen =
             Settling { begun: 300, turns: 8.0, starts_s: 4.0, stay_s: 215.0, measured_s: -211.0 };
         assert!(!seen.settles());
-        // 50 times as many at once, so that 200 s are seen; then two and a half times 215 s.
+        // 50 times as many at once, so that 200 s are seen; then five times 215 s.
         assert_eq!(seen.needed(), 15_000);
         let more = Settling { begun: 15_000, starts_s: 200.0, measured_s: -15.0, ..seen };
         assert_eq!(more.needed(), 37_500);
         let more = Settling { turns: 1.0, ..more };
-        assert_eq!(more.needed(), (15_000.0_f64 * 537.5 / 200.0).ceil() as u32);
+        assert_eq!(more.needed(), (15_000.0_f64 * 1_075.0 / 200.0).ceil() as u32);
         let enough = Settling { starts_s: 537.5, measured_s: 322.5, ..more };
         assert!(enough.settles());
     }

@@ -58,7 +58,7 @@ fn few_sessions_carry_no_more_than_many() {
     let found = of(&[]);
     let one = &found["schedulers"][0];
     let carried = number(&one["sessions_per_s"]["mean"]);
-    assert!((0.75 * MOST..MOST).contains(&carried), "{one}");
+    assert!((0.75 * MOST..1.05 * MOST).contains(&carried), "{one}");
     let notes = one["notes"].to_string();
     assert!(notes.contains("not the scenario's 40"), "{notes}");
     // As many as it takes are played as they are.
@@ -88,8 +88,8 @@ fn a_plan_carries_no_more_than_can_go_on() {
     let written = std::fs::read_to_string(&best).expect("written");
     assert!(written.contains("poisson: {rate: 2}"), "{written}");
     assert!(written.contains(&format!("count: {}", sessions["begun"])), "{written}");
-    // A session takes 30.4 s, and begins in two and a half times as long.
-    assert!(number(&sessions["begun"]) > 2.0 * 2.0 * 30.4, "{sessions}");
+    // A session takes 30.4 s, and they begin for five times as long.
+    assert!(number(&sessions["begun"]) > 4.0 * 2.0 * 30.4, "{sessions}");
     assert_eq!(ran["runs"][0]["ttft_s"]["p99"], answer["ttft_p99_s"]);
 }
 
