@@ -45,6 +45,12 @@ impl Document {
         path.split('.').try_fold(&self.root, |node, key| node.get(key)).is_some()
     }
 
+    /// The number that the text itself has at such a path.
+    pub fn number(&self, path: &str) -> Option<f64> {
+        let node = path.split('.').try_fold(&self.root, |node, key| node.get(key))?;
+        node.scalar_text()?.parse().ok()
+    }
+
     /// The elements of a list at the top, each as YAML on one line.
     pub fn elements(&self, list: &str) -> Vec<String> {
         match self.root.get(list).map(|node| &node.value) {

@@ -11,7 +11,9 @@ mod interval;
 mod lone;
 mod plan;
 mod probe;
+mod settled;
 mod size;
+mod stays;
 mod steady;
 pub mod sweep;
 mod watch;
@@ -32,6 +34,7 @@ pub use plan::{
     apart_lines, check, find_plan, launch, plan_answer, plan_rows, plan_schema, plan_text,
 };
 pub use probe::{Kept, Length, Load, Offered, Probe, SearchError, Study};
+pub use settled::Settling;
 pub use size::{FleetSize, Steps};
 pub use steady::{Steadiness, steadiness};
 pub use watch::Watch;

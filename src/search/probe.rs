@@ -7,6 +7,7 @@ use super::bisect::Shown;
 use super::cache::Cache;
 use super::depends::build;
 use super::goal::{Goal, Terms};
+use super::settled::{Settling, longer};
 use super::size::FleetSize;
 use super::steady::{Steadiness, steadiness};
 use super::watch::Watch;
@@ -103,8 +104,9 @@ pub enum Length {
     Glimpse(f64),
 }
 
-/// A load a quarter above what can be served leaves a fifth of its requests behind; half of that
-/// is no chance.
+/// A load this much above what can be served...
+const ABOVE: f64 = 1.25;
+/// ...leaves a fifth of its requests behind; half of that is no chance.
 const LEFT_BEHIND: f64 = 0.1;
 /// Makes a seed another one, far from those of a search.
 const OTHER_REQUESTS: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -118,6 +120,10 @@ pub struct Probe {
     pub open: Vec<String>,
     /// Whether the backlog grew to the end.
     pub steadiness: Steadiness,
+    /// What was seen of sessions that begin at a rate; `None` where there are none, and of a run that was
+    /// ended.
+    #[serde(default)]
+    pub settling: Option<Settling>,
     /// Arrivals a second as they came about; `None` of fewer than two, and of a run that was ended.
     pub requests_per_s: Option<f64>,
     /// Requests that were to be played.
@@ -142,6 +148,18 @@ impl Probe {
         }
     }
 
+    /// What was seen of sessions that began for too short a time to tell.
+    pub(super) fn unsettled(&self) -> Option<Settling> {
+        self.settling.filter(|settling| !settling.settles())
+    }
+
+    /// The same where nothing else speaks against the load.
+    pub(super) fn only_unsettled(&self) -> Option<Settling> {
+        let nothing_else =
+            self.broken.is_empty() && self.open.len() == 1 && !self.steadiness.growing;
+        self.unsettled().filter(|_| nothing_else)
+    }
+
     /// Whether nothing but growth of the backlog speaks against the load.
     fn only_grows(&self) -> bool {
         self.steadiness.growing && self.broken.is_empty()
@@ -151,7 +169,7 @@ impl Probe {
 impl Study<'_> {
     /// Plays one scheduler on one load; `None` when the time was up before it ended. The requests of
     /// a replica stay as many as in the scenario: with more replicas the run has more requests, and
-    /// lasts as long.
+    /// lasts as long. Of sessions that hold there are as many as it takes to tell, where there can be.
     ///
     /// # Errors
     /// When the requests cannot be drawn or the run is stuck.
@@ -175,14 +193,21 @@ impl Study<'_> {
             Length::Glimpse(share) => what["glimpse"] = json!(share.to_bits()),
         }
         self.found_or_played(scheduler, &what, || {
-            let experiment = self.at(load)?;
-            let (requests, _) = Requests::of(&experiment)?;
             let ends = load.played != Length::Whole;
-            let Some(mut probe) = self.play_until(&experiment, &requests, scheduler, ends)? else {
-                return Ok(None);
+            let mut experiment = self.at(load)?;
+            let mut probe = loop {
+                let (requests, _) = Requests::of(&experiment)?;
+                let played = self.play_until(&experiment, &requests, scheduler, ends)?;
+                let Some(probe) = played else { return Ok(None) };
+                match longer(&experiment, &probe) {
+                    Some(longer) => experiment = longer,
+                    None => break probe,
+                }
             };
             if probe.only_grows() && experiment.workload.is_stationary() {
-                let Some(grows) = self.grows_above(scheduler, load)? else { return Ok(None) };
+                let Some(grows) = self.grows_above(scheduler, load, &experiment)? else {
+                    return Ok(None);
+                };
                 probe.steadiness.growing = grows;
             }
             Ok(Some(probe))
@@ -195,14 +220,19 @@ impl Study<'_> {
         &self,
         scheduler: &SchedulerRun,
         load: &Load,
+        played: &Experiment,
     ) -> Result<Option<bool>, SearchError> {
         let Offered::Times(factor) = load.offered else { return Ok(Some(false)) };
         let above = Load {
-            offered: Offered::Times(1.25 * factor),
+            offered: Offered::Times(ABOVE * factor),
             seed: load.seed ^ OTHER_REQUESTS,
             ..load.clone()
         };
-        let experiment = self.at(&above)?;
+        let mut experiment = self.at(&above)?;
+        if experiment.workload.source.sessions().is_some() {
+            // They must last to be seen to pile up.
+            experiment.workload.amount = played.workload.lengthened(ABOVE).amount;
+        }
         let (requests, _) = Requests::of(&experiment)?;
         let probe = self.play(&experiment, &requests, scheduler)?;
         let overloaded = |seen: Steadiness| seen.growing && seen.left_behind > LEFT_BEHIND;
@@ -271,19 +301,27 @@ impl Study<'_> {
                 broken: vec![broken.to_owned()],
                 open: Vec::new(),
                 steadiness: Steadiness::default(),
+                settling: None,
                 requests_per_s: None,
                 requests: count.unwrap_or_default(),
                 result: None,
             }));
         };
-        let judged = self.goal.judge(&output.result);
+        let mut judged = self.goal.judge(&output.result);
         let mut steadiness = steadiness(&output.outcome, experiment.workload.is_stationary());
         // Users who wait for an answer bring no more requests than are answered.
-        steadiness.growing &= experiment.workload.users().is_none();
+        let users = experiment.workload.users().is_some();
+        steadiness.growing &= !users;
+        let settling = match users {
+            true => None,
+            false => Settling::of(&output.outcome, experiment.measure),
+        };
+        judged.open.extend(settling.filter(|one| !one.settles()).map(|one| one.told()));
         Ok(Some(Probe {
             broken: judged.broken,
             open: judged.open,
             steadiness,
+            settling,
             requests_per_s: realised(&output.outcome),
             requests: output.result.summary.requests.offered,
             result: Some(output.result),

@@ -5,13 +5,15 @@
 //! the arrivals: the backlog grows when there are more of them at its end than at its beginning, by
 //! more than chance brings about, and it never came back to where it was. A system that was empty fills
 //! first, and that is no backlog: what is looked at begins when those who came first have left.
+//!
+//! Where requests are turns of sessions, it is sessions that begin: their turns go on long after the last of
+//! them has begun, and fewer of them are no sign that the load was held.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::stays::{self, Stay};
 use crate::sim::Outcome;
-use crate::time::Time;
-use crate::trace::{Status, TokenTrace};
 
 /// What was seen of the number of requests present.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -21,7 +23,7 @@ pub struct Steadiness {
     /// Requests present halfway through the arrivals, or when the first tenth of them would have left, where
     /// that is later.
     pub present_halfway: u64,
-    /// Requests present at the last arrival.
+    /// Requests present at the last arrival; of sessions, when the last of them began.
     pub present_at_end: u64,
     /// Of the arrivals from then on, the share by which the requests present grew.
     pub left_behind: f64,
@@ -30,11 +32,11 @@ pub struct Steadiness {
     pub present_third_quarter: f64,
     /// The same in their last quarter: the second half of it.
     pub present_last_quarter: f64,
-    /// From the first arrival to the last, in seconds.
+    /// From the first arrival to the last, in seconds; of sessions where requests are turns of some.
     pub arrivals_s: f64,
-    /// From the last arrival to the last token, in seconds.
+    /// From the last of these to the last token, in seconds.
     pub drain_s: f64,
-    /// Mean time that a completed request spent, in seconds.
+    /// Mean time that a request, or a session, spent, in seconds.
     pub mean_stay_s: f64,
 }
 
@@ -48,15 +50,19 @@ const DRAIN: f64 = 0.25;
 
 /// Looks at the requests present over time. `stationary` says that the arrival rate is constant.
 pub fn steadiness(outcome: &Outcome, stationary: bool) -> Steadiness {
-    let trace = &outcome.trace;
-    let stays = stays(trace);
-    let arrivals = || stays.iter().map(|stay| stay.0);
+    let mut stays = stays::of_requests(&outcome.trace);
+    let sessions = stays::of_sessions(outcome);
+    if let Some(last) = sessions.iter().map(|stay| stay.0).reduce(f64::max) {
+        stays.retain(|stay| stay.0 <= last);
+    }
+    let begun = if sessions.is_empty() { &stays } else { &sessions };
+    let arrivals = || begun.iter().map(|stay| stay.0);
     let (Some(first), Some(last)) = (arrivals().reduce(f64::min), arrivals().reduce(f64::max))
     else {
         return Steadiness::default();
     };
     let span = last - first;
-    let half = (first + span / 2.0).max(filled(&stays)).min(last);
+    let half = (first + span / 2.0).max(filled(begun)).min(last);
     let three_quarters = f64::midpoint(half, last);
     let present = Present::of(&stays);
     let (halfway, at_end) = (present.at(half), present.at(last));
@@ -66,9 +72,9 @@ pub fn steadiness(outcome: &Outcome, stationary: bool) -> Steadiness {
     let grows = at_end as f64 - halfway as f64 > chance
         && fourth > third
         && present.least(three_quarters, last) > present.least(half, three_quarters);
-    let arrived = arrivals().filter(|arrival| *arrival > half).count();
-    let left = stays.iter().map(|stay| stay.1 - last).fold(0.0, f64::max);
-    let total: f64 = stays.iter().map(|stay| stay.1 - stay.0).sum();
+    let arrived = stays.iter().filter(|stay| stay.0 > half).count();
+    let left = begun.iter().map(|stay| stay.1 - last).fold(0.0, f64::max);
+    let total: f64 = begun.iter().map(|stay| stay.1 - stay.0).sum();
     Steadiness {
         growing: grows && (stationary || left > DRAIN * span),
         present_halfway: halfway,
@@ -78,14 +84,14 @@ pub fn steadiness(outcome: &Outcome, stationary: bool) -> Steadiness {
         present_last_quarter: fourth,
         arrivals_s: span,
         drain_s: left,
-        mean_stay_s: total / stays.len() as f64,
+        mean_stay_s: total / begun.len() as f64,
     }
 }
 
 /// When a system that was empty has filled: what comes first finds no queue, and as many requests are there as
 /// it has room to serve once the first of them leave.
-fn filled(stays: &[(f64, f64)]) -> f64 {
-    let mut first: Vec<(f64, f64)> = stays.to_vec();
+fn filled(stays: &[Stay]) -> f64 {
+    let mut first: Vec<Stay> = stays.to_vec();
     first.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
     first.truncate(first.len().div_ceil(10));
     let stay: f64 = first.iter().map(|stay| stay.1 - stay.0).sum();
@@ -100,7 +106,7 @@ struct Present {
 }
 
 impl Present {
-    fn of(stays: &[(f64, f64)]) -> Present {
+    fn of(stays: &[Stay]) -> Present {
         let mut from: Vec<f64> = stays.iter().map(|stay| stay.0).collect();
         let mut to: Vec<f64> = stays.iter().map(|stay| stay.1).collect();
         from.sort_unstable_by(f64::total_cmp);
@@ -139,29 +145,11 @@ impl Present {
     }
 }
 
-/// From when to when each request that was let in was there, in seconds.
-fn stays(trace: &TokenTrace) -> Vec<(f64, f64)> {
-    let rows = trace.requests.iter().filter(|row| row.status != Status::Rejected);
-    rows.map(|row| {
-        let end = match row.status {
-            Status::Completed => {
-                let run = trace.runs(row).last();
-                let last = run.and_then(|run| trace.times(run).last().copied());
-                last.unwrap_or(row.first_token)
-            }
-            _ => trace.end.max(row.arrival),
-        };
-        debug_assert_ne!(end, Time::NEVER, "what is complete has a token");
-        (row.arrival.as_secs_f64(), end.as_secs_f64())
-    })
-    .collect()
-}
-
-fn mean_present(stays: &[(f64, f64)], from: f64, to: f64) -> f64 {
+fn mean_present(stays: &[Stay], from: f64, to: f64) -> f64 {
     if to <= from {
         return 0.0;
     }
-    let inside = |&(a, b): &(f64, f64)| (b.min(to) - a.max(from)).max(0.0);
+    let inside = |&(a, b): &Stay| (b.min(to) - a.max(from)).max(0.0);
     stays.iter().map(inside).sum::<f64>() / (to - from)
 }
 
@@ -169,7 +157,8 @@ fn mean_present(stays: &[(f64, f64)], from: f64, to: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::ids::{ClassId, LaneId};
-    use crate::trace::{RequestRow, Run};
+    use crate::time::Time;
+    use crate::trace::{RequestRow, Run, Status};
 
     /// A request a second for 300 s that stays as long as `stay` says.
     fn run(stay: impl Fn(u64) -> u64) -> Outcome {

@@ -27,6 +27,7 @@ mod rooms;
 mod run;
 mod scenarios;
 mod settings;
+mod settled;
 mod sglang;
 #[path = "../common/shared.rs"]
 mod shared;

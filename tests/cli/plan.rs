@@ -478,3 +478,80 @@ fn the_same_replicas_are_tried_apart() {
     assert_eq!(code, 2, "{err}");
     assert!(err.contains("there is no link `ib-40g`") && err.contains("ib-400g"), "{err}");
 }
+
+/// What a run of this scenario gives, and whether it kept its promise.
+fn run(yaml: &std::path::Path) -> (Value, i32) {
+    let mut run = Command::cargo_bin("metron-sim").expect("built");
+    let out = run.args(["run", "--check", "--format", "json"]).arg(yaml).output().expect("ran");
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    let file = serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{said}"));
+    (file, out.status.code().expect("an exit code"))
+}
+
+/// The load may be another than the scenario's: what is written has the one that was judged.
+#[test]
+fn what_is_written_has_the_load_that_was_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let from = folder.path().join("s.yaml");
+    let best = folder.path().join("best.yaml");
+    let mut trace = String::new();
+    for row in 0..200 {
+        trace.push_str(&format!(
+            "{{\"arrival_s\": {}, \"prompt_tokens\": 4000, \"output_tokens\": 50}}\n",
+            f64::from(row) * 0.2
+        ));
+    }
+    std::fs::write(folder.path().join("t.jsonl"), trace).expect("writable");
+    let lengths = "lengths: {prompt: {fixed: 4000}, output: {fixed: 50}}";
+    let open = format!("{{requests: 400, arrivals: {{poisson: {{rate: 5}}}}, {lengths}}}");
+    for (workload, seed, written) in [
+        (open.as_str(), "7", "poisson: {rate: 20}"),
+        ("{trace: {file: t.jsonl}}", "0", "time_scale: 4"),
+    ] {
+        let text = format!(
+            "model: llama-3.1-8b\ngpu: h100-sxm\nschedulers: [vllm-v1]\nworkload: {workload}\nslo: {{ttft: \
+             1s, tbt: 25ms, fluidity: {{index: 0.9, share: 0.95}}}}\n"
+        );
+        std::fs::write(&from, text).expect("writable");
+        let asked = ["--scenario", from.to_str().expect("text"), "--gpus", "h100-sxm", "--rate"];
+        let tried = ["20", "--tp", "1", "--dtype", "bf16", "--seeds", "1", "--seed", seed];
+        let write = ["--write-scenario", best.to_str().expect("text")];
+        let (file, code) = json(&[&asked[..], &tried, &write].concat());
+        assert_eq!(code, 0, "{file}");
+        let text = std::fs::read_to_string(&best).expect("written");
+        assert!(text.contains(written), "{written}: {text}");
+        let (ran, code) = run(&best);
+        assert_eq!(code, 0, "it holds as it was judged: {ran}");
+        // The run is the very one by which the answer was found.
+        let (summary, answer) = (&ran["runs"][0], &file["answers"][0]);
+        assert_eq!(summary["ttft_s"]["p99"], answer["ttft_p99_s"], "{text}");
+    }
+}
+
+/// A scenario that has replicas has pools in their place where prefill and decode are apart.
+#[test]
+fn replicas_give_way_to_pools() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let yaml = folder.path().join("documents.yaml");
+    let text = format!("{DOCUMENTS}replicas: 4\nrouter: least-requests\n");
+    std::fs::write(&yaml, text).expect("writable");
+    let scenario = yaml.to_str().expect("UTF-8");
+    let asked = ["--scenario", scenario, "--gpus", "h100-sxm", "--tp", "1", "--dtype", "bf16"];
+    let (file, code) = json(&[&asked[..], &["--seeds", "1", "--apart", "ib-400g"]].concat());
+    assert_eq!(code, 0, "{file}");
+    let apart = &file["answers"][0]["apart"];
+    assert_eq!(apart["why_not"], Value::Null, "{apart}");
+    assert!(apart["divisions"].as_array().is_some_and(|all| all.len() > 1), "{apart}");
+}
+
+/// Users who all think for as long ask in waves, for which people are not sized.
+#[test]
+fn users_in_step_are_warned_of() {
+    let users = ["--users", "30", "--gpus", "h100-sxm", "--seeds", "1", "--think-time"];
+    let (file, code) = json(&[&SMALL[..], &users, &["2s"]].concat());
+    assert_eq!(code, 0, "{file}");
+    let notes = file["notes"].to_string();
+    assert!(notes.contains("stay in step") && notes.contains("--rate 15"), "{notes}");
+    let (file, _) = json(&[&SMALL[..], &users, &["0s"]].concat());
+    assert_eq!(file["notes"], serde_json::json!([]), "{file}");
+}

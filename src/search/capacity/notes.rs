@@ -7,6 +7,7 @@ use crate::promise::{FLUID_SHARE, KEPT_SHARE, Term};
 use crate::result::RunResult;
 use crate::search::interval::Border;
 use crate::search::probe::Study;
+use crate::search::settled::Settling;
 use crate::shown::{duration, join, percent, three_digits};
 use crate::time::Span;
 use crate::workload::Source;
@@ -117,7 +118,9 @@ pub(super) fn notes(
         notes.extend(weak_term(term, run).filter(|note| !notes.contains(note)));
     }
     let steady = best.steadiness;
-    if !knob.whole() && steady.arrivals_s < STAYS * steady.mean_stay_s {
+    if let Some(settling) = best.settling {
+        notes.extend(settled(study, &settling));
+    } else if !knob.whole() && steady.arrivals_s < STAYS * steady.mean_stay_s {
         notes.push(format!(
             "the run is too short for a steady state: at capacity arrivals last {:.1} s and a \
              request stays {:.1} s; take {:.0} times the requests",
@@ -127,6 +130,27 @@ pub(super) fn notes(
         ));
     }
     notes
+}
+
+/// What is special about sessions that begin at a rate.
+fn settled(study: Study<'_>, settling: &Settling) -> Vec<String> {
+    let experiment = study.experiment;
+    let (starts, stay) = (duration(settling.starts_s), duration(settling.stay_s));
+    let own = experiment.workload.amount.requests.filter(|own| settling.begun > *own);
+    let more = own.map(|own| {
+        format!(
+            "{} sessions were played at capacity, not the scenario's {own}: before the last one begins,              others must have ended, and one lasts {stay}",
+            settling.begun
+        )
+    });
+    let skipped = experiment.measure.skip_first.as_secs_f64() >= settling.stay_s / 2.0;
+    let fills = (!skipped && settling.starts_s < STAYS * settling.stay_s).then(|| {
+        format!(
+            "sessions begin for {starts} at capacity and one lasts {stay}: until the first ones end fewer are              under way, and those requests count: `measure: {{skip_first: {:.0}s}}` leaves them out",
+            settling.stay_s.ceil()
+        )
+    });
+    more.into_iter().chain(fills).collect()
 }
 
 /// A promise that single requests break.

@@ -74,7 +74,7 @@ const GLIMPSE: (f64, f64) = (0.125, 250.0);
 const GLIMPSE_PRECISION: f64 = 0.04;
 
 /// About where the border is, by the first requests alone: where the search for every seed begins. `None`
-/// where the first requests are not like the others, or there are few anyway.
+/// where the first requests are not like the others, as those of sessions never are, or there are few anyway.
 ///
 /// # Errors
 /// When a simulation is stuck.
@@ -91,6 +91,7 @@ pub(super) fn glimpse(
         || experiment.horizon.is_some()
         || experiment.measure != Measure::default()
         || !experiment.workload.is_stationary()
+        || matches!(knob, Knob::Rate { sessions: true, .. })
     {
         return Ok(None);
     }

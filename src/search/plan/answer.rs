@@ -1,17 +1,21 @@
 //! All that is said of a cell that holds the load.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::Value;
 
-use super::asked::Asked;
+use super::asked::{Asked, short_recording};
 use super::file::PlanAnswer;
-use super::fleet::Question;
+use super::fleet::{Cell, Question};
 use super::group::Best;
 use super::launch::launch;
+use super::question::short;
+use super::written;
 use crate::catalog;
 use crate::scenario::SchedulerRun;
 use crate::search::bisect::{Range, Shown, bracket_from};
 use crate::search::interval::Border;
-use crate::search::probe::SearchError;
+use crate::search::probe::{Probe, SearchError};
 use crate::threads;
 use crate::workload::Arrivals;
 
@@ -21,15 +25,16 @@ pub(super) const PRECISION: f64 = 0.02;
 const TIMES_MAX: f64 = 16.0;
 
 impl Question<'_> {
-    /// All that is said of the cheapest cell.
+    /// All that is said of the cheapest cell, and what a reader should know of it.
     pub(super) fn answer(
         &self,
         best: Best<'_>,
         complete: &mut bool,
-    ) -> Result<PlanAnswer, SearchError> {
+    ) -> Result<(PlanAnswer, Vec<String>), SearchError> {
         let Best { cell, replicas, probe } = best;
         let study = self.study(cell.experiment);
         type Bracket = Result<(bool, f64, Option<f64>), SearchError>;
+        let sessions_end = AtomicBool::new(false);
         let brackets: Vec<Bracket> = threads::spread_map(self.seeds.iter().collect(), |&seed| {
             let range = Range { from: 1.0, least: 1.0, most: TIMES_MAX, whole: false };
             let guess = 1.0 + 0.5 / f64::from(replicas);
@@ -42,7 +47,13 @@ impl Question<'_> {
                 let probe = study.probe(cell.scheduler, &load)?;
                 Ok::<_, SearchError>(probe.map(|probe| probe.shows()))
             })?;
-            Ok((found.complete, found.holds.unwrap_or(1.0), found.open.or(found.fails)))
+            // Where sessions begin for too short a time to tell, no load is known not to hold.
+            let above = match self.pace {
+                Some(_) => found.fails,
+                None => found.open.or(found.fails),
+            };
+            sessions_end.fetch_or(self.pace.is_some() && found.open.is_some(), Ordering::Relaxed);
+            Ok((found.complete, found.holds.unwrap_or(1.0), above))
         });
         let brackets = brackets.into_iter().collect::<Result<Vec<_>, _>>()?;
         *complete &= brackets.iter().all(|one| one.0);
@@ -92,10 +103,22 @@ impl Question<'_> {
         let pool = cell.experiment.fleet()[0];
         let mut set = kind.set.clone();
         set.extend(self.set.iter().cloned());
+        set.extend(self.load_as_judged(&cell, replicas, &probe)?);
         set.push(format!("replicas={replicas}"));
         let parameters = given_parameters(cell.scheduler);
         set.push(format!("schedulers=[{{{}: {parameters}}}]", cell.scheduler.name));
-        Ok(PlanAnswer {
+        let mut notes = Vec::new();
+        if let Some(settling) = probe.unsettled() {
+            notes.push(short_recording(&settling));
+        } else if sessions_end.into_inner() {
+            let carried = short(lower * asked);
+            notes.push(format!(
+                "{}: of more than {carried} sessions/s nothing is shown: sessions begin for too short a time \
+                 for as many to end as begin",
+                kind.gpu
+            ));
+        }
+        let answer = PlanAnswer {
             gpu: kind.gpu.clone(),
             parallelism: kind.parallelism,
             dtype: kind.dtype.clone(),
@@ -126,7 +149,27 @@ impl Question<'_> {
             launch: launch(&pool, cell.scheduler),
             set,
             apart: None,
-        })
+        };
+        Ok((answer, notes))
+    }
+
+    /// What makes the scenario's load the one that the first seed's run held.
+    fn load_as_judged(
+        &self,
+        cell: &Cell<'_>,
+        replicas: u32,
+        probe: &Probe,
+    ) -> Result<Vec<String>, SearchError> {
+        let Ok(own) = &cell.kind.experiment else { return Ok(Vec::new()) };
+        let judged = self.on(cell, replicas, self.seeds[0], 1.0)?;
+        let mut played = self.study(cell.experiment).at(&judged)?.workload;
+        if let Some(settling) = probe.settling.filter(|_| played.source.sessions().is_some()) {
+            let begun = |count: u32| count.max(settling.begun);
+            played.amount.requests = played.amount.requests.map(begun);
+        }
+        let mut set = written::load(self.document, &own.workload, &played);
+        set.extend(self.options.seed.map(|seed| format!("seed={seed}")));
+        Ok(set)
     }
 }
 

@@ -32,7 +32,9 @@ impl Apart<'_> {
              replicas: {decode}}}]"
         );
         let link = format!("disaggregation={{transfer: {{link: {}}}}}", self.link);
-        own.cloned().chain([pools, link]).collect()
+        // Pools say how many there are of each.
+        let none = self.question.document.gives("replicas").then(|| "replicas=null".to_owned());
+        own.cloned().chain(none).chain([pools, link]).collect()
     }
 
     /// What divisions of an answer's GPUs carry, `study` being what is kept of a search but for the

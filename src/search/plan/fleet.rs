@@ -6,9 +6,10 @@ use super::cells::ReplicaKind;
 use super::search::PlanOptions;
 use super::sessions::Pace;
 use crate::runner::{Requests, Simulate};
-use crate::scenario::{Experiment, SchedulerRun};
+use crate::scenario::{Document, Experiment, SchedulerRun};
 use crate::search::goal::Goal;
 use crate::search::probe::{Length, Load, Offered, Probe, SearchError, Study};
+use crate::search::settled::Settling;
 use crate::search::size::Steps;
 use crate::search::watch::Watch;
 use crate::workload::{Arrivals, Source};
@@ -29,6 +30,8 @@ pub(super) struct Cell<'a> {
 
 pub(super) struct Question<'a> {
     pub(super) load: Asked,
+    /// The scenario as it was read.
+    pub(super) document: &'a Document,
     pub(super) shared: u32,
     /// What sessions are; `None` where requests belong to none.
     pub(super) pace: Option<&'a Pace>,
@@ -45,7 +48,31 @@ pub(super) struct Question<'a> {
 enum Held {
     Yes(Box<Probe>),
     No,
+    /// Sessions keep the promise, and not as many of them are played as it takes to tell of such a rate.
+    TooMany(Settling),
     TimeRanOut,
+}
+
+/// How the search for the fewest replicas ended.
+pub(super) enum Fewest {
+    /// With so many, and the run of the first seed.
+    Found(u32, Box<Probe>),
+    /// No fleet that may be tried holds the load.
+    None,
+    /// With more sessions than are played.
+    TooMany(Settling),
+    TimeRanOut,
+}
+
+impl Held {
+    /// How a search ends that cannot go on.
+    fn ended(self) -> Fewest {
+        match self {
+            Held::Yes(_) | Held::No => Fewest::None,
+            Held::TooMany(settling) => Fewest::TooMany(settling),
+            Held::TimeRanOut => Fewest::TimeRanOut,
+        }
+    }
 }
 
 impl Question<'_> {
@@ -102,22 +129,21 @@ impl Question<'_> {
 
     /// The fewest replicas of a cell, up to `most`, that hold the load with every seed, and the run of
     /// the first of them. `bounded` says that `most` is what a cheaper cell allows, so that it is tried
-    /// first. The first flag says that time ran out.
+    /// first.
     pub(super) fn fewest(
         &self,
         cell: &Cell<'_>,
         most: u32,
         bounded: bool,
-    ) -> Result<(bool, Option<(u32, Probe)>), SearchError> {
+    ) -> Result<Fewest, SearchError> {
         let first = self.seeds[0];
-        let out = Ok((true, None));
-        let none = Ok((false, None));
+        let none = Ok(Fewest::None);
         if self.options.exhaustive {
             for replicas in 1..=most {
                 match self.all_hold(cell, replicas)? {
-                    Held::Yes(probe) => return Ok((false, Some((replicas, *probe)))),
+                    Held::Yes(probe) => return Ok(Fewest::Found(replicas, probe)),
                     Held::No => {}
-                    Held::TimeRanOut => return out,
+                    other => return Ok(other.ended()),
                 }
             }
             return none;
@@ -131,22 +157,22 @@ impl Question<'_> {
         };
         while high.is_none() {
             match self.holds(cell, at, first)? {
-                Held::Yes(probe) => high = Some((at, *probe)),
+                Held::Yes(probe) => high = Some((at, probe)),
                 Held::No if at >= most => return none,
                 Held::No => {
                     low = at;
                     at = (at + 1).max((f64::from(at) * 1.2) as u32).min(most);
                 }
-                Held::TimeRanOut => return out,
+                other => return Ok(other.ended()),
             }
         }
         let (mut replicas, mut probe) = high.expect("one held");
         while replicas - low > 1 {
             let middle = low + (replicas - low) / 2;
             match self.holds(cell, middle, first)? {
-                Held::Yes(held) => (replicas, probe) = (middle, *held),
+                Held::Yes(held) => (replicas, probe) = (middle, held),
                 Held::No => low = middle,
-                Held::TimeRanOut => return out,
+                other => return Ok(other.ended()),
             }
         }
         // Every other seed may ask for more.
@@ -158,15 +184,20 @@ impl Question<'_> {
                 Held::No => {
                     replicas += 1;
                     match self.holds(cell, replicas, first)? {
-                        Held::Yes(held) => probe = *held,
+                        Held::Yes(held) => probe = held,
                         Held::No => place = 0,
-                        Held::TimeRanOut => return out,
+                        other => return Ok(other.ended()),
                     }
                 }
-                Held::TimeRanOut => return out,
+                other => return Ok(other.ended()),
             }
         }
-        Ok((false, Some((replicas, probe))))
+        Ok(Fewest::Found(replicas, probe))
+    }
+
+    /// About how long a session lasts on the average at the most where the promise is kept.
+    fn longest_stay_s(&self) -> f64 {
+        self.pace.map_or(f64::INFINITY, |pace| 1.5 * pace.mean.stay_s)
     }
 
     fn all_hold(&self, cell: &Cell<'_>, replicas: u32) -> Result<Held, SearchError> {
@@ -187,7 +218,17 @@ impl Question<'_> {
         Ok(match self.study(cell.experiment).probe(cell.scheduler, &load)? {
             None => Held::TimeRanOut,
             Some(probe) if probe.held() => Held::Yes(Box::new(probe)),
-            Some(_) => Held::No,
+            Some(probe) => match probe.only_unsettled() {
+                // A file is what it is: to be held as it is played is all that can be asked of it.
+                Some(_) if cell.experiment.workload.source.sessions().is_none() => {
+                    Held::Yes(Box::new(probe))
+                }
+                // Sessions that wait last longer: more replicas may do.
+                Some(settling) if settling.stay_s <= self.longest_stay_s() => {
+                    Held::TooMany(settling)
+                }
+                _ => Held::No,
+            },
         })
     }
 

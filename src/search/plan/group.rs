@@ -1,8 +1,9 @@
 //! The cheapest cell of one GPU.
 
+use super::asked::too_many_sessions;
 use super::cells::{ReplicaKind, spread};
 use super::file::{PlanAnswer, PlanInfeasible};
-use super::fleet::{Cell, Question};
+use super::fleet::{Cell, Fewest, Question};
 use super::search::infeasible;
 use super::sessions::alone;
 use crate::scenario::Experiment;
@@ -19,6 +20,8 @@ pub(super) struct Group {
     pub(super) infeasible: Vec<PlanInfeasible>,
     pub(super) simulated: u32,
     pub(super) complete: bool,
+    /// What a reader should know.
+    pub(super) notes: Vec<String>,
 }
 
 /// The cheapest cell so far, and what its last run was.
@@ -35,8 +38,13 @@ impl Question<'_> {
         kinds: &[ReplicaKind],
         task: Task<'_>,
     ) -> Result<Group, SearchError> {
-        let mut group =
-            Group { answer: None, infeasible: Vec::new(), simulated: 0, complete: true };
+        let mut group = Group {
+            answer: None,
+            infeasible: Vec::new(),
+            simulated: 0,
+            complete: true,
+            notes: Vec::new(),
+        };
         let steady: Vec<Option<Experiment>> =
             kinds.iter().map(|kind| Some(self.kept_up(kind.experiment.as_ref().ok()?))).collect();
         let mut cells: Vec<Cell<'_>> = Vec::new();
@@ -86,21 +94,27 @@ impl Question<'_> {
             };
             group.simulated += 1;
             match self.fewest(&cell, most, best.is_some())? {
-                (true, _) => group.complete = false,
-                (false, Some((replicas, probe))) => {
+                Fewest::TimeRanOut => group.complete = false,
+                Fewest::Found(replicas, probe) => {
                     let cheaper = best.as_ref().is_none_or(|best| {
                         self.price(&cell, replicas) < self.price(&best.cell, best.replicas)
                     });
                     if cheaper {
-                        best = Some(Best { cell, replicas, probe });
+                        best = Some(Best { cell, replicas, probe: *probe });
                     }
                 }
-                (false, None) => {}
+                Fewest::TooMany(settling) => {
+                    group.notes.push(too_many_sessions(&settling));
+                    break;
+                }
+                Fewest::None => {}
             }
             self.watch.decided(1);
         }
         if let Some(best) = best {
-            group.answer = Some(self.answer(best, &mut group.complete)?);
+            let (answer, notes) = self.answer(best, &mut group.complete)?;
+            group.answer = Some(answer);
+            group.notes.extend(notes);
         }
         task.expects(0);
         mend(&mut group, kinds, &needs, &feasible);

@@ -22,6 +22,7 @@ mod question;
 mod search;
 mod sessions;
 mod text;
+mod written;
 
 pub use file::{PlanAnswer, PlanApart, PlanFile, PlanInfeasible, PlanSession, plan_schema};
 pub use form::{PlanAsked, PlanForm, PlanWrong};

@@ -126,6 +126,7 @@ fn plan(
     let shared = any.workload.prefix_groups.filter(|groups| groups.share >= 1.0);
     let asked = Question {
         load: load_of(any, question.rate, &mut file)?,
+        document: &question.document,
         shared: shared.filter(|groups| groups.count == 1).map_or(0, |groups| groups.tokens),
         pace: pace.as_ref(),
         set,
@@ -159,6 +160,11 @@ fn plan(
         file.complete &= group.complete;
         file.cells_simulated += group.simulated;
         file.infeasible.extend(group.infeasible);
+        for note in group.notes {
+            if !file.notes.contains(&note) {
+                file.notes.push(note);
+            }
+        }
         if let Some(answer) = group.answer {
             file.answers.push(answer);
         }

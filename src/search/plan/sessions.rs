@@ -10,6 +10,7 @@ use crate::request::{Request, RequestId};
 use crate::runner::Requests;
 use crate::scenario::Experiment;
 use crate::search::probe::SearchError;
+use crate::search::settled::REQUESTS_MAX;
 use crate::time::{Span, Time};
 use crate::workload::{Amount, Arrivals, SessionTurn, Source, WorkloadSpec};
 
@@ -18,7 +19,7 @@ const SAMPLE: u32 = 400;
 /// Sessions begin for so many times as long as one lasts.
 const STAYS: f64 = 3.0;
 /// Requests of a run: the worst percent of the fewest is twenty.
-const REQUESTS: (f64, f64) = (2_000.0, 100_000.0);
+const REQUESTS: (f64, f64) = (2_000.0, REQUESTS_MAX);
 
 /// Sessions where every answer comes as promised, however many there are.
 pub(super) struct Pace {
@@ -171,8 +172,8 @@ mod tests {
         assert_eq!(pace().played(Some(0.01), None).count, 200);
         // So many that a run of three stays would be too long.
         let many = pace().played(Some(100.0), None);
-        assert_eq!((many.count, many.settles), (10_000, false));
-        assert_eq!(many.skip_first, Span::from_millis(50_000));
+        assert_eq!((many.count, many.settles), (30_000, false));
+        assert_eq!(many.skip_first, Span::from_millis(150_000));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The plan for people: the answer in the first line, then what else was found.
 
+use super::asked::NO_ANSWER;
 use super::cells::spread;
 use super::file::{PlanAnswer, PlanFile, PlanSession};
 use super::question::short;
@@ -10,7 +11,9 @@ use crate::shown::{duration, percent, three_digits};
 /// The answer in a sentence.
 pub fn plan_answer(file: &PlanFile) -> String {
     let Some(best) = file.answers.first() else {
+        let untold = file.notes.iter().any(|note| note.starts_with(NO_ANSWER));
         let none = match file.complete {
+            true if untold => "none of these GPUs is shown to hold this promise",
             true => "none of these GPUs holds this promise",
             false => "time ran out (--max-time) before an answer was found",
         };
