@@ -64,7 +64,7 @@ fn chunks_that_are_no_tokens_are_told_as_chunks() {
             assert_eq!(run["measured"]["granularity"], "chunk", "{chunks} {total:?}");
             let exact = listed(run, "exact");
             assert!(!exact.iter().any(|name| name == "tbt_s" || name == "fluidity"), "{exact:?}");
-            assert!(run["measured"]["extra_chunks"] == (chunks != 2));
+            assert_eq!(run["measured"]["extra_chunks"] == true, chunks != 2);
             if total.is_none() {
                 assert!(listed(run, "unknown").iter().any(|text| text.starts_with("tpot_s")));
                 assert!(run["slo"]["met"].is_null(), "{}", run["slo"]);
