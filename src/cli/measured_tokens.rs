@@ -2,6 +2,7 @@
 
 use crate::cli::error::Error;
 use crate::report::OutputFile;
+use crate::result::stated::StatedLive;
 use crate::runner::{judged_by, stated};
 use crate::scenario::{Experiment, ResolvedScenario};
 use crate::sim::Outcome;
@@ -9,7 +10,8 @@ use crate::trace::RequestRow;
 use crate::trace::row_file::RowFormat;
 use crate::trace::token_file::TokenFile;
 
-/// Writes every token of `outcome`, with what the scenario promises its requests.
+/// Writes every token of `outcome`, with what the scenario promises its requests, and how it was measured
+/// where it was.
 ///
 /// # Errors
 /// When the scenario's promise cannot be worked out, or the file not be written.
@@ -19,11 +21,14 @@ pub(super) fn write(
     requests: &crate::runner::Requests,
     label: &str,
     outcome: &Outcome,
+    live: Option<StatedLive>,
 ) -> Result<(), Error> {
     let (experiment, resolved) = input;
     let classes = requests.classes();
     let judged_by = judged_by(experiment, requests, outcome)?;
-    let facts = stated(experiment, resolved, classes, &judged_by, 1, &outcome.trace).to_json();
+    let mut facts = stated(experiment, resolved, classes, &judged_by, 1, &outcome.trace);
+    facts.live = live;
+    let facts = facts.to_json();
     let deadline = |row: &RequestRow| judged_by.deadlines_of(row.class).ttft(row.prompt_tokens);
     let mut write = || -> std::io::Result<()> {
         let mut rows = TokenFile::new(&mut file, format)?;

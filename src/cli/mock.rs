@@ -75,7 +75,7 @@ pub(super) fn run(
     say(console, &played, &lateness);
     if let Some(file) = tokens {
         let input = (&*experiment, &resolved);
-        measured_tokens::write(file, input, &requests, &scheduler.label, &played.outcome)?;
+        measured_tokens::write(file, input, &requests, &scheduler.label, &played.outcome, None)?;
     }
     if let Some(file) = trace {
         write_trace(file, &played, experiment.engine.kv_block_tokens, requests.classes())?;

@@ -45,5 +45,6 @@ pub fn stated(
             .filter(|pool| pool.promise.is_some())
             .map(|pool| pool.name.clone())
             .collect(),
+        live: None,
     }
 }

@@ -96,7 +96,7 @@ fn what_is_measured_goes_through_every_other_command() {
         &["compare", "live-bench.csv", "live-bench.csv"],
         &["validate", "live.yaml", "--observed", "live-bench.csv"],
         &["bench", "live.yaml", "--url", &url, "--prefill-curve", "curve.csv"],
-        &["bench", "live.yaml", "--url", &url, "--endpoint", "chat", "--max-requests", "5"],
+        &["bench", "live.yaml", "--url", &url, "--endpoint", "chat", "--max-requests", "20"],
         &["evaluate", "live-bench.csv", "--ttft-curve", "curve.csv"],
         &[
             "bench",

@@ -7,7 +7,10 @@
 
 mod circle;
 mod commands;
+mod endings;
+mod fresh;
 mod misbehaving;
 mod replayed;
 mod routes;
 mod support;
+mod told;

@@ -8,7 +8,7 @@ use metron_sim::live::client::{Ended, TokenCount, Wish};
 
 use crate::support::{Got, bench_within, limits, prepared};
 
-const ONE: &str = "
+pub(crate) const ONE: &str = "
 engine: {profile: {fixed: {iteration: 1ms}}, kv_blocks: 64, max_model_len: 256}
 schedulers: [vllm-v1]
 workload:
@@ -20,7 +20,7 @@ slo: {ttft: 100ms, tbt: 15ms, fluidity: {index: 0.9, share: 0.99}}
 
 /// Answers by hand. It lets a client learn, and `answer` writes what comes to the request that is measured,
 /// which is the one that wants four tokens.
-fn server(answer: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> SocketAddr {
+pub(crate) fn server(answer: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     let answer = std::sync::Arc::new(answer);
@@ -68,32 +68,32 @@ fn serve(mut stream: TcpStream, answer: &dyn Fn(&mut TcpStream)) {
     }
 }
 
-fn begin(stream: &mut TcpStream) {
+pub(crate) fn begin(stream: &mut TcpStream) {
     let head =
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
     let _ = stream.write_all(head.as_bytes());
 }
 
-fn part(stream: &mut TcpStream, text: &str) {
+pub(crate) fn part(stream: &mut TcpStream, text: &str) {
     let _ = stream.write_all(format!("{:x}\r\n{text}\r\n", text.len()).as_bytes());
 }
 
-fn event(stream: &mut TcpStream, data: &str) {
+pub(crate) fn event(stream: &mut TcpStream, data: &str) {
     part(stream, &format!("data: {data}\n\n"));
 }
 
-fn end(stream: &mut TcpStream) {
+pub(crate) fn end(stream: &mut TcpStream) {
     event(stream, "[DONE]");
     let _ = stream.write_all(b"0\r\n\r\n");
 }
 
-fn measured(answer: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Got {
+pub(crate) fn measured(answer: impl Fn(&mut TcpStream) + Send + Sync + 'static) -> Got {
     let mut limits = limits();
     limits.request_timeout = Duration::from_secs(2);
     bench_within(&prepared(ONE), server(answer), &Wish::default(), limits)
 }
 
-const TEXT: &str = r#"{"choices":[{"text":" word"}]}"#;
+pub(crate) const TEXT: &str = r#"{"choices":[{"text":" word"}]}"#;
 
 #[test]
 fn chunks_of_several_tokens_are_counted_by_the_servers_total() {

@@ -98,11 +98,12 @@ impl Ranges {
                 continue;
             }
             all += 1;
-            open |= row.status == Status::Unfinished;
+            open |= row.status == Status::Unfinished || measured.is_uncounted();
             (worst, best) = (both(worst, range.worst), both(best, range.best));
             let threshold = options.deadlines_of(row.class).fluid_index();
             // What the rest of an answer would have been is not known at all.
             let (least, most) = match row.status {
+                Status::Completed if measured.is_uncounted() => (0.0, 1.0),
                 Status::Completed => (range.worst.index(), range.best.index()),
                 Status::Unfinished => (0.0, best_of_open(measured, request, &range)),
                 _ => (0.0, 0.0),

@@ -101,9 +101,10 @@ pub fn judge(
         energy: None,
         cost: None,
         features: BTreeMap::new(),
-        warnings: contradictions
-            .iter()
-            .map(|what| format!("the file contradicts itself: {what}"))
+        warnings: measured
+            .no_measurement()
+            .into_iter()
+            .chain(contradictions.iter().map(|what| format!("the file contradicts itself: {what}")))
             .collect(),
         inert: Vec::new(),
         unknown: said.unknown,

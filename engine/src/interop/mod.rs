@@ -33,6 +33,7 @@ mod inference_perf;
 mod json;
 mod judged;
 mod litellm;
+mod live;
 mod llmperf;
 mod measured;
 mod otel;

@@ -13,12 +13,13 @@ use super::builder::{Builder, Sent};
 use super::ended::Ended;
 use super::fault::Fault;
 use super::json::SECONDS;
+use super::live;
 use super::measured::{Granularity, Measured};
 use super::rows::Rows;
 use super::sense::seconds;
 use super::twice::Mark;
 use crate::ids::ClassId;
-use crate::result::stated::StatedRun;
+use crate::result::stated::{RowsHold, StatedRun};
 
 const TOKEN_COLUMNS: &[&str] = &[
     "scheduler",
@@ -71,6 +72,8 @@ struct Run {
     deadlines: Vec<u64>,
     scheduled: bool,
     hits: u64,
+    /// Rows of tokens with a time.
+    rows: u64,
     stated: Option<StatedRun>,
 }
 
@@ -146,11 +149,20 @@ impl Run {
         measured.stated = self.stated;
         measured.ttft_deadlines_ns =
             Some(self.deadlines).filter(|deadlines| deadlines.len() == requests);
+        if let Some(live) = measured.stated.as_ref().and_then(|stated| stated.live.clone()) {
+            live::take_in(&mut measured, &live, self.rows)?;
+        }
         Ok(measured)
+    }
+
+    /// Whether all rows with a time are tokens, and not chunks.
+    fn holds_tokens(&self) -> bool {
+        let live = self.stated.as_ref().and_then(|stated| stated.live.as_ref());
+        live.is_none_or(|live| live.hold == RowsHold::Tokens)
     }
 }
 
-fn cut_off(what: &str) -> Fault {
+pub(super) fn cut_off(what: &str) -> Fault {
     Fault::whole(format!("the file is cut off: {what}"))
 }
 
@@ -202,6 +214,9 @@ fn ended(rows: &Rows, column: usize, run: &Run) -> Result<Ended, Fault> {
         Some("completed") => Ok(Ended::Completed),
         Some("unfinished") => Ok(Ended::Unfinished),
         Some("rejected") => Ok(Ended::Rejected),
+        Some("failed") => Ok(Ended::Failed),
+        Some("timed_out") => Ok(Ended::TimedOut),
+        Some("cancelled") => Ok(Ended::Cancelled),
         None if run.stated.is_none() && !rows.has(column) => Ok(Ended::Completed),
         _ => Err(rows.fault("`status` is none of those known")),
     }
@@ -332,9 +347,11 @@ fn token_row(rows: &Rows, run: &mut Run, open: &mut Option<Open>, id: u32) -> Re
         }
         Some(0) => {
             request.sent.first = Some(time);
+            run.rows += 1;
             Ok(())
         }
         Some(_) => {
+            run.rows += 1;
             run.builder.token(time);
             Ok(())
         }
@@ -346,6 +363,10 @@ fn close(run: &mut Run, done: Open) -> Result<(), Fault> {
         return Err(Fault::whole(format!("the end row of request {} is missing", done.id)));
     }
     let held = run.builder.later_tokens() + usize::from(done.sent.first.is_some());
+    if !run.holds_tokens() {
+        let sent = Sent { output_tokens: done.tokens, ..done.sent };
+        return run.request(sent, done.deadline, 0);
+    }
     if let Some(tokens) = done.tokens.filter(|&tokens| tokens as usize != held) {
         return Err(cut_off(&format!(
             "it holds {held} of the {tokens} tokens of request {}",

@@ -25,6 +25,10 @@ impl Said {
                 said.exact = exact(&latencies);
                 said.exact.extend(["tbt_s".to_owned(), "fluidity".to_owned()]);
             }
+            Granularity::Chunk if measured.is_uncounted() => {
+                said.exact = exact(&["ttft_s", "e2e_s"]);
+                said.of_uncounted();
+            }
             Granularity::Chunk => {
                 said.exact = exact(&latencies);
                 said.of_chunks(measured);
@@ -54,6 +58,10 @@ impl Said {
             let why = "requests were open when observation ended";
             said.bounds.extend(open.map(|name| format!("{name}: {why}")));
         }
+        if let Some(why) = measured.no_measurement() {
+            let told = said.exact.drain(..).chain(said.bounds.drain(..));
+            said.unknown.extend(told.map(|what| format!("{what}: {why}")));
+        }
         if summary.duration_s.is_none() {
             for name in ["duration_s", "arrival_rate_per_s", "throughput"] {
                 said.unknown
@@ -67,6 +75,21 @@ impl Said {
             );
         }
         said
+    }
+
+    /// Chunks may hold a token, several or none.
+    fn of_uncounted(&mut self) {
+        for name in [
+            "tbt_s",
+            "tpot_s",
+            "normalized_latency_s_per_token",
+            "fluidity",
+            "tokens",
+            "throughput.output_tokens_per_s",
+        ] {
+            let why = "the server states no token counts; those given take every chunk for one";
+            self.unknown.push(format!("{name}: {why}"));
+        }
     }
 
     /// Every chunk holds a token at least, so tokens that share its time only add hits and slack.
@@ -111,6 +134,10 @@ pub(super) fn verdict(
     let of_class = |name: &str| classes?.get(name)?.verdict();
     let terms = promises.terms(summary, of_class);
     let mut verdict = settled(measured, summary, terms, contradictions);
+    if let Some(why) = measured.no_measurement().filter(|_| verdict.met == Some(true)) {
+        verdict.met = None;
+        verdict.why = Some(why);
+    }
     let pools = measured.stated.as_ref().map_or(&[][..], |stated| &stated.pools);
     if let Some(pool) = pools.first().filter(|_| verdict.met == Some(true)) {
         verdict.met = None;
@@ -147,6 +174,10 @@ fn doubt(measured: &Measured, summary: &Summary, term: &mut Term) -> Option<&'st
     match term.metric.as_str() {
         "fluid_request_share" if measured.granularity == Granularity::Total => {
             Some("the times of tokens are not known")
+        }
+        "tbt_s" | "tpot_s" if measured.is_uncounted() => Some("the server states no token counts"),
+        "fluid_request_share" if measured.is_uncounted() && term.met.is_none() => {
+            Some("the server states no token counts")
         }
         "tbt_s" if summary.tbt_s.is_none() => Some("times between tokens are not known"),
         "tbt_s" if chunks && measured.extra_chunks => {

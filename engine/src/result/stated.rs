@@ -38,6 +38,39 @@ pub struct StatedRun {
     /// Pools whose requests have a promise of their own, which the rows do not tell.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<String>,
+    /// Where a live server was measured: how.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<StatedLive>,
+}
+
+/// What the client of a live server knows of its measurement, and the rows do not tell.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatedLive {
+    /// What a row with a time is.
+    pub hold: RowsHold,
+    /// How many there are.
+    pub rows: u64,
+    /// Prompt tokens that the server said were cached; null where it does not say.
+    pub cached_tokens: Option<u64>,
+    /// Why this measures the client and not the server, where that is so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_measurement: Option<String>,
+    /// What makes the same prompts again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompts_seed: Option<u64>,
+}
+
+/// What a row with a time is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RowsHold {
+    /// A token.
+    #[default]
+    Tokens,
+    /// Of some requests a chunk; how many tokens all of them hold is the server's word.
+    Chunks,
+    /// Of some requests a chunk, and nobody says how many tokens all of them hold.
+    Uncounted,
 }
 
 /// A promise. First tokens' deadlines stand in the rows.

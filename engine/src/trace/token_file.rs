@@ -12,9 +12,9 @@
 //! | `scheduled_s` | when any token of its request was first in a running batch; empty if never |
 //! | `prompt_tokens` | prompt length of its request |
 //! | `class` | class name of its request |
-//! | `status` | how its request ended: `completed`, `unfinished` or `rejected` |
+//! | `status` | how its request ended: `completed`, `unfinished`, `rejected`, `failed`, `timed_out` or `cancelled` |
 //! | `ttft_deadline_s` | deadline of its request's first token, counted from arrival |
-//! | `output_tokens` | tokens that its request has in this file |
+//! | `output_tokens` | tokens that its request has in this file; by its server's word where rows are chunks |
 //! | `left_tokens` | in an unfinished request's end row: tokens that it was still to get |
 //! | `run` | in a run's first row: facts of the run, as JSON (see [`StatedRun`]); empty in the others |
 //!

@@ -72,6 +72,10 @@ pub(crate) struct BenchArgs {
     /// takes them]
     #[arg(long, value_enum)]
     pub prompts: Option<PromptForm>,
+    /// Send the prompts of an earlier run again, which the server may have cached [default: other ones in
+    /// each run]
+    #[arg(long, value_name = "N")]
+    pub prompts_seed: Option<u64>,
     /// Environment variable with the API key
     #[arg(long, value_name = "VAR", default_value = "OPENAI_API_KEY")]
     pub api_key_env: String,
@@ -100,12 +104,12 @@ pub(crate) struct BenchArgs {
     #[arg(long)]
     pub check: bool,
     /// Measure the TTFT of an idle server over prompt lengths, and write the curve (.csv)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["capacity", "tokens", "requests", "report"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["capacity", "tokens", "requests", "report", "metrics_url", "check"])]
     pub prefill_curve: Option<PathBuf>,
     /// Find the highest rate at which the server keeps the SLO
-    #[arg(long, conflicts_with_all = ["requests", "report"])]
+    #[arg(long, conflicts_with_all = ["tokens", "requests", "report", "metrics_url"])]
     pub capacity: bool,
-    /// Send no more requests than this in all
+    /// Send no more requests than this in all, those that learn and warm up included
     #[arg(long, value_name = "N")]
     pub max_requests: Option<u64>,
     /// Send and ask for no more tokens than this in all

@@ -1,13 +1,13 @@
 //! `--capacity`: the highest rate at which a live server keeps the promise.
 
-use super::{Server, measure, own_promise};
+use super::{Server, measure, own_promise, said};
 use crate::cli::args::{BenchArgs, GlobalFlags};
 use crate::cli::backend::Loaded;
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
 use crate::cli::judging::Judging;
 use crate::cli::{interrupt, measured_tokens};
-use crate::live::client::outcome;
+use crate::live::client::{Speaker, outcome};
 use crate::report::OutputFile;
 use crate::runner::Requests;
 use crate::shown::{count, duration, three_digits};
@@ -55,17 +55,19 @@ pub(super) fn run(
         .iter()
         .map(|r| u64::from(r.prompt_tokens) + u64::from(r.output_tokens))
         .sum();
-    let runs = [(args.max_requests, each), (args.max_tokens, tokens)]
+    let left = server.left(args);
+    let runs = [(left.0, each), (left.1, tokens)]
         .into_iter()
         .filter_map(|(most, one)| Some(most? / one.max(1)))
         .min()
         .map_or(RUNS_MAX, |runs| runs.min(RUNS_MAX));
     console.note(&format!(
-        "up to {runs} runs of {} requests and {} tokens each: up to {} requests and {} tokens in all",
+        "up to {runs} runs of {} requests and {} tokens each: with learning and warming up {} requests \
+         and {} tokens at most",
         count(each),
         count(tokens),
-        count(each * runs),
-        count(tokens * runs)
+        count(each * runs + server.spent.0),
+        count(tokens * runs + server.spent.1)
     ));
     if runs < 2 {
         return Err(Error::NoSense(
@@ -84,14 +86,14 @@ pub(super) fn run(
     let (mut kept, mut broken): (Option<f64>, Option<f64>) = (None, None);
     let mut next = rate;
     let mut lines = Vec::new();
-    for _ in 0..runs {
+    for run in 0..runs {
         if interrupt::came() {
             return Ok(Exit::Interrupted);
         }
-        let Some((verdict, line)) = at_rate(args, loaded, workload, server, console, next / rate)?
-        else {
-            return Ok(Exit::Interrupted);
-        };
+        // What the runs before brought into the server's cache shall not help.
+        let voice = (server, &server.speaker.anew(run + 1));
+        let came = at_rate(args, loaded, workload, voice, console, next / rate)?;
+        let Some((verdict, line)) = came else { return Ok(Exit::Interrupted) };
         let line = format!("{} requests/s: {line}", three_digits(next));
         console.note(&line);
         lines.push(line);
@@ -151,13 +153,13 @@ fn at_rate(
     args: &BenchArgs,
     loaded: &Loaded,
     workload: &Workload,
-    server: &Server,
+    voice: (&Server, &Speaker),
     console: &Console,
     factor: f64,
 ) -> Result<Option<(Verdict, String)>, Error> {
     let requests = faster(workload, factor);
     let one = BenchArgs { max_requests: None, max_tokens: None, ..args.clone() };
-    let ran = measure(&one, loaded, &requests, server, console);
+    let ran = measure(&one, loaded, &requests, voice, console);
     if ran.interrupted {
         return Ok(None);
     }
@@ -172,7 +174,8 @@ fn at_rate(
     let path = std::env::temp_dir().join(name);
     let file = (OutputFile::create(&path)?, RowFormat::Csv);
     let input = (&loaded.experiment, &loaded.resolved);
-    measured_tokens::write(file, input, &requests, &server.dialect.model, &outcome)?;
+    let (label, live) = (&voice.0.dialect.model, said::stated(&ran, None));
+    measured_tokens::write(file, input, &requests, label, &outcome, Some(live))?;
     let judging = Judging::new(&own_promise(), &[])?;
     let judged = judging.runs(&path);
     let _ = std::fs::remove_file(&path);

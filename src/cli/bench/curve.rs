@@ -34,10 +34,11 @@ pub(super) fn run(
 ) -> Result<Exit, Error> {
     let mut file = OutputFile::create(path)?;
     let lengths = lengths(longest(loaded, &server));
-    let cost: u64 = lengths.iter().map(|&tokens| (u64::from(tokens) + 1) * REPEATS).sum();
-    let requests = lengths.len() as u64 * REPEATS;
+    let own: u64 = lengths.iter().map(|&tokens| (u64::from(tokens) + 1) * REPEATS).sum();
+    let requests = lengths.len() as u64 * REPEATS + server.spent.0;
+    let cost = own + server.spent.1;
     console.note(&format!(
-        "{} requests one after the other, {} tokens in all: prompts of {} to {} tokens, {REPEATS} of each",
+        "{} requests one after the other, {} tokens in all, with learning and warming up: prompts of {} to {} tokens, {REPEATS} of each",
         count(requests),
         count(cost),
         count(SHORTEST.min(lengths[0]).into()),

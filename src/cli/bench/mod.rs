@@ -5,6 +5,8 @@ mod curve;
 mod said;
 mod scrape;
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,12 +28,19 @@ use crate::live::client::{
 use crate::runner::Requests;
 use crate::shown::count;
 
+/// Tokens of a prompt that warms the server up.
+const WARMUP_PROMPT: u32 = 64;
+
 /// A server that has been asked how to speak with it.
 struct Server {
     runtime: Runtime,
     http: Arc<Http>,
     dialect: Dialect,
     speaker: Speaker,
+    /// What makes the same prompts again.
+    prompts_seed: u64,
+    /// Requests and tokens that learning and warming up took.
+    spent: (u64, u64),
 }
 
 /// Runs the command.
@@ -46,6 +55,9 @@ pub(super) fn run(
 ) -> Result<Exit, Error> {
     if global.format == Format::Quiet && global.output.is_some() {
         return Err(Error::Usage("--format quiet has nothing to write: leave out -o".to_owned()));
+    }
+    if args.capacity || args.prefill_curve.is_some() {
+        refuse_formats(args, global)?;
     }
     let target: Target =
         args.url.parse().map_err(|error| Error::Usage(format!("--url {error}")))?;
@@ -69,12 +81,13 @@ pub(super) fn run(
     interrupt::listen();
     let scraping = args.metrics_url.as_deref().map(|url| scrape::start(&server.runtime, url));
     let scraping = scraping.transpose()?;
-    let ran = measure(args, &loaded, &loaded.requests, &server, console);
+    let ran = measure(args, &loaded, &loaded.requests, (&server, &server.speaker), console);
     if let Some(scraping) = scraping {
         scraping.say(console);
     }
     if ran.exchanges.is_empty() {
-        return Err(Error::NoSense("no request was sent: there is nothing to judge".to_owned()));
+        let why = ran.cut.map_or_else(String::new, |flag| format!(", {flag} was reached"));
+        return Err(Error::NoSense(format!("no request was sent{why}: there is nothing to judge")));
     }
     let asked = |exchange: &crate::live::client::Exchange| {
         let request = &ran.asked[exchange.index as usize];
@@ -83,7 +96,8 @@ pub(super) fn run(
     let outcome = outcome(&ran.exchanges, asked);
     let input = (&loaded.experiment, &loaded.resolved);
     let label = &server.dialect.model;
-    measured_tokens::write(tokens, input, &loaded.requests, label, &outcome)?;
+    let live = said::stated(&ran, Some(server.prompts_seed));
+    measured_tokens::write(tokens, input, &loaded.requests, label, &outcome, Some(live))?;
     if let Some(file) = requests {
         said::write_requests(file, &ran, args.keep_text)?;
     }
@@ -103,6 +117,20 @@ pub(super) fn run(
     let met = result.runs.iter().all(|run| run.slo.met == Some(true));
     let holds = ran.no_measurement().is_none() && met;
     Ok(if args.check && !holds { Exit::NotMet } else { Exit::Fine })
+}
+
+/// Says no to a form of the result that there is none of.
+fn refuse_formats(args: &BenchArgs, global: &GlobalFlags) -> Result<(), Error> {
+    let flag = if args.capacity { "--capacity" } else { "--prefill-curve" };
+    let usage = |why: String| Err(Error::Usage(why));
+    if matches!(global.format, Format::Json | Format::Csv) {
+        let format = global.format.name();
+        return usage(format!("{flag} has no result as {format}: leave out --format {format}"));
+    }
+    if args.prefill_curve.is_some() && global.output.is_some() {
+        return usage("--prefill-curve FILE is the result: leave out -o".to_owned());
+    }
+    Ok(())
 }
 
 /// The promise that the tokens file states.
@@ -147,11 +175,14 @@ fn meet(
     };
     let pricing = experiment.hardware.pricing.as_ref();
     let vocabulary = pricing.map(|pricing| pricing.model.vocab_size);
-    let mut speaker = Speaker::new(experiment.seed, block_tokens, vocabulary);
+    // A server may keep what it has read: a run of the same scenario shall not find it there.
+    let prompts_seed = args.prompts_seed.unwrap_or_else(new_seed);
+    let mut speaker = Speaker::new(experiment.seed, block_tokens, vocabulary).anew(prompts_seed);
     let wish = Wish {
         model: args.model.clone(),
         chat: args.endpoint == Endpoint::Chat,
         ids: args.prompts.map(|form| form == PromptForm::Ids),
+        most: (args.max_requests, args.max_tokens),
     };
     let dialect = runtime
         .block_on(learn(&http, &wish, &mut speaker))
@@ -168,20 +199,45 @@ fn meet(
         count(dialect.cost.0),
         count(dialect.cost.1)
     ));
-    let mut server = Server { runtime, http, dialect, speaker };
-    server.warm_up(args.warmup)?;
+    console.note(&format!(
+        "prompts that this server has not seen; --prompts-seed {prompts_seed} sends them again"
+    ));
+    let spent = dialect.cost;
+    let mut server = Server { runtime, http, dialect, speaker, prompts_seed, spent };
+    server.warm_up(args)?;
     Ok(server)
 }
 
+/// A number that the system draws; short, as people may type it.
+fn new_seed() -> u64 {
+    RandomState::new().build_hasher().finish() >> 32
+}
+
 impl Server {
-    fn warm_up(&mut self, requests: u32) -> Result<(), Error> {
-        for number in 0..requests {
+    fn warm_up(&mut self, args: &BenchArgs) -> Result<(), Error> {
+        for number in 0..args.warmup {
+            let cost = (self.spent.0 + 1, self.spent.1 + u64::from(WARMUP_PROMPT) + 1);
+            let over = |most: Option<u64>, cost| most.is_some_and(|most| cost > most);
+            if over(args.max_requests, cost.0) || over(args.max_tokens, cost.1) {
+                return Err(Error::NoSense(format!(
+                    "learning and warming up need more than the {} requests and {} tokens that were \
+                     sent: raise --max-requests or --max-tokens",
+                    self.spent.0, self.spent.1
+                )));
+            }
+            self.spent = cost;
             let key = 1 << 30 | u64::from(number);
-            let asked = self.dialect.ttft(&self.http, &self.speaker, key, 64);
+            let asked = self.dialect.ttft(&self.http, &self.speaker, key, WARMUP_PROMPT);
             let answered = self.runtime.block_on(asked);
             answered.map_err(|why| Error::NoSense(format!("warming up: {why}")))?;
         }
         Ok(())
+    }
+
+    /// What is left of the most requests, and of the most tokens.
+    fn left(&self, args: &BenchArgs) -> (Option<u64>, Option<u64>) {
+        let left = |most: Option<u64>, spent| most.map(|most| most.saturating_sub(spent));
+        (left(args.max_requests, self.spent.0), left(args.max_tokens, self.spent.1))
     }
 }
 
@@ -190,15 +246,16 @@ fn measure(
     args: &BenchArgs,
     loaded: &Loaded,
     requests: &Requests,
-    server: &Server,
+    (server, speaker): (&Server, &Speaker),
     console: &Console,
 ) -> Ran {
     use std::sync::atomic::{AtomicU64, Ordering};
+    let (requests_max, tokens_max) = server.left(args);
     let limits = Limits {
         request_timeout: args.request_timeout,
         horizon: loaded.experiment.horizon,
-        requests: args.max_requests,
-        tokens: args.max_tokens,
+        requests: requests_max,
+        tokens: tokens_max,
         keeps_text: args.keep_text,
     };
     let (done, of) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -209,7 +266,7 @@ fn measure(
         !interrupt::came() && !console.is_stopped()
     };
     shown_of("requests", &totals, console.shows(false), || {
-        let voice = (&server.dialect, &server.speaker);
+        let voice = (&server.dialect, speaker);
         drive(&server.runtime, &server.http, voice, requests, limits, &mut watch)
     })
 }

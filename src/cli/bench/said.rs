@@ -6,11 +6,30 @@ use std::time::Duration;
 use super::ms;
 use crate::cli::console::Console;
 use crate::cli::error::Error;
-use crate::live::client::{Dialect, Ended, Exchange, Ran, TokenCount, summed};
+use crate::live::client::{Dialect, Ended, Exchange, Ran, TokenCount, rows_hold, summed};
 use crate::report::OutputFile;
+use crate::result::stated::StatedLive;
 use crate::shown::count;
 use crate::time::Time;
 use crate::trace::row_file::{Cell, RowFormat, RowWriter};
+
+/// What the tokens file states of how it was measured.
+pub(super) fn stated(ran: &Ran, prompts_seed: Option<u64>) -> StatedLive {
+    let cached = ran.exchanges.iter().filter_map(|exchange| exchange.usage?.cached);
+    let cached = cached.map(u64::from).reduce(|sum, tokens| sum + tokens);
+    let hold = rows_hold(&ran.exchanges);
+    let rows = |exchange: &Exchange| match exchange.counted {
+        TokenCount::Spread => exchange.tokens.len() as u64,
+        _ => exchange.output_tokens().into(),
+    };
+    StatedLive {
+        hold,
+        rows: ran.exchanges.iter().map(rows).sum(),
+        cached_tokens: cached,
+        no_measurement: ran.no_measurement(),
+        prompts_seed,
+    }
+}
 
 /// Says how it was measured, and what is not as it should be.
 pub(super) fn how_it_was_measured(ran: &Ran, dialect: &Dialect, console: &Console) {
@@ -40,11 +59,8 @@ pub(super) fn how_it_was_measured(ran: &Ran, dialect: &Dialect, console: &Consol
         count(ran.lateness.above(Duration::from_millis(1))),
         count(ran.lateness.count())
     ));
-    if let Some(why) = ran.no_measurement() {
-        console.warn(&format!(
-            "this is no measurement of the server: {why}; run the client on another machine, or at a \
-             lower rate"
-        ));
+    if ran.no_measurement().is_some() {
+        console.warn("the client could not keep up: run it on another machine, or at a lower rate");
     }
     if let Some(flag) = ran.cut {
         console.warn(&format!("{flag} was reached: the rest of the scenario was not sent"));
@@ -54,10 +70,14 @@ pub(super) fn how_it_was_measured(ran: &Ran, dialect: &Dialect, console: &Consol
     }
     match sum.counted {
         TokenCount::Exact | TokenCount::Total => {}
-        TokenCount::Spread => console.warn(
-            "chunks held several tokens and did not say how many: the server's total was spread over \
-             the chunks of each answer by their text",
-        ),
+        TokenCount::Spread => console.warn(&format!(
+            "of {} of {} answers the server states another number of tokens than chunks came ({} more \
+             tokens, {} more chunks): times are those of chunks",
+            count((sum.more_tokens + sum.more_chunks) as u64),
+            count(sum.completed as u64),
+            count(sum.more_tokens as u64),
+            count(sum.more_chunks as u64)
+        )),
         TokenCount::OneEach => {
             console.warn("the server states no token counts: every chunk counts as one token");
         }
@@ -169,7 +189,10 @@ fn cells<'a>(exchange: &'a Exchange, ran: &Ran, text: bool) -> [Cell<'a>; 23] {
         at(Some(exchange.end_ns)),
         Cell::Count(request.prompt_tokens.into()),
         stated(|usage| usage.prompt),
-        stated(|usage| usage.cached),
+        exchange
+            .usage
+            .and_then(|usage| usage.cached)
+            .map_or(Cell::Empty, |tokens| Cell::Count(tokens.into())),
         Cell::Count(request.output_tokens.into()),
         Cell::Count(exchange.output_tokens().into()),
         Cell::Text(match exchange.counted {

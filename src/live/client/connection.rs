@@ -22,6 +22,8 @@ use super::target::Target;
 
 /// How long a connection may take to come about.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(15);
+/// How long what follows the end of an answer may take, before the connection is given up.
+const REST_PATIENCE: Duration = Duration::from_secs(1);
 /// The longest answer to a question that is no measurement, bytes.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
 
@@ -126,7 +128,25 @@ impl Http {
         }
     }
 
-    async fn connect(&self) -> Result<Sender, Failure> {
+    /// A connection is free again once the rest of its answer is there, which is mostly at once.
+    pub(super) async fn give_back_after(self: &Arc<Http>, sender: Sender, mut body: Incoming) {
+        match unless(ends(&mut body), std::future::ready(())).await {
+            Some(true) => self.give_back(sender),
+            Some(false) => {}
+            None => {
+                let own = Arc::clone(self);
+                tokio::spawn(async move {
+                    let rest = tokio::time::timeout(REST_PATIENCE, ends(&mut body));
+                    if rest.await == Ok(true) {
+                        own.give_back(sender);
+                    }
+                });
+            }
+        }
+    }
+
+    /// A new connection.
+    pub(super) async fn connect(&self) -> Result<Sender, Failure> {
         let Target { host, port, .. } = &self.target;
         let opened = TcpStream::connect((host.as_str(), *port));
         let stream = tokio::time::timeout(CONNECT_PATIENCE, opened)
@@ -230,21 +250,41 @@ pub(super) fn said(body: &str) -> String {
     }
 }
 
+/// Waits for the end of an answer; whether it came.
+async fn ends(body: &mut Incoming) -> bool {
+    while let Some(frame) = body.frame().await {
+        if frame.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Why no answer began.
+pub(super) fn unanswered(error: hyper::Error) -> Failure {
+    match transport(error) {
+        Failure::Transport(why) if why == BROKE_OFF => {
+            Failure::Transport("the connection closed without an answer".to_owned())
+        }
+        failure => failure,
+    }
+}
+
+const BROKE_OFF: &str = "the connection closed in the middle of the answer";
+
 pub(super) fn transport(error: hyper::Error) -> Failure {
     if error.is_canceled() {
         return Failure::Transport("the connection closed before the request was sent".to_owned());
     }
     if error.is_incomplete_message() {
-        return Failure::Transport("the connection closed in the middle of the answer".to_owned());
+        return Failure::Transport(BROKE_OFF.to_owned());
     }
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);
     while let Some(inner) = source {
         let kind = inner.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
         if let Some(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) = kind {
-            return Failure::Transport(
-                "the connection closed in the middle of the answer".to_owned(),
-            );
+            return Failure::Transport(BROKE_OFF.to_owned());
         }
         text = format!("{text}: {inner}");
         source = inner.source();

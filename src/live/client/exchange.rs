@@ -5,12 +5,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Method, Request};
-use serde::Deserialize;
 use tokio::sync::watch;
 
-use super::connection::{Failure, Http, said, transport, unless, whole};
+use super::chunk::{Chunk, gave_up};
+use super::connection::{Failure, Http, said, transport, unanswered, unless, whole};
+use super::counting::{Piece, TokenCount, settle};
 use super::sse::Events;
 
 /// How an exchange ended.
@@ -31,20 +33,6 @@ pub enum Ended {
     Unfinished,
 }
 
-/// By what the tokens of an answer were counted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TokenCount {
-    /// Every chunk lists the ids of its tokens, or says how many there are so far.
-    #[default]
-    Exact,
-    /// One a chunk, which agrees with the total that the server states.
-    Total,
-    /// The server states another total: the rest is spread over the chunks by their text.
-    Spread,
-    /// One a chunk; the server states no total.
-    OneEach,
-}
-
 /// What a server says of the lengths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -52,8 +40,8 @@ pub struct Usage {
     pub prompt: u32,
     /// Tokens of the answer.
     pub completion: u32,
-    /// Tokens of the prompt that were cached.
-    pub cached: u32,
+    /// Tokens of the prompt that were cached, where it says so.
+    pub cached: Option<u32>,
 }
 
 /// What is sent, and what it is to be told by.
@@ -85,7 +73,7 @@ pub struct Exchange {
     pub headers_ns: Option<u64>,
     /// When the answer, or the attempt, was over.
     pub end_ns: u64,
-    /// Instants at which tokens came, and how many.
+    /// Instants at which chunks came, and how many tokens each held, or is taken to have held.
     pub tokens: Vec<(u64, u32)>,
     /// When the first token came that is not of the model's reasoning.
     pub first_content_ns: Option<u64>,
@@ -120,46 +108,6 @@ impl Exchange {
     pub fn output_tokens(&self) -> u32 {
         self.tokens.iter().map(|(_, count)| count).sum()
     }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Chunk {
-    choices: Vec<Choice>,
-    usage: Option<RawUsage>,
-    error: Option<serde_json::Value>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Choice {
-    text: Option<String>,
-    delta: Option<Delta>,
-    finish_reason: Option<String>,
-    token_ids: Option<Vec<u32>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Delta {
-    content: Option<String>,
-    reasoning_content: Option<String>,
-    reasoning: Option<String>,
-    tool_calls: Option<Vec<serde_json::Value>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct RawUsage {
-    prompt_tokens: Option<u32>,
-    completion_tokens: Option<u32>,
-    prompt_tokens_details: Option<Details>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Details {
-    cached_tokens: Option<u32>,
 }
 
 /// Why everything is given up, for all exchanges at once.
@@ -233,18 +181,11 @@ pub(super) async fn exchange(
         exchange.ended = Ended::Failed;
         exchange.error = Some("the answer has no token".to_owned());
     }
-    if exchange.ended == Ended::Rejected {
-        exchange.tokens.clear();
+    // Whoever began to answer took the request.
+    if exchange.ended == Ended::Rejected && !exchange.tokens.is_empty() {
+        exchange.ended = Ended::Failed;
     }
     exchange
-}
-
-/// A chunk that brought something: when, how many tokens where that is said, and bytes of text.
-#[derive(Clone, Copy, Debug)]
-struct Piece {
-    at_ns: u64,
-    tokens: Option<u32>,
-    bytes: usize,
 }
 
 struct Reading {
@@ -269,14 +210,13 @@ impl Reading {
             self.exchange.sent_ns = self.now();
         }
         let mut response = sender.send_request(request(http, outgoing)?).await;
-        if used && response.is_err() {
-            // The server had closed it meanwhile; nobody has seen the request.
-            let fresh = http.connection().await?;
-            sender = fresh.0;
-            self.exchange.sent_ns = self.now();
+        // The server had closed it meanwhile, and nobody has seen the request. Whatever else goes wrong, the
+        // server may have begun: then a second request would hide that the first one failed.
+        if used && response.as_ref().is_err_and(hyper::Error::is_canceled) {
+            sender = http.connect().await?;
             response = sender.send_request(request(http, outgoing)?).await;
         }
-        let response = response.map_err(transport)?;
+        let response = response.map_err(unanswered)?;
         self.exchange.headers_ns = Some(self.now());
         let status = response.status().as_u16();
         self.exchange.status = Some(status);
@@ -294,6 +234,25 @@ impl Reading {
             return Err(Failure::Transport("the server does not stream its answers".to_owned()));
         }
         let mut body = response.into_body();
+        let answered = self.answer(&mut body).await;
+        // A server that broke off may have left anything on the connection.
+        if self.done || answered.is_ok() {
+            http.give_back_after(sender, body).await;
+        }
+        answered?;
+        match self.exchange.finish.as_deref() {
+            Some(why) if gave_up(why) => {
+                Err(Failure::Transport(format!("the server gave the answer up: {why}")))
+            }
+            None if !self.done => {
+                Err(Failure::Transport("the answer broke off without an end".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads an answer to its end, which is where the server says so; the connection may stay open.
+    async fn answer(&mut self, body: &mut Incoming) -> Result<(), Failure> {
         let mut events = Events::default();
         let mut failed = None;
         while let Some(frame) = body.frame().await {
@@ -306,20 +265,13 @@ impl Reading {
             if !sound {
                 return Err(Failure::Transport("an event of more than 16 MiB".to_owned()));
             }
-            if let Some(failure) = failed {
-                return Err(failure);
+            if failed.is_some() || self.done {
+                return failed.map_or(Ok(()), Err);
             }
         }
         let at = self.now();
         events.end(|data| failed = failed.take().or(self.event(data, at).err()));
-        if let Some(failure) = failed {
-            return Err(failure);
-        }
-        if !self.done && self.exchange.finish.is_none() {
-            return Err(Failure::Transport("the answer broke off without an end".to_owned()));
-        }
-        http.give_back(sender);
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     fn event(&mut self, data: &[u8], at_ns: u64) -> Result<(), Failure> {
@@ -327,37 +279,29 @@ impl Reading {
             self.done = true;
             return Ok(());
         }
-        let chunk: Chunk = serde_json::from_slice(data)
-            .map_err(|error| Failure::Transport(format!("a chunk is not as expected: {error}")))?;
-        if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
-            let code = error.get("code").and_then(serde_json::Value::as_u64).unwrap_or(500);
-            return Err(Failure::Status(code as u16, said(&error.to_string())));
-        }
+        let chunk = Chunk::read(data)?;
         let before = self.exchange.usage.map_or(0, |usage| usage.completion);
-        if let Some(RawUsage { prompt_tokens, completion_tokens, prompt_tokens_details }) =
-            chunk.usage
-        {
-            let cached = prompt_tokens_details.and_then(|details| details.cached_tokens);
+        if let Some(usage) = chunk.usage {
             self.exchange.usage = Some(Usage {
-                prompt: prompt_tokens.unwrap_or(0),
-                completion: completion_tokens.unwrap_or(0),
-                cached: cached.unwrap_or(0),
+                prompt: usage.prompt_tokens.unwrap_or(0),
+                completion: usage.completion_tokens.unwrap_or(0),
+                cached: usage.cached(),
             });
         }
         let Some(choice) = chunk.choices.into_iter().next() else { return Ok(()) };
         let so_far = self.exchange.usage.map_or(0, |usage| usage.completion);
-        // Some servers state a total of zero in every chunk, and the true one at the end.
+        // A count that first comes after other chunks is the whole answer's, and not this chunk's.
+        let runs = before > 0 || self.pieces.is_empty();
         let told = match (&choice.token_ids, so_far.checked_sub(before)) {
             (Some(ids), _) => Some(ids.len() as u32),
-            (None, Some(more)) if more > 0 => Some(more),
+            (None, Some(more)) if more > 0 && runs => Some(more),
             _ => None,
         };
         let exchange = &mut self.exchange;
         exchange.finish = choice.finish_reason.or(exchange.finish.take());
-        let delta = choice.delta.unwrap_or_default();
+        let mut delta = choice.delta.unwrap_or_default();
+        let (reasoning, tools) = (delta.thought(), delta.calls_tools());
         let content = choice.text.or(delta.content).unwrap_or_default();
-        let reasoning = delta.reasoning_content.or(delta.reasoning).unwrap_or_default();
-        let tools = delta.tool_calls.is_some_and(|calls| !calls.is_empty());
         let bytes = content.len() + reasoning.len();
         if !content.is_empty() {
             exchange.content_chunks += 1;
@@ -392,83 +336,4 @@ fn request(http: &Http, outgoing: &Outgoing) -> Result<Request<Full<Bytes>>, Fai
         request.headers_mut().insert(name.clone(), value.clone());
     }
     Ok(request)
-}
-
-/// Says how many tokens each piece brought.
-fn settle(exchange: &mut Exchange, pieces: &[Piece]) {
-    let stated = exchange.usage.map(|usage| usage.completion).filter(|&total| total > 0);
-    let exact = !pieces.is_empty() && pieces.iter().all(|piece| piece.tokens.is_some());
-    let mut tokens: Vec<u32> = pieces.iter().map(|piece| piece.tokens.unwrap_or(1)).collect();
-    let total: u32 = tokens.iter().sum();
-    exchange.counted = match stated {
-        _ if exact => TokenCount::Exact,
-        None => TokenCount::OneEach,
-        Some(stated) if stated == total => TokenCount::Total,
-        Some(stated) => {
-            spread(&mut tokens, pieces, stated);
-            TokenCount::Spread
-        }
-    };
-    let all = pieces.iter().zip(tokens).filter(|(_, tokens)| *tokens > 0);
-    exchange.tokens = all.map(|(piece, tokens)| (piece.at_ns, tokens)).collect();
-}
-
-/// Makes the counts of all pieces come to `stated`: by their text where there are more tokens than
-/// pieces, from the last where there are fewer. A single one too many is the last piece's, which ended
-/// the answer.
-fn spread(tokens: &mut [u32], pieces: &[Piece], stated: u32) {
-    let count = tokens.len() as u32;
-    let Some(last) = tokens.len().checked_sub(1) else { return };
-    tokens.fill(1);
-    if stated <= count {
-        tokens[stated as usize..].fill(0);
-        return;
-    }
-    if stated == count + 1 {
-        tokens[last] += 1;
-        return;
-    }
-    let bytes: u64 = pieces.iter().map(|piece| piece.bytes as u64).sum();
-    let (mut given, mut seen, mut rest) = (0, 0, count);
-    for (tokens, piece) in tokens.iter_mut().zip(pieces) {
-        seen += piece.bytes as u64;
-        rest -= 1;
-        // All so far, by their text; each has one, and leaves one for each that follows.
-        let due = (2 * u64::from(stated) * seen + bytes).checked_div(2 * bytes).unwrap_or(0) as u32;
-        let due = due.clamp(given + 1, stated - rest);
-        (*tokens, given) = (due - given, due);
-    }
-    tokens[last] += stated - given;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn settled(pieces: &[(Option<u32>, usize)], stated: Option<u32>) -> (Vec<u32>, TokenCount) {
-        let pieces: Vec<Piece> = pieces
-            .iter()
-            .zip(1..)
-            .map(|(&(tokens, bytes), at_ns)| Piece { at_ns, tokens, bytes })
-            .collect();
-        let usage = stated.map(|completion| Usage { completion, ..Usage::default() });
-        let mut exchange = Exchange { usage, ..Exchange::default() };
-        settle(&mut exchange, &pieces);
-        (exchange.tokens.iter().map(|(_, count)| *count).collect(), exchange.counted)
-    }
-
-    #[test]
-    fn tokens_are_counted_by_the_best_that_is_known() {
-        let plain = [(None, 4), (None, 4), (None, 8)];
-        assert_eq!(
-            settled(&[(Some(1), 4), (Some(3), 9)], Some(4)),
-            (vec![1, 3], TokenCount::Exact)
-        );
-        assert_eq!(settled(&plain, Some(3)), (vec![1, 1, 1], TokenCount::Total));
-        assert_eq!(settled(&plain, None), (vec![1, 1, 1], TokenCount::OneEach));
-        assert_eq!(settled(&plain, Some(4)), (vec![1, 1, 2], TokenCount::Spread));
-        assert_eq!(settled(&plain, Some(7)), (vec![2, 2, 3], TokenCount::Spread));
-        assert_eq!(settled(&plain, Some(2)), (vec![1, 1], TokenCount::Spread));
-        assert_eq!(settled(&[], Some(2)).0, Vec::<u32>::new());
-    }
 }

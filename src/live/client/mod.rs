@@ -2,9 +2,12 @@
 //! when each token came.
 //!
 //! `probe` learns what the server takes; `prompts` makes prompts of the asked lengths; `schedule` keeps the
-//! instants; `exchange` is one request from its first byte to its last; `record` makes a trace of all.
+//! instants; `exchange` is one request from its first byte to its last, `chunk` an event of its answer, and
+//! `counting` says how many tokens that held; `record` makes a trace of all.
 
+mod chunk;
 mod connection;
+mod counting;
 mod exchange;
 mod probe;
 mod prompts;
@@ -14,10 +17,11 @@ mod sse;
 mod target;
 
 pub use connection::{Failure, Http};
-pub use exchange::{Ended, Exchange, TokenCount, Usage};
+pub use counting::TokenCount;
+pub use exchange::{Ended, Exchange, Usage};
 pub use probe::{Dialect, Extras, Form, ProbeError, Wish, learn};
 pub use prompts::Speaker;
-pub use record::{Summed, outcome, summed};
+pub use record::{Summed, outcome, rows_hold, summed};
 pub use schedule::{Limits, Ran, Watch, drive};
 pub use target::{Target, TargetError};
 

@@ -73,6 +73,8 @@ pub struct Wish {
     pub chat: bool,
     /// Whether prompts are to be ids, or text; whatever the server takes where nothing is said.
     pub ids: Option<bool>,
+    /// The most requests and tokens that learning may take.
+    pub most: (Option<u64>, Option<u64>),
 }
 
 /// Why a server cannot be measured, and what to do about it.
@@ -115,13 +117,13 @@ pub async fn learn(
         max_model_len,
         cost: (0, 0),
     };
-    let mut probe = Probe { http, key: 0 };
+    let mut probe = Probe { http, key: 0, most: wish.most };
     let first = 'found: {
         let mut refused = None;
         for &form in forms {
             for extras in [Extras::Engine, Extras::Plain, Extras::Bare] {
                 (dialect.form, dialect.extras) = (form, extras);
-                let answer = probe.send(&mut dialect, speaker, PROBE_PROMPT, PROBE_ANSWER).await;
+                let answer = probe.send(&mut dialect, speaker, PROBE_PROMPT, PROBE_ANSWER).await?;
                 match (answer.ended, answer.status) {
                     (Ended::Completed, _) => break 'found answer,
                     // It may take the next form.
@@ -137,7 +139,7 @@ pub async fn learn(
     let Some(usage) = first.usage.filter(|usage| usage.prompt > 0) else { return Ok(dialect) };
     dialect.overhead = i64::from(usage.prompt) - i64::from(PROBE_PROMPT);
     if dialect.form != Form::Ids {
-        probe.words(&mut dialect, speaker).await;
+        probe.words(&mut dialect, speaker).await?;
     }
     // Held against two lengths that are neither the probe's nor each other's.
     let mut exact = true;
@@ -146,7 +148,7 @@ pub async fn learn(
         if tokens + PROBE_ANSWER >= longest {
             continue;
         }
-        let answer = probe.send(&mut dialect, speaker, tokens, 1).await;
+        let answer = probe.send(&mut dialect, speaker, tokens, 1).await?;
         exact &= answer.usage.is_some_and(|usage| usage.prompt == tokens);
     }
     dialect.exact = Some(exact);
@@ -241,6 +243,7 @@ fn refusal(http: &Http, dialect: &Dialect, answer: &Exchange) -> ProbeError {
 struct Probe<'a> {
     http: &'a Arc<Http>,
     key: u64,
+    most: (Option<u64>, Option<u64>),
 }
 
 impl Probe<'_> {
@@ -251,23 +254,41 @@ impl Probe<'_> {
         speaker: &Speaker,
         prompt: u32,
         answer: u32,
-    ) -> Exchange {
+    ) -> Result<Exchange, ProbeError> {
         self.key += 1;
         let body =
             dialect.body(speaker, &speaker.fresh(self.key, dialect.units(prompt)), answer, None);
-        dialect.cost = (dialect.cost.0 + 1, dialect.cost.1 + u64::from(prompt + answer));
-        send(self.http, dialect, body).await
+        self.pay(dialect, u64::from(prompt + answer))?;
+        Ok(send(self.http, dialect, body).await)
+    }
+
+    fn pay(&self, dialect: &mut Dialect, tokens: u64) -> Result<(), ProbeError> {
+        let cost = (dialect.cost.0 + 1, dialect.cost.1 + tokens);
+        let over = |most: Option<u64>, cost| most.is_some_and(|most| cost > most);
+        if over(self.most.0, cost.0) || over(self.most.1, cost.1) {
+            let (requests, tokens) = dialect.cost;
+            return Err(wrong(format!(
+                "to learn what the server takes needs more than the {requests} requests and {tokens} \
+                 tokens that were sent: raise --max-requests or --max-tokens"
+            )));
+        }
+        dialect.cost = cost;
+        Ok(())
     }
 
     /// Leaves words out that the server's model has no token of their own for.
-    async fn words(&mut self, dialect: &mut Dialect, speaker: &mut Speaker) {
+    async fn words(
+        &mut self,
+        dialect: &mut Dialect,
+        speaker: &mut Speaker,
+    ) -> Result<(), ProbeError> {
         let count = |answer: &Exchange| answer.usage.map(|usage| i64::from(usage.prompt));
         let all = WORDS.to_vec();
         // What the server adds, from two prompts of the same word.
         speaker.words = vec![all[0]];
         dialect.overhead = 0;
-        let few = count(&self.send(dialect, speaker, 8, 1).await);
-        let more = count(&self.send(dialect, speaker, 16, 1).await);
+        let few = count(&self.send(dialect, speaker, 8, 1).await?);
+        let more = count(&self.send(dialect, speaker, 16, 1).await?);
         if let (Some(few), Some(more)) = (few, more)
             && more - few == 8
         {
@@ -278,12 +299,13 @@ impl Probe<'_> {
             speaker.words = words.to_vec();
             // All of them in a row, so that each is there.
             let tokens = (words.len() as i64 + dialect.overhead).max(1);
-            let answer = self.send_row(dialect, speaker, words).await;
+            let answer = self.send_row(dialect, speaker, words).await?;
             if count(&answer) == Some(tokens) {
                 good.extend_from_slice(words);
             }
         }
         speaker.words = if good.len() >= WORDS_MIN { good } else { all };
+        Ok(())
     }
 
     async fn send_row(
@@ -291,11 +313,11 @@ impl Probe<'_> {
         dialect: &mut Dialect,
         speaker: &Speaker,
         words: &[&'static str],
-    ) -> Exchange {
+    ) -> Result<Exchange, ProbeError> {
         let row: Vec<u64> = (0..words.len() as u64).collect();
         let body = dialect.body(speaker, &row, 1, None);
-        dialect.cost = (dialect.cost.0 + 1, dialect.cost.1 + words.len() as u64 + 1);
-        send(self.http, dialect, body).await
+        self.pay(dialect, words.len() as u64 + 1)?;
+        Ok(send(self.http, dialect, body).await)
     }
 }
 

@@ -163,6 +163,11 @@ impl Speaker {
         Speaker { seed, block_tokens, ids, words: WORDS.to_vec() }
     }
 
+    /// One that says the same nowhere, and differs by what is asked of it as this one does.
+    pub fn anew(&self, seed: u64) -> Speaker {
+        Speaker { seed: mix(mix(self.seed, seed), 1 << 43), ..self.clone() }
+    }
+
     /// What stands in the prompt of a request. `origin` tells what is known of a request's tokens, and
     /// `lengths` how long its prompt is.
     pub(super) fn units(
@@ -263,6 +268,11 @@ mod tests {
         assert_eq!(alike(&units(0, 50), &units(3, 50)), 0);
         assert_eq!(units(2, 90).len(), 90);
         assert_eq!(units(3, 5), units(3, 5));
+        let anew = speaker.anew(1);
+        let again = |id| anew.units(RequestId(id), 50, &origin, &|_| 50);
+        assert_eq!(alike(&again(0), &again(1)), 16, "what is shared is shared in each run");
+        assert_eq!(alike(&again(0), &units(0, 50)), 0, "and with no other run");
+        assert_eq!(again(3), speaker.anew(1).units(RequestId(3), 50, &origin, &|_| 50));
         let mut text = String::new();
         speaker.push_words(&units(3, 40), &mut text);
         assert_eq!(text.split(' ').count(), 40);

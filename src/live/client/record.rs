@@ -1,10 +1,23 @@
 //! From exchanges to a trace, and what a reader should know of how it was measured.
 
-use super::exchange::{Ended, Exchange, TokenCount};
+use super::counting::TokenCount;
+use super::exchange::{Ended, Exchange};
 use crate::ids::{ClassId, ColumnId, LaneId};
+use crate::result::stated::RowsHold;
 use crate::sim::Outcome;
 use crate::time::Time;
 use crate::trace::{Column, NO_RUN, RequestRow, Run, Status, TokenTrace};
+
+/// What the times of that trace are: those of tokens, or of chunks.
+pub fn rows_hold(exchanges: &[Exchange]) -> RowsHold {
+    let counted = |exchange: &Exchange| match (exchange.counted, exchange.ended) {
+        (TokenCount::Spread, _) => RowsHold::Chunks,
+        // Of an answer that broke off nobody says a total, and its chunks are like those of the others.
+        (TokenCount::OneEach, Ended::Completed) => RowsHold::Uncounted,
+        _ => RowsHold::Tokens,
+    };
+    exchanges.iter().map(counted).max().unwrap_or_default()
+}
 
 /// The exchanges of a run as a trace, in the order given; `asked` tells prompt tokens and class of each.
 pub fn outcome(exchanges: &[Exchange], asked: impl Fn(&Exchange) -> (u32, ClassId)) -> Outcome {
@@ -15,10 +28,12 @@ pub fn outcome(exchanges: &[Exchange], asked: impl Fn(&Exchange) -> (u32, ClassI
         let (prompt, class) = asked(exchange);
         let stated = exchange.usage.map(|usage| usage.prompt).filter(|&tokens| tokens > 0);
         let first = later.len() as u32;
-        let mut times = exchange
-            .tokens
-            .iter()
-            .flat_map(|&(at, count)| std::iter::repeat_n(Time::from_nanos(at), count as usize));
+        // What a chunk held is a guess there, and when it came is not.
+        let chunks = exchange.counted == TokenCount::Spread;
+        let mut times = exchange.tokens.iter().flat_map(|&(at, count)| {
+            let times = if chunks { 1 } else { count as usize };
+            std::iter::repeat_n(Time::from_nanos(at), times)
+        });
         let first_token = times.next().unwrap_or(Time::NEVER);
         later.extend(times);
         let len = later.len() as u32 - first;
@@ -29,8 +44,8 @@ pub fn outcome(exchanges: &[Exchange], asked: impl Fn(&Exchange) -> (u32, ClassI
             first_token,
             run: if len > 0 { run } else { Run::EMPTY },
             prompt_tokens: stated.unwrap_or(prompt),
-            tokens: len + u32::from(first_token != Time::NEVER),
-            hit_tokens: exchange.usage.map_or(0, |usage| usage.cached),
+            tokens: exchange.output_tokens(),
+            hit_tokens: exchange.usage.and_then(|usage| usage.cached).unwrap_or(0),
             preemptions: 0,
             lane: LaneId(0),
             class,
@@ -78,6 +93,10 @@ pub struct Summed {
     pub other_prompts: usize,
     /// The worst way in which tokens of an answer were counted.
     pub counted: TokenCount,
+    /// Answers of more tokens than chunks.
+    pub more_tokens: usize,
+    /// Answers of more chunks than tokens.
+    pub more_chunks: usize,
     /// Most tokens in a chunk.
     pub most_in_chunk: u32,
     /// Chunks of reasoning, and of calls of tools.
@@ -108,6 +127,10 @@ pub fn summed(exchanges: &[Exchange], asked: impl Fn(&Exchange) -> (u32, u32)) -
             let stated = exchange.usage.map(|usage| usage.prompt).filter(|&tokens| tokens > 0);
             all.other_prompts += usize::from(stated.is_some_and(|tokens| tokens != prompt));
             all.counted = all.counted.max(exchange.counted);
+            if exchange.counted == TokenCount::Spread {
+                let more = tokens as usize > exchange.tokens.len();
+                *if more { &mut all.more_tokens } else { &mut all.more_chunks } += 1;
+            }
         }
         let most = exchange.tokens.iter().map(|(_, count)| *count).max();
         all.most_in_chunk = all.most_in_chunk.max(most.unwrap_or(0));

@@ -128,6 +128,13 @@ impl<'a> Source<'a> {
         matches!(self, Source::Open(..))
     }
 
+    fn session(&self, request: RequestId) -> Option<u32> {
+        match self {
+            Source::Open(_, arriving) => arriving.session(request),
+            Source::Closed(source) => source.session(request),
+        }
+    }
+
     fn origin(&self, request: RequestId) -> Origin {
         match self {
             Source::Open(workload, _) => workload.origin(request),
@@ -159,6 +166,8 @@ struct Driver<'a> {
     bodies: HashMap<RequestId, Ready>,
     /// When each request came to its end.
     ended: HashMap<RequestId, Time>,
+    /// When it was last known of each session that an answer was whole: its user could not go on before.
+    known: HashMap<u32, Time>,
     limits: Limits,
     tokens: u64,
     cut: Option<&'static str>,
@@ -192,6 +201,7 @@ pub fn drive(
         released: BinaryHeap::new(),
         bodies: HashMap::new(),
         ended: HashMap::new(),
+        known: HashMap::new(),
         limits,
         tokens: 0,
         cut: None,
@@ -240,7 +250,7 @@ pub fn drive(
                     index: ready.id.0,
                     path: Arc::clone(&path),
                     body: ready.body,
-                    due,
+                    due: began + Duration::from_nanos(ready.due.as_nanos()),
                     until: now + limits.request_timeout,
                     headers: ready.headers,
                     keeps: limits.keeps_text,
@@ -389,14 +399,13 @@ impl Driver<'_> {
         if let Some(class) = classes.get(request.class.index()).filter(|class| !class.is_empty()) {
             header("x-metron-class", class);
         }
-        let session = match &self.source {
-            Source::Open(_, arriving) => arriving.session(id),
-            Source::Closed(source) => source.session(id),
-        };
+        let session = self.source.session(id);
         if let Some(session) = session {
             header("x-session-id", &session.to_string());
         }
-        Ready { id, due: request.arrival, body: body.into(), headers }
+        let known = session.and_then(|session| self.known.get(&session)).copied();
+        let due = request.arrival.max(known.unwrap_or(Time::ZERO));
+        Ready { id, due, body: body.into(), headers }
     }
 
     fn release(&mut self, ready: Ready, ended: Time) {
@@ -422,10 +431,15 @@ impl Driver<'_> {
             true => state.done += 1,
             false => state.failed += 1,
         }
+        // What follows the last token, nobody reads.
+        let read = exchange.tokens.last().map_or(at, |&(last, _)| Time::from_nanos(last));
         exchanges.push(exchange);
         self.ended.insert(id, at);
+        if let (Some(session), false) = (self.source.session(id), self.source.is_open()) {
+            self.known.insert(session, at);
+        }
         match completed {
-            true => self.source.arriving().finished(id, at),
+            true => self.source.arriving().finished(id, read),
             false => self.source.arriving().turned_away(id, at),
         }
         for ready in self.waiting.remove(&id).unwrap_or_default() {

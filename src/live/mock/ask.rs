@@ -72,6 +72,8 @@ struct Body {
     logprobs: Option<Value>,
     prompt_logprobs: Option<Value>,
     top_logprobs: Option<Value>,
+    stop: Option<Value>,
+    stop_token_ids: Option<Value>,
     return_token_ids: Option<bool>,
     priority: Option<i64>,
     user: Option<String>,
@@ -120,6 +122,16 @@ impl Asked {
         };
         if !(off(&body.logprobs) && off(&body.prompt_logprobs) && off(&body.top_logprobs)) {
             return Err(Refusal::of("logprobs", "the mock has no probabilities of tokens"));
+        }
+        let none = |value: &Option<Value>| match value {
+            Some(Value::Array(all)) => all.is_empty(),
+            Some(Value::String(text)) => text.is_empty(),
+            other => off(other),
+        };
+        for (param, value) in [("stop", &body.stop), ("stop_token_ids", &body.stop_token_ids)] {
+            if !none(value) {
+                return Err(Refusal::of(param, "the mock ends answers by their length alone"));
+            }
         }
         if body.echo == Some(true) {
             return Err(Refusal::of("echo", "the mock does not echo prompts"));
@@ -251,11 +263,18 @@ mod tests {
             (r#""n": 2"#, "n"),
             (r#""logprobs": 3"#, "logprobs"),
             (r#""echo": true"#, "echo"),
+            (r#""stop": ["a"]"#, "stop"),
+            (r#""stop": "a""#, "stop"),
+            (r#""stop_token_ids": [7]"#, "stop_token_ids"),
             (r#""max_tokens": 0"#, "max_tokens"),
             (r#""max_tokens": 3, "min_tokens": 4"#, "min_tokens"),
         ] {
             let body = format!(r#"{{"prompt": "a", {more}}}"#);
             assert_eq!(read(Kind::Completion, &body).unwrap_err().param, Some(param));
+        }
+        for off in [r#""stop": null"#, r#""stop": []"#, r#""stop_token_ids": []"#] {
+            let body = format!(r#"{{"prompt": "a", {off}}}"#);
+            assert!(read(Kind::Completion, &body).is_ok(), "{off}");
         }
     }
 }
