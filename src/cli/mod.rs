@@ -139,9 +139,7 @@ fn changes_a_scenario(cli: &Cli) -> Result<(), Error> {
     use args::Command::{Completions, Evaluate, List, Man, Merge, Show};
     let none = matches!(
         cli.command,
-        Some(
-            Evaluate(_) | List { .. } | Show { .. } | Merge(_) | Completions { .. } | Man { .. }
-        )
+        Some(Evaluate(_) | List { .. } | Show { .. } | Merge(_) | Completions { .. } | Man { .. })
     );
     let given = [("--set", !cli.global.set.is_empty()), ("--seed", cli.global.seed.is_some())];
     match given.into_iter().find(|(_, given)| *given && none) {

@@ -30,7 +30,10 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("evaluate m.json --ttft 500ms", &["text", "json", "csv"]),
     ("compare m.json m.json --ttft 500ms", &["text", "json"]),
     ("validate s.yaml --observed o.csv", &["text", "json"]),
-    ("capacity s.yaml --precision 50% --seeds 1", &["text", "json", "csv"]),
+    (
+        "capacity s.yaml --set workload.requests=2000 --precision 50% --seeds 1",
+        &["text", "json", "csv"],
+    ),
     ("sweep s.yaml --vary seed=1,2", &["text", "json", "csv"]),
     ("merge shard.json", &["text", "json", "csv"]),
     ("list schedulers", &["text", "json"]),

@@ -194,13 +194,13 @@ fn rates_that_follow_from_open_latencies_are_bounds() {
     assert!(delay["upper"]["max"].is_null() && delay["lower"]["max"].as_f64() > Some(2.0));
 }
 
-/// A hundred seats, answers of one second, fifty requests: at low rates observation ends first.
+/// A hundred seats, answers of one second, three hundred requests: at low rates observation ends first.
 const ENDS_FIRST: &str = "
 engine: {profile: {fixed: {iteration: 10ms}}, kv_blocks: 6400, kv_block_tokens: 16, max_model_len: 512}
 schedulers: [orca: {max_num_seqs: 100}]
 horizon: 10s
 workload:
-  requests: 50
+  requests: 300
   arrivals: {constant: {rate: 5}}
   lengths: {prompt: {fixed: 16}, output: {fixed: 100}}
 slo: {ttft: 150ms, tbt: 20ms, fluidity: {share: 0.95}}

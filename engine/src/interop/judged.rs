@@ -26,7 +26,9 @@ pub enum JudgeError {
     #[error("--ttft-fit: {0}")]
     Fit(String),
     /// A curve goes by lengths that are not known.
-    #[error("--ttft-curve: the file does not tell how long prompts are; --ttft gives one deadline to all")]
+    #[error(
+        "--ttft-curve: the file does not tell how long prompts are; --ttft gives one deadline to all"
+    )]
     PromptsUnknown,
     /// The deadlines make no sense.
     #[error(transparent)]

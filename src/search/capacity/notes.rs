@@ -82,6 +82,16 @@ pub(super) fn notes(
         let highest = search.found.holds().unwrap_or_default();
         let amount = knob.searched().amount();
         notes.push(format!("held at every {amount} up to {highest:.0} {unit}: no limit found"));
+        let steady = search.best.as_ref().map(|best| best.steadiness);
+        if let Some(steady) = steady.filter(|one| !knob.whole() && one.arrivals_s < one.mean_stay_s)
+        {
+            notes.push(format!(
+                "the run is too short for a limit: all requests come within {} there, and one stays {}: take more of \
+                 them",
+                duration(steady.arrivals_s),
+                duration(steady.mean_stay_s)
+            ));
+        }
         return notes;
     }
     if searches.iter().any(|search| search.found.only_grows()) {

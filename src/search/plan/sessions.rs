@@ -182,6 +182,6 @@ mod tests {
         let stay = Span::from_millis(200_000);
         assert_eq!(played, Played { count: 1500, skip_first: stay, settles: true });
         let many = pace().played(None, Some(20_000));
-        assert_eq!((many.count, many.settles), (20_000, false));
+        assert_eq!((many.count, many.settles), (30_000, false));
     }
 }

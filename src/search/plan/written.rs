@@ -143,7 +143,7 @@ mod tests {
             (sessions("{constant: {rate: 5}}"), "workload.sessions.arrivals.constant.rate=20"),
             (
                 sessions("{piecewise: [{for: 60s, rate: 1, ramp_to: 3}]}"),
-                "workload.sessions.arrivals={piecewise: [{for: 60s, rate: 4, ramp_to: 12}]}",
+                "workload.sessions.arrivals={piecewise: [{for: 1min, rate: 4, ramp_to: 12}]}",
             ),
             (trace("tests/data/traces/plain.csv"), "workload.trace.time_scale=4"),
             (trace("tests/data/traces/plain.csv, time_scale: 0.5"), "workload.trace.time_scale=2"),
