@@ -368,6 +368,23 @@ mod tests {
         assert_eq!(run.requests[2].entered_s(), 2.0);
     }
 
+    /// The smallest files of docs/formats.md with prompts' lengths: a row a token, and a row a request.
+    #[test]
+    fn the_smallest_files_are_read_and_only_what_was_completed_has_tokens() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let read = |text: &str| {
+            let file = folder.path().join("x.csv");
+            std::fs::write(&file, text).expect("writable");
+            let run = ObservedRun::read(&file, None).expect("a run");
+            run.requests.iter().map(|r| (r.tokens_s, r.prompt_tokens)).collect::<Vec<_>>()
+        };
+        let tokens = "request,arrival_s,time_s,prompt_tokens\n0,0.0,0.3,40\n0,0.0,0.5,40\n";
+        assert_eq!(read(tokens), [(Some((0.3, 0.5)), Some(40))]);
+        let requests = "arrival_s,first_token_s,last_token_s,output_tokens,status\n\
+                        0.0,0.2,0.5,5,completed\n0.1,0.4,9.0,5,unfinished\n";
+        assert_eq!(read(requests), [(Some((0.2, 0.5)), None), (None, None)]);
+    }
+
     #[test]
     fn what_is_wrong_is_said_with_its_line() {
         for (text, want) in [

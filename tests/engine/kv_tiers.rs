@@ -151,6 +151,21 @@ fn a_load_that_its_step_waits_for_holds_up_everyone_in_it() {
     assert_eq!(played("nothing"), (2075.0, [5, 65, 10, 0], [0, 65, 10, 0]));
 }
 
+/// Somebody comes while the third prompt's KV is on its way into blocks that he would need: no step runs that he could wait
+/// for. 45 ms for the load, a step for the other's token, and his own.
+#[test]
+fn a_wait_while_nothing_runs_is_no_step_in_flight() {
+    let text = "workload:\n  trace: {file: tests/data/traces/again-idle.jsonl, format: jsonl}\n";
+    let text = fixed(13, HOST, "", text);
+    let output = play(&text, false);
+    let experiment = experiment(&text);
+    let index = Index::new(recording(&experiment, &experiment.schedulers[0], &output.outcome));
+    let gap = index.gap(RequestId(3), 0).expect("it got a token");
+    let causes = [Cause::StepInFlight, Cause::KvLoad, Cause::NoKvBlocks, Cause::Own];
+    assert_eq!(causes.map(|cause| gap.split[cause] / 1_000_000), [0, 45, 10, 10]);
+    assert_eq!(gap.split.total().as_nanos(), 65_000_000);
+}
+
 /// Loads that begin together go over one after the other, in the order in which they were let in.
 #[test]
 fn a_way_has_one_copy_at_a_time() {

@@ -454,3 +454,39 @@ fn own_columns_of_others_are_left_out_when_asked_and_runs_of_ours_never() {
     let words = import(&requests, None).expect_err("one token came at two times").to_string();
     assert!(words.contains("an answer of one token"), "{words}");
 }
+
+#[test]
+fn a_curve_needs_the_lengths_of_prompts() {
+    use metron_sim::interop::{GivenPromise, GivenTtft, judge};
+    use metron_sim::metrics::PrefillCurve;
+    use metron_sim::result::MeasuredResult;
+    use metron_sim::time::Span;
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let path = place.path().join("tokens.csv");
+    let points = [(0, Span::from_millis(0)), (8000, Span::from_millis(2000))];
+    let curve = std::sync::Arc::new(PrefillCurve::new(points).expect("a curve"));
+    let judged = |head: &str, row: &str| {
+        fs::write(&path, format!("{head}\n{row}\n")).expect("writable");
+        let read = import(&path, None).expect("it is sound");
+        let ttft = GivenTtft::Curve {
+            curve: std::sync::Arc::clone(&curve),
+            slack: Span::from_millis(300),
+            from: "a file".to_owned(),
+        };
+        let promise = GivenPromise { ttft, tbt: None, fluidity: None };
+        judge(&read.runs[0], MeasuredResult::default(), String::new(), &promise, false)
+    };
+    let known = judged("request,arrival_s,time_s,prompt_tokens", "0,0.0,0.9,4000");
+    assert!(known.is_ok());
+    let words = judged("request,arrival_s,time_s", "0,0.0,0.9").expect_err("no length").to_string();
+    assert!(words.contains("how long prompts are"), "{words}");
+}
+
+#[test]
+fn a_column_that_is_there_twice_is_an_error() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let path = place.path().join("tokens.csv");
+    fs::write(&path, "request,arrival_s,time_s,arrival_s\n0,0.0,0.3,5.0\n").expect("writable");
+    let words = import(&path, None).expect_err("which one?").to_string();
+    assert!(words.contains("2 columns `arrival_s`"), "{words}");
+}

@@ -42,7 +42,10 @@ impl Workers {
 
     fn pool(self, name: &str, role: &str) -> String {
         let Workers { count, tensor, data, expert, exchange } = self;
-        let experts = exchange.map(|way| format!(", experts: {{exchange: {way}}}"));
+        // SGLang's guide for GB200 places experts, and copies of popular ones, by what they get to do.
+        let placed = exchange.is_some_and(|way| way.starts_with("deepep"));
+        let placed = if placed { ", imbalance: 1.1" } else { "" };
+        let experts = exchange.map(|way| format!(", experts: {{exchange: {way}{placed}}}"));
         format!(
             "{{name: {name}, role: {role}, replicas: {count}, \
              parallelism: {{tensor: {tensor}, data: {data}, expert: {expert}}}{}}}",

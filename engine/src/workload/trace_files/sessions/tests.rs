@@ -125,6 +125,27 @@ fn ids_of_one_session_are_not_those_of_another() {
     assert_eq!([inherits(0, 18), inherits(0, 24), inherits(0, 16), inherits(0, 9)], [12, 20, 8, 0]);
 }
 
+/// A global, a local and another global session of the same ids: the first and the last are alike, whatever comes between.
+#[test]
+fn ids_that_are_everybodys_are_alike_and_nobody_elses() {
+    let line = |scope: &str, second: u32| {
+        let request = r#"{"t": 0, "in": 8, "out": 1, "hash_ids": [1, 2]}"#;
+        format!(
+            r#"{{"block_size": 4, "hash_id_scope": "{scope}", "start": {second}, "requests": [{request}]}}"#
+        )
+    };
+    let common = |scopes: [&str; 3]| {
+        let text: Vec<String> = (0..).zip(scopes).map(|(at, scope)| line(scope, at)).collect();
+        let mut source = source(&text.join("\n"), AT_ONCE).expect("sessions");
+        assert_eq!(serve(&mut source).len(), 3);
+        let of = |place: u32| source.content(RequestId(place));
+        [(0, 1), (0, 2), (1, 2)].map(|(a, b)| of(a).common(&of(b)))
+    };
+    assert_eq!(common(["global", "local", "global"]), [0, 8, 0]);
+    assert_eq!(common(["local", "global", "global"]), [0, 0, 8]);
+    assert_eq!(common(["local", "local", "global"]), [0, 0, 0]);
+}
+
 #[test]
 fn users_take_the_sessions_one_by_one() {
     let users = Arrivals::ClosedLoop { users: 1, think_time: Span::from_millis(500) };
