@@ -149,14 +149,16 @@ fn settled(study: Study<'_>, settling: &Settling) -> Vec<String> {
     let own = experiment.workload.amount.requests.filter(|own| settling.begun > *own);
     let more = own.map(|own| {
         format!(
-            "{} sessions were played at capacity, not the scenario's {own}: before the last one begins,              others must have ended, and one lasts {stay}",
+            "{} sessions were played at capacity, not the scenario's {own}: before the last one begins, \
+             others must have ended, and one lasts {stay}",
             settling.begun
         )
     });
     let skipped = experiment.measure.skip_first.as_secs_f64() >= settling.stay_s / 2.0;
     let fills = (!skipped && settling.starts_s < STAYS * settling.stay_s).then(|| {
         format!(
-            "sessions begin for {starts} at capacity and one lasts {stay}: until the first ones end fewer are              under way, and those requests count: `measure: {{skip_first: {:.0}s}}` leaves them out",
+            "sessions begin for {starts} at capacity and one lasts {stay}: until the first ones end fewer are \
+             under way, and those requests count: `measure: {{skip_first: {:.0}s}}` leaves them out",
             settling.stay_s.ceil()
         )
     });
