@@ -2524,14 +2524,13 @@ class TtftStages(Record):
     """Until its prompt was computed."""
 
     memory_s: Distribution
-    """Until the replica that decodes had taken KV blocks for it, which takes room and a free
-    seat."""
+    """Until the replica that decodes had taken KV blocks for it."""
 
     transfer_s: Distribution
     """Until its KV was there."""
 
     first_step_s: Distribution
-    """Until the first token, which that replica's next step brings."""
+    """Until the first token: a free seat there, and that replica's next step."""
 
 
 class TurnsResult(Record):
