@@ -64,7 +64,7 @@ impl Settling {
         self.measured_s >= self.stay_s
     }
 
-    /// Why not, as the terms of a goal are told.
+    /// Why not, in the form of a goal's terms.
     pub(super) fn told(&self) -> String {
         let (starts, stay) = (duration(self.starts_s), duration(self.stay_s));
         format!("steady_state = not reached: sessions begin for {starts} and one lasts {stay}")

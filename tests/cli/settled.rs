@@ -93,7 +93,7 @@ fn a_plan_carries_no_more_than_can_go_on() {
     assert_eq!(ran["runs"][0]["ttft_s"]["p99"], answer["ttft_p99_s"]);
 }
 
-/// A file has as many as it has: beyond what they show nothing is said.
+/// A file's sessions are given: nothing is said beyond what they show.
 #[test]
 fn recorded_sessions_show_what_they_show() {
     let mut rows = String::new();

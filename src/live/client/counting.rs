@@ -16,7 +16,7 @@ pub enum TokenCount {
     OneEach,
 }
 
-/// A chunk that brought something: when, how many tokens where that is said, and bytes of text.
+/// A chunk with content: when it came, its tokens where the server counts them, and bytes of text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece {
     pub(super) at_ns: u64,

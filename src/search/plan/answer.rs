@@ -25,7 +25,7 @@ pub(super) const PRECISION: f64 = 0.02;
 const TIMES_MAX: f64 = 16.0;
 
 impl Question<'_> {
-    /// All that is said of the cheapest cell, and what a reader should know of it.
+    /// What the plan says of the cheapest cell, with its notes.
     pub(super) fn answer(
         &self,
         best: Best<'_>,

@@ -358,7 +358,7 @@ pub(super) struct Namespaced {
 }
 
 impl Namespaced {
-    /// A session begins, whose ids are its own, or mean the same as in all others of which that is said.
+    /// A session begins: its ids are its own, or shared with all sessions that say so.
     pub(super) fn session(&mut self, is_shared: bool) {
         self.is_shared = is_shared;
         self.own.clear();
