@@ -4,29 +4,32 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// Temporary files under way, so that an interrupt can remove them.
 static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-/// Removes every file under way. For an interrupt: the process must end after it.
+/// Removes every file under way, and lets nobody open another. For an interrupt: the process must
+/// end after it.
 pub fn remove_unfinished() {
-    remove(&UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner));
+    remove(UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 /// The same where it must not wait: this thread may be the one that is opening a file.
 pub fn try_remove_unfinished() {
     match UNFINISHED.try_lock() {
-        Ok(files) => remove(&files),
-        Err(TryLockError::Poisoned(files)) => remove(&files.into_inner()),
+        Ok(files) => remove(files),
+        Err(TryLockError::Poisoned(files)) => remove(files.into_inner()),
         Err(TryLockError::WouldBlock) => {}
     }
 }
 
-fn remove(files: &[PathBuf]) {
-    for temporary in files {
+fn remove(files: MutexGuard<'_, Vec<PathBuf>>) {
+    for temporary in files.iter() {
         let _ = fs::remove_file(temporary);
     }
+    // Locked to the end: a file opened from here on would stay.
+    std::mem::forget(files);
 }
 
 /// A name that no other file of this process has. It does not hold the final one, which may be as
