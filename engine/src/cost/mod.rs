@@ -118,6 +118,13 @@ pub trait CostModel: Send + Sync {
         one_by_one(self, first, growing, times);
     }
 
+    /// A time that no iteration of these decodes alone is below, nor one of the same requests that read
+    /// more entries; `None` where the model knows none.
+    fn at_least(&self, decodes: Decodes) -> Option<IterationTime> {
+        let _ = decodes;
+        None
+    }
+
     /// How far back attention looks where it does not look at all tokens: the sums of KV entries
     /// that a batch's decodes need besides the sum of all.
     fn reaches(&self) -> Reaches {

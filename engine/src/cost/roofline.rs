@@ -147,6 +147,13 @@ impl CostModel for Roofline {
         one_by_one(self, first, growing, times);
     }
 
+    fn at_least(&self, decodes: Decodes) -> Option<IterationTime> {
+        match self.stages.as_slice() {
+            [stage] => stage.at_least(decodes),
+            _ => None,
+        }
+    }
+
     fn reaches(&self) -> Reaches {
         self.reaches
     }

@@ -426,6 +426,12 @@ impl CostModel for Stage {
         }
     }
 
+    /// Their own: each term of what reading takes grows with the entries.
+    fn at_least(&self, decodes: Decodes) -> Option<IterationTime> {
+        let fixed = self.fixed_of(decodes.requests()).filter(|_| decodes.is_one_token_each());
+        fixed.map(|fixed| self.decodes_alone(fixed, decodes))
+    }
+
     fn parts(&self, shape: &BatchShape<'_>) -> Parts {
         if shape.is_empty() {
             return Parts::default();

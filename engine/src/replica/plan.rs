@@ -10,6 +10,9 @@ use crate::cost::{BatchShape, Chunk, Decodes, DraftShape};
 use crate::ids::SlotId;
 use crate::request::RequestId;
 
+/// Decode steps among which the last is searched at which memory suffices.
+const SEARCHED_STEPS: u32 = 32;
+
 /// A committed iteration. Kept and reused from step to step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -268,7 +271,7 @@ impl Replica {
     }
 
     /// Decode steps in a row, `most` at most, at which a decision that repeats does so: nobody ends
-    /// and memory suffices.
+    /// and memory suffices. Where memory ends it, not always all such steps.
     pub(crate) fn quiet_decode_steps(&self, keep_free: u32, most: u32) -> u32 {
         let Some(spare) = self.pool.free().checked_sub(keep_free) else { return 0 };
         let fits = |decode_steps: u32| self.growth_in(decode_steps) <= u64::from(spare);
@@ -281,7 +284,11 @@ impl Replica {
         if plenty || fits(quiet) {
             return quiet;
         }
-        (0..quiet).rev().find(|&decode_steps| fits(decode_steps)).unwrap_or(0)
+        let mut quiet = quiet;
+        while quiet > SEARCHED_STEPS && !fits(quiet) {
+            quiet /= 2;
+        }
+        (0..=quiet).rev().find(|&decode_steps| fits(decode_steps)).unwrap_or(0)
     }
 
     /// Blocks in use when the decode set as it stands has gone on for `decode_steps` decode steps.

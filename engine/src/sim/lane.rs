@@ -5,8 +5,6 @@
 //! Asynchronous: a step lasts the longer of the two; step k + 1 is planned when step k starts, with
 //! the arrivals up to then, and tokens appear at the end of the GPU part.
 
-use std::ops::Range;
-
 use super::host_copies::HostCopies;
 use super::planner::{Instants, Planner};
 use super::tally::Tally;
@@ -18,6 +16,10 @@ use crate::trace::Log;
 
 /// Decode steps of a stretch that are priced in one call.
 const PRICED_TOGETHER: usize = 32;
+/// Decode steps that are looked over at once for when somebody may leave.
+const LOOKED_OVER: u32 = 1024;
+/// Parts of them that each have a bound of their own.
+const BOUNDS: u32 = 4;
 
 /// A replica, its policy and the iteration in flight.
 pub(super) struct Lane<'a> {
@@ -33,10 +35,6 @@ pub(super) struct Lane<'a> {
     /// Whether it was asked for: what was planned empty is not asked for again before the step in
     /// flight is over.
     asked: bool,
-    /// Kept for the decode steps of a stretch.
-    times: Box<[IterationTime]>,
-    /// Which of them are those of the steps that repeat the one in flight.
-    priced: Range<usize>,
     /// GPU time of all steps so far.
     pub gpu_busy: Span,
     /// What goes to and from the tiers behind its blocks, where it has any.
@@ -113,8 +111,6 @@ impl<'a> Lane<'a> {
             planned: None,
             planned_at: Time::ZERO,
             asked: false,
-            times: vec![IterationTime::default(); PRICED_TOGETHER].into(),
-            priced: 0..0,
             gpu_busy: Span::ZERO,
             copies: None,
         }
@@ -159,7 +155,6 @@ impl<'a> Lane<'a> {
     pub(super) fn end_step(&mut self, tally: &mut Tally, finished: impl FnMut(RequestId, Time)) {
         let Some(step) = self.running.take() else { return };
         self.asked = false;
-        self.priced = 0..0;
         self.planner.end(step.plan, step.tokens_at, &mut self.replica, tally, finished);
         self.see_copies(step.end);
     }
@@ -318,26 +313,48 @@ impl<'a> Lane<'a> {
     /// before. No further than it looks ahead at a time.
     pub(super) fn repeats_until(&mut self) -> Option<Time> {
         let keep_free = self.repeats_with()?;
+        let steps = self.replica.quiet_decode_steps(keep_free, LOOKED_OVER);
         let step = self.running.take()?;
-        self.price_ahead(&step, keep_free, PRICED_TOGETHER as u32);
-        let ahead = &self.times[self.priced.clone()];
-        let end = ahead.iter().fold(step.end, |end, &time| self.ends(end, time).1);
+        let end = self.bound(&step, steps).unwrap_or_else(|| {
+            let mut times = [IterationTime::default(); PRICED_TOGETHER];
+            let ahead = self.price_ahead(&step, keep_free, &mut times);
+            ahead.iter().fold(step.end, |end, &time| self.ends(end, time).1)
+        });
         self.running = Some(step);
         Some(end)
     }
 
-    /// Prices the steps that repeat the one in flight, about as many as are asked for, where those to
-    /// come are not priced yet.
-    fn price_ahead(&mut self, step: &InFlight, keep_free: u32, most: u32) {
-        if self.priced.is_empty() {
-            let decode_steps = self.replica.quiet_decode_steps(keep_free, most) as usize;
-            if decode_steps == 0 {
-                return;
-            }
-            let (reads, requests, kv) = self.repeated(step);
-            reads.price(self.cost, requests, kv, &mut self.times[..decode_steps]);
-            self.priced = 0..decode_steps;
+    /// A time before which so many steps that repeat the one in flight are not over, where there are more
+    /// of them than are priced at once and the model knows a bound.
+    fn bound(&self, step: &InFlight, steps: u32) -> Option<Time> {
+        if steps <= PRICED_TOGETHER as u32 {
+            return None;
         }
+        let (reads, requests, kv) = self.repeated(step);
+        let mut end = step.end;
+        for part in 0..BOUNDS {
+            let [from, to] = [part, part + 1].map(|part| steps * part / BOUNDS);
+            let kv = kv + u64::from(from) * u64::from(requests);
+            let least = self.cost.at_least(decodes(requests, kv, reads.of(from + 1)))?;
+            end += self.ends(Time::ZERO, least).1.since(Time::ZERO) * u64::from(to - from);
+        }
+        Some(end)
+    }
+
+    /// Prices the steps that repeat the one in flight, as many as there is room for; tells their times.
+    fn price_ahead<'t>(
+        &self,
+        step: &InFlight,
+        keep_free: u32,
+        room: &'t mut [IterationTime],
+    ) -> &'t [IterationTime] {
+        let decode_steps = self.replica.quiet_decode_steps(keep_free, room.len() as u32);
+        let times = &mut room[..decode_steps as usize];
+        if !times.is_empty() {
+            let (reads, requests, kv) = self.repeated(step);
+            reads.price(self.cost, requests, kv, times);
+        }
+        times
     }
 
     /// Free blocks with which the decision of the step in flight, and of the one planned, repeats.
@@ -371,25 +388,33 @@ impl<'a> Lane<'a> {
     pub(super) fn run_ahead(&mut self, limit: Limit, tally: &mut Tally) {
         let Some(keep_free) = self.repeats_with() else { return };
         let mut step = self.running.take().expect("a step is in flight");
+        // Not kept in the lane: of a thousand replicas none finds its own in the processor's cache.
+        let mut times = [IterationTime::default(); PRICED_TOGETHER];
         while step.end < limit.before && step.end <= limit.horizon {
             // About as many as there is time for, so that few are priced for nothing.
             let pace = step.end.since(step.began).as_nanos().max(1);
             let room = limit.before.since(step.end).as_nanos() / pace + 1;
-            self.price_ahead(&step, keep_free, room.min(PRICED_TOGETHER as u64) as u32);
-            if self.priced.is_empty() {
+            let room = &mut times[..room.min(PRICED_TOGETHER as u64) as usize];
+            let times = self.price_ahead(&step, keep_free, room);
+            if times.is_empty() {
                 break;
             }
-            self.repeat(&mut step, limit, tally);
+            self.repeat(&mut step, limit, times, tally);
         }
         self.running = Some(step);
     }
 
-    /// Further decode steps, those that are priced or as many as begin within the limit, at least one.
-    fn repeat(&mut self, step: &mut InFlight, limit: Limit, tally: &mut Tally) {
+    /// Further decode steps of these times, or as many as begin within the limit, at least one.
+    fn repeat(
+        &mut self,
+        step: &mut InFlight,
+        limit: Limit,
+        times: &[IterationTime],
+        tally: &mut Tally,
+    ) {
         let (reads, requests, kv) = self.repeated(step);
         let behind = reads.behind;
         let more = |decode_steps: u32| u64::from(requests) * u64::from(decode_steps);
-        let times = std::mem::take(&mut self.times);
         if let Some(planned) = &mut self.planned {
             std::mem::swap(planned, &mut step.plan);
             planned.clone_decision(&step.plan);
@@ -398,7 +423,7 @@ impl<'a> Lane<'a> {
         let mut steps = tally.steps(self.planner.lane);
         let mut used = self.replica.used_after(0);
         let (mut decode_steps, mut last) = (0, step.began);
-        for &time in &times[self.priced.clone()] {
+        for &time in times {
             if step.end >= limit.before || step.end > limit.horizon {
                 break;
             }
@@ -440,8 +465,6 @@ impl<'a> Lane<'a> {
             planned.reads = reads.of(decode_steps + 1);
             planned.kv_used = self.replica.used_after(0);
         }
-        self.times = times;
-        self.priced.start += decode_steps as usize;
         tally.count_repeats(&step.plan, decode_steps.into());
     }
 

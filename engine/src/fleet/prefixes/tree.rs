@@ -43,6 +43,8 @@ pub(in crate::fleet) enum Goes {
 #[derive(Clone, Copy, Debug)]
 struct Holder {
     replica: ReplicaId,
+    /// Up to where in the prompt: the end of the node, unless nodes are not split at the ends of prompts.
+    to: u32,
     used: u64,
 }
 
@@ -53,7 +55,7 @@ struct Node {
     to: u32,
     up: PrefixId,
     kids: u32,
-    /// In the order of their numbers.
+    /// In the order of their numbers, and of how far they reach.
     holders: Vec<Holder>,
     /// Who used it last.
     latest: ReplicaId,
@@ -152,6 +154,15 @@ impl PrefixTree {
         self.node(node).holders.iter().map(|holder| holder.replica)
     }
 
+    /// Who holds the beginning of a node at least, and up to where, in the order of their numbers; of one
+    /// replica the furthest comes last.
+    pub(in crate::fleet) fn reaches(
+        &self,
+        node: PrefixId,
+    ) -> impl Iterator<Item = (ReplicaId, u32)> + '_ {
+        self.node(node).holders.iter().map(|holder| (holder.replica, holder.to))
+    }
+
     /// Whether a replica holds a node.
     pub(in crate::fleet) fn holds(&self, node: PrefixId, replica: ReplicaId) -> bool {
         self.node(node).place_of(replica).is_ok()
@@ -204,8 +215,32 @@ impl PrefixTree {
         }
     }
 
+    /// The same where nothing is forgotten and [reaches](Self::reaches) are asked for: the node in which a
+    /// prompt ends stays whole. A long beginning that many prompts share is one node then, however
+    /// many others end in the middle of it.
+    ///
+    /// # Panics
+    /// In a tree that forgets.
+    pub(in crate::fleet) fn reach(&mut self, prompt: &Prompt, tokens: u32, replica: ReplicaId) {
+        assert!(self.uses.is_empty(), "what is forgotten is whole nodes");
+        let shared = self.floor(prompt.reach.min(tokens));
+        let (mut node, mut at) = (PrefixTree::ROOT, 0);
+        while let Some(kid) = self.kid(node, &prompt.text, at, shared) {
+            let to = self.agrees(kid, &prompt.text, shared);
+            let branches = to < self.node(kid).to && to < shared;
+            node = if branches { self.split(kid, to) } else { kid };
+            self.mark_to(node, (replica, to), 0);
+            at = to;
+        }
+        if at < shared {
+            self.add_leaf(node, &prompt.text, (at, shared), replica, 0);
+        }
+    }
+
     /// The first `tokens` tokens of a prompt are at work at a replica, until they are
-    /// [released](Self::release): what several requests have there counts once.
+    /// [released](Self::release): what several requests have there counts once. As with
+    /// [`reach`](Self::reach) the node in which a prompt ends stays whole; `used` counts the requests that
+    /// hold it so far.
     ///
     /// # Panics
     /// In a tree that forgets.
@@ -216,10 +251,9 @@ impl PrefixTree {
         let (mut node, mut at) = (PrefixTree::ROOT, 0);
         while let Some(kid) = self.kid(node, &prompt.text, at, shared) {
             let to = self.agrees(kid, &prompt.text, shared);
-            node = if to < self.node(kid).to { self.split(kid, to) } else { kid };
-            let so_far =
-                self.node(node).place_of(replica).map(|at| self.node(node).holders[at].used);
-            self.mark(node, replica, so_far.unwrap_or(0) + 1);
+            let branches = to < self.node(kid).to && to < shared;
+            node = if branches { self.split(kid, to) } else { kid };
+            self.hold_to(node, (replica, to));
             at = to;
         }
         if at < shared {
@@ -236,13 +270,27 @@ impl PrefixTree {
         self.walk(prompt, shared, &mut steps);
         for step in steps.iter().rev() {
             let node = &mut self.nodes[step.node.0 as usize];
-            let place = node.place_of(replica).expect("it was held there");
+            let place = node.place_up_to(replica, step.to).expect("it was held there");
             node.holders[place].used -= 1;
             if node.holders[place].used == 0 {
-                self.unmark(step.node, replica);
+                node.holders.remove(place);
+                let less = step.to.saturating_sub(node.reach_of(replica));
+                self.sizes[replica.index()] -= u64::from(less);
+                self.remove_if_empty(step.node);
             }
         }
         self.sizes[replica.index()] -= u64::from(tokens - shared);
+    }
+
+    /// One request more holds a node up to some place.
+    fn hold_to(&mut self, id: PrefixId, (replica, to): (ReplicaId, u32)) {
+        let node = &mut self.nodes[id.0 as usize];
+        let more = to.saturating_sub(node.reach_of(replica));
+        match node.place_up_to(replica, to) {
+            Ok(place) => node.holders[place].used += 1,
+            Err(place) => node.holders.insert(place, Holder { replica, to, used: 1 }),
+        }
+        self.sizes[replica.index()] += u64::from(more);
     }
 
     /// Forgets what a replica has not used for longest until it holds no more than `most` tokens;
@@ -301,17 +349,27 @@ impl PrefixTree {
 
     /// A replica holds a node, used now.
     fn mark(&mut self, id: PrefixId, replica: ReplicaId, used: u64) {
+        self.mark_to(id, (replica, self.node(id).to), used);
+    }
+
+    /// A replica holds a node up to some place at least, used now.
+    fn mark_to(&mut self, id: PrefixId, (replica, to): (ReplicaId, u32), used: u64) {
         let node = &mut self.nodes[id.0 as usize];
         node.latest = replica;
         let from = node.from;
-        let before = match node.place_of(replica) {
-            Ok(place) => Some(std::mem::replace(&mut node.holders[place].used, used)),
+        let (before, held_to) = match node.place_of(replica) {
+            Ok(place) => {
+                let holder = &mut node.holders[place];
+                let held_to = holder.to;
+                holder.to = held_to.max(to);
+                (Some(std::mem::replace(&mut holder.used, used)), held_to)
+            }
             Err(place) => {
-                node.holders.insert(place, Holder { replica, used });
-                self.sizes[replica.index()] += u64::from(node.to - node.from);
-                None
+                node.holders.insert(place, Holder { replica, to, used });
+                (None, from)
             }
         };
+        self.sizes[replica.index()] += u64::from(to.saturating_sub(held_to));
         if self.uses.is_empty() || before == Some(used) {
             return;
         }
@@ -328,8 +386,8 @@ impl PrefixTree {
         let node = &mut self.nodes[id.0 as usize];
         let Ok(place) = node.place_of(replica) else { return };
         let holder = node.holders.remove(place);
-        let (from, to) = (node.from, node.to);
-        self.sizes[replica.index()] -= u64::from(to - from);
+        let from = node.from;
+        self.sizes[replica.index()] -= u64::from(holder.to - from);
         let entry = self.entry(holder.used, from, Kept::Node(id));
         if let Some(uses) = self.uses.get_mut(replica.index()) {
             uses.remove(&entry);
@@ -374,7 +432,14 @@ impl PrefixTree {
     fn split(&mut self, kid: PrefixId, at: u32) -> PrefixId {
         let (text, from, up) =
             (self.node(kid).text.clone(), self.node(kid).from, self.node(kid).up);
-        let (holders, latest) = (self.node(kid).holders.clone(), self.node(kid).latest);
+        let (mut holders, latest) = (self.node(kid).holders.clone(), self.node(kid).latest);
+        self.nodes[kid.0 as usize].holders.retain(|holder| holder.to > at);
+        holders.iter_mut().for_each(|holder| holder.to = holder.to.min(at));
+        holders.dedup_by(|next, before| {
+            let same = (next.replica, next.to) == (before.replica, before.to);
+            before.used += if same { next.used } else { 0 };
+            same
+        });
         let key = (up, self.first_page(kid));
         let upper = Node { text, from, to: at, up, kids: 1, holders, latest };
         let upper = self.add(upper);
@@ -384,7 +449,7 @@ impl PrefixTree {
         self.kids.insert((upper, self.first_page(kid)), kid);
         if !self.uses.is_empty() {
             for place in 0..self.node(kid).holders.len() {
-                let Holder { replica, used } = self.node(kid).holders[place];
+                let Holder { replica, used, .. } = self.node(kid).holders[place];
                 let [before, above, below] = [(from, kid), (from, upper), (at, kid)]
                     .map(|(place, node)| self.entry(used, place, Kept::Node(node)));
                 let uses = &mut self.uses[replica.index()];
@@ -393,6 +458,7 @@ impl PrefixTree {
                 uses.insert(below);
             }
         }
+        self.remove_if_empty(kid);
         upper
     }
 
@@ -439,6 +505,17 @@ impl Node {
     fn place_of(&self, replica: ReplicaId) -> Result<usize, usize> {
         self.holders.binary_search_by_key(&replica, |holder| holder.replica)
     }
+
+    fn place_up_to(&self, replica: ReplicaId, to: u32) -> Result<usize, usize> {
+        self.holders.binary_search_by_key(&(replica, to), |holder| (holder.replica, holder.to))
+    }
+
+    /// Up to where a replica holds it: its beginning where it does not.
+    fn reach_of(&self, replica: ReplicaId) -> u32 {
+        let after = self.holders.partition_point(|holder| holder.replica <= replica);
+        let last = after.checked_sub(1).map(|place| self.holders[place]);
+        last.filter(|holder| holder.replica == replica).map_or(self.from, |holder| holder.to)
+    }
 }
 
 #[cfg(test)]
@@ -456,6 +533,12 @@ mod tests {
             ..Known::default()
         });
         Prompt::of(RequestId(id), content, tokens, 1)
+    }
+
+    /// Names of so many pages, each of which tells those before it.
+    fn branch(pages: u64, mut draw: impl FnMut(u64) -> u64) -> Vec<u64> {
+        let below = |name: &u64| Some(2 * name + draw(2));
+        std::iter::successors(Some(1), below).skip(1).take(pages as usize).collect()
     }
 
     fn replicas(tree: &PrefixTree, prompt: &Prompt) -> Vec<(u32, u32, Vec<u32>)> {
@@ -512,6 +595,66 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_is_the_longest_of_what_each_request_holds() {
+        let mut state = 0x1234_5678_9ABC_DEF1_u64;
+        let mut draw = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % below
+        };
+        let mut tree = PrefixTree::new(5, 3, Goes::Never);
+        let mut held: Vec<(ReplicaId, Vec<u64>, Prompt)> = Vec::new();
+        for id in 0..2000 {
+            if held.len() > 12 || !held.is_empty() && draw(2) == 0 {
+                let (replica, _, prompt) = held.swap_remove(draw(held.len() as u64) as usize);
+                tree.release(&prompt, prompt.tokens, replica);
+            } else {
+                let ids = branch(1 + draw(5), &mut draw);
+                let tokens = (1 + draw(60)) as u32;
+                let replica = ReplicaId(draw(3) as u32);
+                let prompt = prompt(id, &ids, tokens);
+                tree.hold(&prompt, tokens, replica);
+                held.push((replica, ids, prompt));
+            }
+            // Pages of 5 tokens by what they hold: a block of a name, or of one request alone.
+            for replica in (0..3).map(ReplicaId) {
+                let mut pages = std::collections::BTreeSet::new();
+                for (owner, (_, ids, prompt)) in
+                    held.iter().enumerate().filter(|(_, (at, ..))| *at == replica)
+                {
+                    for page in 0..prompt.tokens / 5 {
+                        let shared = (page + 1) * 5 <= prompt.reach;
+                        let name = ids.get(..=page as usize / 2).filter(|_| shared);
+                        let own = if name.is_none() { owner } else { usize::MAX };
+                        pages.insert((page, name.map(<[u64]>::to_vec), own));
+                    }
+                }
+                assert_eq!(tree.size(replica), 5 * pages.len() as u64, "step {id}");
+            }
+            for (_, ids, prompt) in &held {
+                let mut steps = Vec::new();
+                tree.walk(prompt, prompt.tokens, &mut steps);
+                let mut reach = [0; 3];
+                for step in &steps {
+                    for (replica, to) in tree.reaches(step.node) {
+                        reach[replica.index()] = to.min(step.to);
+                    }
+                }
+                let mut expected = [0; 3];
+                for (replica, others, other) in &held {
+                    let alike = ids.iter().zip(others).take_while(|(a, b)| a == b).count() as u32;
+                    let whole = tree.floor(prompt.tokens.min(other.tokens));
+                    let there = &mut expected[replica.index()];
+                    *there = (10 * alike).min(whole).max(*there);
+                }
+                assert_eq!(reach, expected, "step {id}");
+            }
+        }
+        held.drain(..)
+            .for_each(|(replica, _, prompt)| tree.release(&prompt, prompt.tokens, replica));
+        assert!(tree.kids.is_empty() && tree.sizes == [0; 3]);
+    }
+
+    #[test]
     fn what_several_hold_counts_once_until_the_last_is_gone() {
         let mut tree = PrefixTree::new(10, 2, Goes::Never);
         let [one, two] = [prompt(0, &[1, 2, 3], 45), prompt(1, &[1, 2], 25)];
@@ -528,6 +671,42 @@ mod tests {
         assert_eq!(sizes(&tree), [20, 0]);
         tree.release(&two, 25, ReplicaId(0));
         assert_eq!((sizes(&tree), tree.kids.len()), ([0, 0], 0));
+    }
+
+    #[test]
+    fn a_tree_that_is_not_split_at_ends_says_the_same() {
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut draw = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % below
+        };
+        for page in [1, 5, 10] {
+            let mut split = PrefixTree::new(page, 4, Goes::Never);
+            let mut whole = PrefixTree::new(page, 4, Goes::Never);
+            for id in 0..300 {
+                let ids = branch(1 + draw(6), &mut draw);
+                let prompt = prompt(id, &ids, 1 + draw(70) as u32);
+                let replica = ReplicaId(draw(4) as u32);
+                let asked = prompt.tokens;
+                let held = |tree: &PrefixTree| {
+                    let mut steps = Vec::new();
+                    tree.walk(&prompt, asked, &mut steps);
+                    let mut held = [0; 4];
+                    for step in &steps {
+                        for (holder, to) in tree.reaches(step.node) {
+                            held[holder.index()] = to.min(step.to);
+                        }
+                    }
+                    held
+                };
+                assert_eq!(held(&split), held(&whole), "page {page}, prompt {id}");
+                split.insert(&prompt, prompt.reach, replica, 0);
+                whole.reach(&prompt, prompt.reach, replica);
+                assert!(whole.nodes.len() <= split.nodes.len());
+                assert_eq!(split.sizes, whole.sizes, "page {page}, prompt {id}");
+            }
+            assert!(whole.nodes.len() < split.nodes.len(), "page {page}: nothing ends in a node");
+        }
     }
 
     #[test]

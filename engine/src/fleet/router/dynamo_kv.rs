@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::known::Mine;
+use super::known::{Mine, ask_the_cheapest};
 use super::{Asked, FleetView, Known, RouteDecision, RouteReason, Router};
 use crate::fleet::Member;
 use crate::fleet::prefixes::{Goes, PrefixTree, Prompt, Step};
@@ -159,14 +159,20 @@ impl DynamoKvRouter {
         costs.clear();
         costs.extend(all.clone().map(|i| self.cost(i, prompt, self.overlaps[i], least)));
         let sampled = self.set.router_temperature > 0.0;
-        loop {
-            let lowest = costs.iter().copied().fold(f64::INFINITY, f64::min);
-            let open = |&i: &usize| !self.asked[i] && (sampled || costs[i] == lowest);
-            let Some(place) = all.clone().find(open) else { break };
-            self.asked[place] = true;
+        let asked = std::mem::take(&mut self.asked);
+        let mut ask = |place: usize| {
             self.overlaps[place] = known.held(self.mine.ids[place], prompt);
-            costs[place] = self.cost(place, prompt, self.overlaps[place], least);
+            self.cost(place, prompt, self.overlaps[place], least)
+        };
+        match sampled {
+            true => {
+                for place in all.clone().filter(|&place| !asked[place]) {
+                    costs[place] = ask(place);
+                }
+            }
+            false => ask_the_cheapest(&mut costs, &asked, ask),
         }
+        self.asked = asked;
         let place = match sampled {
             true => softmax(&costs, self.set.router_temperature, draws.unit()),
             false => {
@@ -279,9 +285,9 @@ impl ActiveBlocks {
         self.there.fill(0);
         self.tree.walk(prompt, prompt.tokens, &mut self.steps);
         for step in &self.steps {
-            for holder in self.tree.holders(step.node) {
+            for (holder, to) in self.tree.reaches(step.node) {
                 let place = mine.place(holder).expect("it was sent there");
-                self.there[place] += step.to - step.from;
+                self.there[place] = to.min(step.to);
             }
         }
     }

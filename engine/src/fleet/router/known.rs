@@ -1,5 +1,10 @@
 //! What a router can find out about the replicas' caches, and the replicas that it sends to.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use ordered_float::OrderedFloat;
+
 use crate::fleet::Member;
 use crate::fleet::prefixes::{Caches, Prompt, Sent};
 use crate::ids::ReplicaId;
@@ -60,6 +65,23 @@ impl Mine {
     pub(super) fn place(&self, replica: ReplicaId) -> Option<usize> {
         let place = self.places.get(replica.index()).copied()?;
         (place != u32::MAX).then_some(place as usize)
+    }
+}
+
+/// Asks places what they cost until the cheapest of all, with all that cost as little, were asked. `costs`
+/// are as low as they can be where nobody has asked yet.
+pub(super) fn ask_the_cheapest(
+    costs: &mut [f64],
+    asked: &[bool],
+    mut ask: impl FnMut(usize) -> f64,
+) {
+    // Of equals those that were not asked come first.
+    let entry = |place: usize, cost: f64, asked| Reverse((OrderedFloat(cost), asked, place));
+    let order = asked.iter().enumerate().map(|(place, &asked)| entry(place, costs[place], asked));
+    let mut order: BinaryHeap<_> = order.collect();
+    while let Some(Reverse((_, false, place))) = order.pop() {
+        costs[place] = ask(place);
+        order.push(entry(place, costs[place], true));
     }
 }
 

@@ -162,8 +162,13 @@ impl ProductionStackRouter {
         order.sort_by_key(|&place| std::cmp::Reverse(self.bounds[place]));
         let mut best: Option<(u32, usize)> = None;
         for place in order {
-            if best.is_some_and(|(held, _)| self.bounds[place] < held) {
-                break;
+            if let Some((most, first)) = best {
+                if self.bounds[place] < most {
+                    break;
+                }
+                if self.bounds[place] == most && place > first {
+                    continue;
+                }
             }
             let held = known.held(self.mine.ids[place], prompt);
             let better = |(most, first)| held > most || held == most && place < first;

@@ -14,7 +14,7 @@ pub use scorers::Scorer;
 use self::blocks::SentBlocks;
 use self::metrics::Metrics;
 use self::scorers::Scores;
-use super::known::Mine;
+use super::known::{Mine, ask_the_cheapest};
 use super::{Asked, FleetView, Known, Report, RouteDecision, RouteReason, Router};
 use crate::fleet::Member;
 use crate::time::Span;
@@ -84,7 +84,7 @@ pub(super) struct LlmDRouter {
     /// By place: tokens of the prompt that it has, as far as is known, and whether it was asked.
     cached: Vec<u32>,
     asked: Vec<bool>,
-    totals: Vec<f64>,
+    costs: Vec<f64>,
     /// By place: when its last prompt came of which nobody had any.
     cold: Vec<u64>,
     colds: u64,
@@ -99,7 +99,7 @@ impl LlmDRouter {
             scores: Scores::default(),
             cached: Vec::new(),
             asked: Vec::new(),
-            totals: Vec::new(),
+            costs: Vec::new(),
             cold: vec![0; members.len()],
             colds: 0,
             set,
@@ -163,33 +163,32 @@ impl Router for LlmDRouter {
             (&self.mine, fleet, self.metrics.seen(asked.at)),
             (asked.session, &self.cold, cold),
         );
-        let mut totals = std::mem::take(&mut self.totals);
-        totals.clear();
-        totals.extend((0..places).map(|place| self.total(place, prompt)));
+        let mut costs = std::mem::take(&mut self.costs);
+        costs.clear();
+        costs.extend((0..places).map(|place| -self.total(place, prompt)));
         if let Some(threshold) = threshold {
             let sticks = |place: usize| self.share(self.cached[place], prompt) >= threshold;
             if (0..places).any(sticks) {
                 for place in (0..places).filter(|&place| !sticks(place)) {
-                    totals[place] = f64::NEG_INFINITY;
+                    costs[place] = f64::INFINITY;
                 }
             }
         }
-        let highest = loop {
-            let highest = totals.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let open = |&place: &usize| !self.asked[place] && totals[place] == highest;
-            let Some(place) = (0..places).find(open) else { break highest };
-            self.asked[place] = true;
+        let already_asked = std::mem::take(&mut self.asked);
+        ask_the_cheapest(&mut costs, &already_asked, |place| {
             self.cached[place] = known.held(self.mine.ids[place], asked.prompt());
-            totals[place] = self.total(place, prompt);
-        };
-        let ties = || (0..places).filter(|&place| totals[place] == highest);
+            -self.total(place, prompt)
+        });
+        self.asked = already_asked;
+        let lowest = costs.iter().copied().fold(f64::INFINITY, f64::min);
+        let ties = || (0..places).filter(|&place| costs[place] == lowest);
         let mut draws = self.draws.at(u64::from(asked.id.0));
         let place = match ties().count() {
             1 => ties().next(),
             many => ties().nth(draws.below(many as u64) as usize),
         };
         let place = place.expect("one is the highest");
-        self.totals = totals;
+        self.costs = costs;
         let (replica, tokens) = (self.mine.ids[place], self.cached[place]);
         if self.set.reads_prompts() && !precise {
             self.sent.insert(asked.prompt(), replica);
@@ -199,7 +198,7 @@ impl Router for LlmDRouter {
             self.cold[place] = self.colds;
         }
         self.scores.chose(asked.session, replica);
-        let thousandths = (highest * 1000.0).round() as u64;
+        let thousandths = (-lowest * 1000.0).round() as u64;
         RouteDecision::new(replica, RouteReason::HighestScore { thousandths, tokens })
     }
 
