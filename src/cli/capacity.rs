@@ -68,6 +68,8 @@ pub(super) fn run(
         let of_range =
             host_range::capacities(study, &loaded.resolved.to_json(), &options, &file.schedulers)?;
         file.notes.extend(of_range);
+    } else {
+        file.notes.extend(host_range::of_one_machine(study.experiment));
     }
     for warning in &file.warnings {
         console.warn(warning);

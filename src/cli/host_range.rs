@@ -1,4 +1,6 @@
 //! What the range of the engine's own time, from machine to machine, makes of verdicts and capacities.
+//!
+//! A verdict that another machine turns around is said as a warning of its run, so that results have it too.
 
 use crate::cli::backend::{Backend, Loaded};
 use crate::cli::error::Error;
@@ -26,7 +28,25 @@ fn ends(experiment: &Experiment) -> Result<Vec<(f64, Experiment)>, Error> {
     range.into_iter().map(at).collect()
 }
 
-/// A sentence for each scheduler: whether its verdict holds at both ends.
+/// Up to so many iterations of all runs together both ends are played without being asked for: a moment.
+const PLAYED_UNASKED: u64 = 300_000;
+
+/// Whether a verdict holds on other machines.
+pub(super) enum Elsewhere {
+    /// It does at both ends.
+    Holds(String),
+    /// The machine decides.
+    Differs(String),
+}
+
+/// Whether verdicts are looked at on other machines where nobody asks for it.
+pub(super) fn is_a_moment(loaded: &Loaded, runs: &[RunResult]) -> bool {
+    let iterations = |run: &RunResult| run.iterations.as_ref().map_or(0, |one| one.count);
+    loaded.experiment.host_range().is_some()
+        && runs.iter().map(iterations).sum::<u64>() <= PLAYED_UNASKED
+}
+
+/// Of each scheduler, whether its verdict holds at both ends.
 ///
 /// # Errors
 /// As of a run.
@@ -35,7 +55,7 @@ pub(super) fn verdicts(
     runs: &[RunResult],
     options: RunOptions,
     backend: &dyn Backend,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<Elsewhere>, Error> {
     let options = RunOptions { keep_log: false, ..options };
     let mut found = Vec::new();
     for (times, experiment) in ends(&loaded.experiment)? {
@@ -59,20 +79,29 @@ pub(super) fn verdicts(
             .collect();
         let label = &run.label;
         match other.as_slice() {
-            [] => format!(
+            [] => Elsewhere::Holds(format!(
                 "{label} {} with {} to {} times the engine's own time as well",
                 words(run.slo.met),
                 found[0].0,
                 found[1].0
-            ),
-            other => format!(
-                "the machine decides for {label}: it {} here, and {}",
+            )),
+            other => Elsewhere::Differs(format!(
+                "the machine decides: it {} here, and {}",
                 words(run.slo.met),
                 other.join(" and ")
-            ),
+            )),
         }
     };
     Ok(runs.iter().enumerate().map(sentence).collect())
+}
+
+/// That capacities are those of one machine, where others are known to differ.
+pub(super) fn of_one_machine(experiment: &Experiment) -> Option<String> {
+    let [least, most] = experiment.host_range()?;
+    Some(format!(
+        "on other machines the engine's own time is {least} to {most} times as long: --host-range searches \
+         there too"
+    ))
 }
 
 /// A note for each scheduler: the capacity at both ends, one seed each.

@@ -8,7 +8,7 @@ use crate::cli::args::{Format, GlobalFlags, Metrics, RunFlags};
 use crate::cli::backend::{Backend, Loaded, ScenarioRequest};
 use crate::cli::console::Console;
 use crate::cli::error::{Error, Exit};
-use crate::cli::host_range;
+use crate::cli::host_range::{self, Elsewhere};
 use crate::cli::judging::assertions;
 use crate::cli::progress;
 use crate::cli::report_file::ReportFile;
@@ -96,17 +96,24 @@ pub(super) fn run(
     options.run.keep_log = explained || side_files.need_iterations() || report.is_some();
     let outputs = simulate(&loaded, &options, console, backend)?;
     let runs = indexed(&loaded.experiment, &outputs);
-    let result = published(&loaded, &runs, explained, options.run.jobs)?;
+    let mut result = published(&loaded, &runs, explained, options.run.jobs)?;
     let simulated = began.elapsed();
+    let mut of_range = Vec::new();
+    if flags.host_range || host_range::is_a_moment(&loaded, &result.runs) {
+        let elsewhere = host_range::verdicts(&loaded, &result.runs, options.run, backend)?;
+        for (run, elsewhere) in result.runs.iter_mut().zip(elsewhere) {
+            match elsewhere {
+                Elsewhere::Differs(words) => run.warnings.push(words),
+                Elsewhere::Holds(words) if flags.host_range => of_range.push(words),
+                Elsewhere::Holds(_) => {}
+            }
+        }
+    }
     side_files.write(&runs, &loaded)?;
     if let Some(report) = report {
         report.runs(&runs, &result, None)?;
     }
     let broken = assertion::judge(&options.asserted, &result.runs);
-    let of_range = match flags.host_range {
-        true => host_range::verdicts(&loaded, &result.runs, options.run, backend)?,
-        false => Vec::new(),
-    };
     for inert in &result.inert {
         console.warn(&sentence(inert));
     }

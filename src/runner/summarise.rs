@@ -52,7 +52,8 @@ pub(super) fn summarise(
         .into_iter()
         .chain(out_of_memory(scheduler, outcome))
         .chain(nothing_handed_over(experiment, outcome))
-        .chain(nothing_measured(outcome, &summary));
+        .chain(nothing_measured(outcome, &summary))
+        .chain(throughput_of_some(outcome, &summary));
     RunResult {
         scheduler: scheduler.to_owned(),
         label,
@@ -285,6 +286,24 @@ fn nothing_measured(outcome: &Outcome, summary: &Summary) -> Option<String> {
         format!(
             "`measure` leaves out all {ran} requests: `skip_first` and `skip_last` cover the whole \
              time in which they arrive"
+        )
+    })
+}
+
+/// How much of the measured time one request may last before others' tokens in it matter.
+const LASTS_OF_MEASURED: f64 = 0.1;
+
+/// Throughput is that of the measured requests alone, though others are served while they are.
+fn throughput_of_some(outcome: &Outcome, summary: &Summary) -> Option<String> {
+    let (offered, ran) = (summary.requests.offered, outcome.trace.requests.len() as u64);
+    let (over, lasts) = (summary.duration_s?, summary.e2e_s.p50?);
+    (offered > 0 && offered < ran && lasts > LASTS_OF_MEASURED * over).then(|| {
+        format!(
+            "tokens/s counts the {offered} of {ran} requests that `measure` leaves, over {}, in which others \
+             are served too (a request lasts {}): it is less than the servers deliver, and by how much differs \
+             from run to run",
+            duration(over),
+            duration(lasts)
         )
     })
 }

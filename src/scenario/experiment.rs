@@ -255,7 +255,8 @@ impl Experiment {
         ranges.reduce(|[a, b], [c, d]| [a.min(c), b.max(d)])
     }
 
-    /// The same on machines on which the engine's own time is `times` as long.
+    /// The same on machines on which the engine's own time is `times` as long, where a pool's profile says
+    /// that it differs.
     ///
     /// # Errors
     /// When that cannot be priced.
@@ -264,6 +265,9 @@ impl Experiment {
             |hardware: &mut Hardware, cost: &mut Arc<dyn CostModel>| -> Result<(), CostError> {
                 let Some(pricing) = &mut hardware.pricing else { return Ok(()) };
                 let profile = &mut pricing.profile;
+                if profile.host_range.is_none() {
+                    return Ok(());
+                }
                 for own in [&mut profile.host, &mut profile.step_gap] {
                     own.iteration_us *= times;
                     own.sequence_us *= times;

@@ -8,6 +8,7 @@ mod cures;
 mod custom;
 mod documents;
 mod drafts;
+mod elsewhere;
 mod ended_early;
 mod explain;
 mod face;

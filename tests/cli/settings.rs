@@ -315,3 +315,22 @@ slo: {ttft: 20ms, tbt: 50ms}
     let told = warnings(&json(scenario, &["explain", "s.yaml"]));
     assert!(all.iter().all(|one| told.contains(one)), "{all:?}, but {told:?}");
 }
+
+#[test]
+fn throughput_of_some_of_those_served_is_said_to_be_that() {
+    const SCENARIO: &str = "\
+model: llama-3.1-8b
+gpu: h100-sxm
+engine: {profile: ideal}
+schedulers: [sarathi]
+workload: {requests: 200, arrivals: {constant: {rate: 10}}, lengths: {prompt: {fixed: 50}, output: {fixed: 500}}}
+slo: {ttft: 1s, tbt: 25ms}
+";
+    // Requests last 4 s, and those of 10 s count.
+    let some =
+        answer(SCENARIO, &["run", "s.yaml", "--set", "measure={skip_first: 5s, skip_last: 5s}"]);
+    let words = "tokens/s counts the 100 of 200 requests that `measure` leaves";
+    assert!(some.stderr.contains(words), "{}", some.stderr);
+    let all = answer(SCENARIO, &["run", "s.yaml"]);
+    assert!(!all.stderr.contains("tokens/s counts"), "{}", all.stderr);
+}

@@ -24,6 +24,7 @@ fn profile() -> Value {
         "step_gap": {"iteration_us": 300.0, "sequence_us": 10.0},
         "front_end": {"before_us": 300_000.0, "after_us": 1000.0, "request_us": 500.0},
         "async_scheduling": false,
+        "async_with_host_drafts": false,
         "prefix_caching": false,
         "hand_over": {"order": "destination-first", "first_token": "carried"},
         "cuda_graph_sizes": [8, 64],
@@ -78,6 +79,7 @@ fn others() -> Vec<(&'static str, Value)> {
         ("/front_end/after_us", 4000.0.into()),
         ("/front_end/request_us", 300_000.0.into()),
         ("/async_scheduling", true.into()),
+        ("/async_with_host_drafts", true.into()),
         ("/prefix_caching", true.into()),
         ("/hand_over/order", "source-first".into()),
         ("/hand_over/first_token", "recomputed".into()),
@@ -120,6 +122,10 @@ const APART: &[&str] = &[
     "pools=[{name: p, role: prefill, replicas: 1}, {name: d, role: decode, replicas: 1}]",
     "disaggregation={transfer: {link: tcp-100g}}",
 ];
+
+/// Drafts of the host, which matter where somebody would plan ahead.
+const DRAFTED: &[&str] =
+    &["engine.speculative={method: ngram, num_speculative_tokens: 3, acceptance: {length: 2}}"];
 
 /// Paths of all figures that a profile can carry, from the type itself.
 fn known() -> BTreeSet<String> {
@@ -175,13 +181,15 @@ fn every_figure_changes_a_result() {
         (profile(), WIDE),
         (second, WIDE),
         (profile(), APART),
+        (profile(), DRAFTED),
     ];
-    let [alone, on_two, wide, older, apart] =
+    let [alone, on_two, wide, older, apart, drafted] =
         cases.map(|(base, more)| (run(&base, more), base, more));
     let mut complaints = Vec::new();
     for (path, value) in others() {
         let (result, base, more) = match path {
             "/link_factor" => &on_two,
+            "/async_with_host_drafts" => &drafted,
             "/kernels/attention_apart" => &older,
             "/prefill_us_per_expert_layer" => &wide,
             _ if path.starts_with("/kernels/") => &wide,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::points::{Compared, Dropped, Point, by, errors, express, play, rows, write_csv};
+use crate::points::{Compared, Dropped, Point, by, errors, express, play, rows, system, write_csv};
 use crate::shared::{say, shared};
 
 const TABLE: &str = "data/silicon/inferencemax_half.csv.gz";
@@ -63,6 +63,7 @@ fn public_points() {
         write_csv(path.as_ref(), all.iter().map(row));
     }
     within_bounds(&all);
+    profiles_say_their_errors(&all);
 }
 
 /// What was reached, with a little room: the aims were 9 % (median 6) of TPOT, 10 % end to end, 20 % (median) of
@@ -88,6 +89,28 @@ fn within_bounds(all: &[Compared<Point>]) {
     let held = all.iter().filter(|c| c.point.is_held_out());
     let held = errors(held.map(Compared::tpot));
     assert!(held[0] <= TPOT_MAPE + 1.0, "{held:?}");
+}
+
+/// Each built-in profile says how far off it is where nothing was fitted: what comes of it here.
+fn profiles_say_their_errors(all: &[Compared<Point>]) {
+    let mut held: BTreeMap<&str, Vec<&Compared<Point>>> = BTreeMap::new();
+    for one in all.iter().filter(|one| one.point.is_held_out()) {
+        held.entry(system(one.point.engine, &one.point.version).0).or_default().push(one);
+    }
+    assert_eq!(held.len(), 5, "{:?}", held.keys());
+    for (name, points) in held {
+        let [mape, median, ..] = errors(points.iter().map(|one| one.tpot()));
+        let found = format!(
+            "TPOT {mape:.1} % (median {median:.1}) on {} configurations that were not fitted",
+            points.len()
+        );
+        let profile = metron_sim::catalog::profile(name).expect("built in");
+        let said = profile.evidence.expected_error;
+        assert!(
+            said.as_ref().is_some_and(|said| said.contains(&found)),
+            "{name}: {found}: {said:?}"
+        );
+    }
 }
 
 /// A point, for a closer look.

@@ -75,6 +75,39 @@ fn what_is_published_is_taken_by_method_and_model() {
 }
 
 #[test]
+fn engines_whose_host_drafts_do_not_plan_ahead() {
+    let ahead = |sets: &[&str]| {
+        let one = resolved(sets).experiment;
+        one.engine.async_scheduling(&one.schedulers[0].config)
+    };
+    let [ngram, suffix, eagle] = [
+        "engine.speculative={method: ngram, tokens: 3}",
+        "engine.speculative={method: suffix, tokens: 3, acceptance: {length: 2}}",
+        "engine.speculative={method: eagle, tokens: 3}",
+    ];
+    let vllm = |drafts| ahead(&["engine.profile=vllm-0.19", drafts]);
+    assert_eq!([ngram, suffix, eagle].map(vllm), [false, false, true]);
+    // A profile that says nothing of it leaves it to the scheduler's version, and a key decides.
+    assert!(ahead(&["engine.profile=ideal", ngram]));
+    assert!(ahead(&["engine.profile=vllm-0.19", ngram, "engine.async_scheduling=true"]));
+}
+
+#[test]
+fn a_drafters_kv_moves_with_the_blocks() {
+    let bytes = |sets: &[&str]| {
+        let one = resolved(sets).experiment;
+        let pricing = one.hardware.pricing.expect("a model on a GPU");
+        pricing.kv_block_bytes(16).expect("it can be spread so")
+    };
+    let small = "engine.speculative={method: draft_model, draft_model: llama-3.2-1b, tokens: 3, acceptance: {length: 2}}";
+    assert_eq!(bytes(&[]), 16 * 131_072);
+    // 16 layers of 8 KV heads of 64 numbers in 2 bytes, K and V.
+    assert_eq!(bytes(&[small]), 16 * (131_072 + 16 * 8 * 64 * 2 * 2));
+    let ngram = "engine.speculative={method: ngram, tokens: 3}";
+    assert_eq!(bytes(&[ngram]), bytes(&[]));
+}
+
+#[test]
 fn a_pool_may_draft_and_another_not() {
     let one = resolved(&[
         "pools=[{name: a, replicas: 1, engine: {speculative: {method: ngram, tokens: 2}}}, {name: b, \

@@ -40,6 +40,10 @@ pub struct EngineProfile {
     /// whose own version does not by default is not asked to. Left out: as the scheduler's version has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub async_scheduling: Option<bool>,
+    /// Whether it does so too where the host drafts (`ngram`, `suffix`), which needs tokens that are there.
+    /// Left out: as `async_scheduling` is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub async_with_host_drafts: Option<bool>,
     /// Whether this version keeps KV blocks and finds them again by content, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prefix_caching: Option<bool>,
@@ -290,6 +294,7 @@ impl EngineProfile {
             step_gap: Overhead::default(),
             front_end: None,
             async_scheduling: None,
+            async_with_host_drafts: None,
             prefix_caching: None,
             hand_over: HandOverWay::default(),
             cuda_graph_sizes: Vec::new(),

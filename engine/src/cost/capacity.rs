@@ -3,7 +3,7 @@
 use crate::catalog::{Formats, Gpu, Model, WeightBytes};
 use crate::kv::KvGroups;
 
-use super::kv_layout::{kv_layout, token_bytes};
+use super::kv_layout::{KvLayout, kv_layout, token_bytes};
 use super::pipeline::split;
 use super::shard::Shard;
 use super::{CostError, DraftLayers, Drafter, Parallelism, Precision};
@@ -100,12 +100,7 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
     let last = parts.len() - 1;
     let formats = request.precision.formats(model);
     let layout = kv_layout(model, request.parallelism, request.precision, request.block_tokens)?;
-    let (draft_weights, draft_kv) = match request.drafter.and_then(Drafter::layers) {
-        Some(layers) => drafter_bytes(layers, request.parallelism)?,
-        None => (0, 0),
-    };
-    let draft_kv = draft_kv.saturating_mul(layout.block_tokens.into());
-    let draft_kv = draft_kv.div_ceil(layout.groups.full().max(1).into());
+    let (draft_weights, draft_kv) = beside_blocks(request.drafter, &layout, request.parallelism)?;
     let stages = parts.iter().enumerate().map(|(i, part)| {
         let (more, more_a_block) = if i == last { (draft_weights, draft_kv) } else { (0, 0) };
         let weight_bytes = rank_bytes(part, shard, &formats, (i == 0, i == last)) + more;
@@ -162,6 +157,18 @@ pub fn kv_capacity(request: &KvRequest<'_>) -> Result<KvCapacity, CapacityError>
         kv_bytes,
         arithmetic,
     })
+}
+
+/// Bytes of a drafter on one rank: its weights, and its KV beside that of a block.
+pub(super) fn beside_blocks(
+    drafter: Option<&Drafter>,
+    layout: &KvLayout,
+    parallelism: Parallelism,
+) -> Result<(u64, u64), CostError> {
+    let Some(layers) = drafter.and_then(Drafter::layers) else { return Ok((0, 0)) };
+    let (weights, kv) = drafter_bytes(layers, parallelism)?;
+    let kv = kv.saturating_mul(layout.block_tokens.into());
+    Ok((weights, kv.div_ceil(layout.groups.full().max(1).into())))
 }
 
 /// Bytes of a drafter on one rank: its weights, and its KV of a token.

@@ -2,7 +2,8 @@
 
 use crate::catalog::{EngineProfile, FittedOn, Gpu, Model};
 
-use super::{CostError, Drafter, ExpertLoad, Parallelism, Precision, Roofline};
+use super::capacity::beside_blocks;
+use super::{CostError, Drafter, ExpertLoad, Parallelism, Precision, Roofline, kv_layout};
 
 /// A model on a GPU under an engine profile.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +35,18 @@ impl Pricing {
             engine: None,
             run: None,
         }
+    }
+
+    /// Bytes of a KV block of so many tokens on all GPUs of a replica, with what a drafter keeps beside it:
+    /// what moves when the block does.
+    ///
+    /// # Errors
+    /// When the model cannot be spread so.
+    pub fn kv_block_bytes(&self, block_tokens: u32) -> Result<u64, CostError> {
+        let layout = kv_layout(&self.model, self.parallelism, self.precision, block_tokens)?;
+        let (_, beside) = beside_blocks(self.drafter.as_ref(), &layout, self.parallelism)?;
+        let on_a_rank = layout.block_bytes().saturating_add(beside);
+        Ok(on_a_rank.saturating_mul(self.parallelism.tensor.into()))
     }
 
     /// The cost model of these.

@@ -49,7 +49,8 @@ pub struct Engine {
     pub prefix_caching: Option<bool>,
     /// Whether a step is planned while the one before runs, by policies that can (vllm-v1, sglang). Unless
     /// given, on where both the profile's version and the scheduler's have it on by default: in vLLM from
-    /// 0.14 on, not in vllm-v1 with `version: 0.10`.
+    /// 0.14 on, not in vllm-v1 with `version: 0.10`, and not with drafts of `ngram` or `suffix` in the profiles
+    /// vllm-0.14, vllm-0.19 and sglang-0.5.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub async_scheduling: Option<bool>,
     /// Whether CUDA graphs are left out, as by vLLM's `--enforce-eager`: decode batches are not padded,

@@ -4,7 +4,6 @@ use super::check::Check;
 use super::fleet::Built;
 use super::hardware::found;
 use crate::catalog::{self, HandOverOrder, HandOverWay};
-use crate::cost::kv_layout;
 use crate::excerpt::quoted;
 use crate::fleet::{Disaggregation, Port, PrefillDecider, Role, TransferSetup};
 use crate::replica::Failure;
@@ -422,8 +421,5 @@ fn block_bytes(pool: &Built, transfer: &raw::KvTransfer) -> Option<u64> {
     if let Some(bytes) = transfer.bytes_per_token {
         return Some(bytes.0.saturating_mul(limits.kv_block_tokens.into()));
     }
-    let pricing = pool.engine.hardware.pricing.as_ref()?;
-    let (parallelism, precision) = (pricing.parallelism, pricing.precision);
-    let layout = kv_layout(&pricing.model, parallelism, precision, limits.kv_block_tokens).ok()?;
-    Some(layout.block_bytes().saturating_mul(parallelism.tensor.into()))
+    pool.engine.hardware.pricing.as_ref()?.kv_block_bytes(limits.kv_block_tokens).ok()
 }

@@ -136,9 +136,6 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     }
     let prefix_caching =
         switch(given.prefix_caching, engine_profile.and_then(|p| p.prefix_caching));
-    let async_scheduling =
-        switch(given.async_scheduling, engine_profile.and_then(|p| p.async_scheduling));
-
     let front_end = front_end(check, owner, given, engine_profile);
     let predictor = predictor(check, owner, given);
     let fixed = match &profile {
@@ -159,6 +156,16 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         speculative(check, owner, given, Drafted { model: model.as_ref(), precision, classes })
     });
     let drafter = drafting.as_ref().and_then(|drafting| drafting.drafter.as_ref());
+    let on_host = drafting
+        .as_ref()
+        .is_some_and(|drafting| drafting.speculative.rules.method.drafts_on_host());
+    let async_scheduling = switch(
+        given.async_scheduling,
+        engine_profile.and_then(|p| match p.async_with_host_drafts {
+            Some(ahead) if on_host => Some(ahead),
+            _ => p.async_scheduling,
+        }),
+    );
     let choice_unknown = experts.choice == ExpertChoice::default();
     {
         let missing = [

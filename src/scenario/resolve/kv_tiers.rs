@@ -3,7 +3,7 @@
 use super::check::Check;
 use super::fleet::Built;
 use super::owner::Owner;
-use crate::cost::{Parallelism, Pricing, kv_layout};
+use crate::cost::{Parallelism, Pricing};
 use crate::fleet::LoadOverlap;
 use crate::kv::KvGroups;
 use crate::scenario::experiment::{SchedulerRun, TierPath, Tiers};
@@ -190,10 +190,7 @@ fn one(check: &mut Check<'_>, place: &crate::yaml::Path, tier: &KvTier, i: usize
 
 /// Bytes of a token's KV on all GPUs of a replica.
 fn bytes_per_token(behind: &Behind<'_>) -> Option<u64> {
-    let pricing = behind.pricing?;
-    let (parallelism, precision) = (pricing.parallelism, pricing.precision);
-    let layout = kv_layout(&pricing.model, parallelism, precision, behind.block_tokens).ok()?;
-    let block = layout.block_bytes().saturating_mul(parallelism.tensor.into());
+    let block = behind.pricing?.kv_block_bytes(behind.block_tokens).ok()?;
     Some(block / u64::from(behind.block_tokens))
 }
 

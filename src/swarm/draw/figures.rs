@@ -241,6 +241,8 @@ impl Draw {
         self.perhaps(&mut profile, "host_range", 0.4, json!(range));
         let ahead = self.rng.random_bool(0.5);
         self.perhaps(&mut profile, "async_scheduling", 0.7, json!(ahead));
+        let ahead = self.rng.random_bool(0.5);
+        self.perhaps(&mut profile, "async_with_host_drafts", 0.4, json!(ahead));
         let caching = self.rng.random_bool(0.7);
         self.perhaps(&mut profile, "prefix_caching", 0.5, json!(caching));
         let order = self.one_of(&["source-first", "destination-first"]);

@@ -19,7 +19,7 @@ pub(crate) use apart::{Apart, Order, Seats, play_apart};
 pub(crate) use apart_expressed::{NotApart, express_apart, times_with_workers};
 pub(crate) use compared::{Compared, Measured, by, errors, write_csv};
 pub(crate) use expressed::{Dropped, express};
-pub(crate) use played::{Played, play};
+pub(crate) use played::{Played, play, system};
 
 /// A row of the table.
 #[derive(Clone, Debug)]

@@ -75,7 +75,7 @@ fn front_end(engine: Engine) -> &'static str {
 }
 
 /// The profile and the scheduler of its engine.
-pub(super) fn system(engine: Engine, version: &str) -> (&'static str, &'static str) {
+pub(crate) fn system(engine: Engine, version: &str) -> (&'static str, &'static str) {
     match engine {
         Engine::Sglang => ("sglang-0.5", "sglang"),
         Engine::TensorRtLlm if version.starts_with("1.0") => ("tensorrt-llm-1.0", "tensorrt-llm"),
