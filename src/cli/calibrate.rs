@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::catalog::{Evidence, EvidenceKind, FittedOn};
+use crate::catalog::{Evidence, EvidenceKind, FittedOn, FrontEndTimes};
 use crate::cli::args::{CalibrateArgs, Fit, Format, GlobalFlags};
 use crate::cli::backend::{Backend, Loaded};
 use crate::cli::console::Console;
@@ -130,6 +130,20 @@ fn describe(found: &mut Calibration, observed: &Path, loaded: &Loaded) {
         |error: Option<f64>| error.map_or("unknown".to_owned(), |e| format!("{:+.2} %", e * 100.0));
     let observed = observed.file_name().map(|n| n.to_string_lossy().into_owned());
     found.profile.name = format!("{base}-fitted");
+    // A range is of other machines, around a figure that is no longer there.
+    if fitted.iter().any(|name| name.starts_with("host.") || name.starts_with("step_gap.")) {
+        found.profile.host_range = None;
+    }
+    // What the fit took from the front end is not in the constants.
+    let (front_end, _) = loaded.experiment.front_ends();
+    if !front_end.is_none() {
+        let us = |span: crate::time::Span| span.as_nanos() as f64 / 1e3;
+        found.profile.front_end = Some(FrontEndTimes {
+            before_us: us(front_end.before),
+            after_us: us(front_end.after),
+            request_us: us(front_end.request),
+        });
+    }
     let engine = &found.profile.fitted_on.as_ref().and_then(|on| on.engine.clone());
     found.profile.fitted_on = hardware.pricing.as_ref().map(|pricing| FittedOn {
         engine: Some(engine.clone().unwrap_or_else(|| base.clone())),

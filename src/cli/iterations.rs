@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::catalog::{EngineProfile, Evidence, EvidenceKind, FittedOn};
+use crate::catalog::{EngineProfile, Evidence, EvidenceKind, FittedOn, StepsSeen};
 use crate::cli::args::{CalibrateArgs, Format, GlobalFlags};
 use crate::cli::backend::{Backend, ScenarioRequest};
 use crate::cli::console::Console;
@@ -13,6 +13,9 @@ use crate::report::calibration::profile_yaml;
 use crate::report::step_law as report;
 use crate::result::{SCHEMA_VERSION, Tool};
 use crate::validation::{IterationLog, LawFit, fit_law, read_log};
+
+/// With fewer steps a law is shaky.
+const FEW_STEPS: usize = 100;
 
 #[derive(Serialize)]
 struct LawFile<'f> {
@@ -48,6 +51,7 @@ pub(super) fn run(
             "calibrate writes a profile: name its file, such as -o profile.yaml".to_owned(),
         ));
     };
+    without_effect(args, global)?;
     let sink = console.open_result(Some(output))?;
     let engine = match &args.scenario {
         Some(scenario) => {
@@ -63,8 +67,15 @@ pub(super) fn run(
     for file in &args.iterations {
         logs.push(read_log(file, kv_tokens)?);
     }
+    of_one_kind(&args.iterations, &logs)?;
     let fit = fit_law(&logs);
     let mut warnings: Vec<String> = Vec::new();
+    let steps: usize = logs.iter().map(|log| log.steps.len()).sum();
+    if steps < FEW_STEPS {
+        warnings.push(format!(
+            "{steps} steps are few: a law settles from some hundreds on, so take a longer log"
+        ));
+    }
     for note in logs.iter().flat_map(|log| &log.notes) {
         if !warnings.contains(note) {
             warnings.push(note.clone());
@@ -106,6 +117,42 @@ pub(super) fn run(
     Ok(Exit::Fine)
 }
 
+/// Refuses flags that change nothing here.
+fn without_effect(args: &CalibrateArgs, global: &GlobalFlags) -> Result<(), Error> {
+    let refused = |text: &str| Err(Error::Usage(text.to_owned()));
+    if global.seed.is_some() {
+        return refused(
+            "--seed has no effect with --iterations, where nothing is drawn: leave it out",
+        );
+    }
+    if args.scenario.is_none() && !global.set.is_empty() {
+        return refused(
+            "--set has no effect with --iterations alone: name the scenario that it changes, or leave it out",
+        );
+    }
+    Ok(())
+}
+
+/// Refuses logs whose steps are not measured alike: one law of them would be neither's.
+fn of_one_kind(files: &[PathBuf], logs: &[IterationLog]) -> Result<(), Error> {
+    let way = |log: &IterationLog| match log.asynchronous {
+        Some(true) => ", of steps planned while the one before ran",
+        Some(false) => ", of steps planned one after the other",
+        None => "",
+    };
+    let kind = |log: &IterationLog| format!("{}{}", log.format.name(), way(log));
+    let first = kind(&logs[0]);
+    match logs.iter().zip(files).find(|(log, _)| kind(log) != first) {
+        None => Ok(()),
+        Some((log, file)) => Err(Error::Usage(format!(
+            "{} is {}, and {} is {first}: fit a law to each kind alone",
+            file.display(),
+            kind(log),
+            files[0].display()
+        ))),
+    }
+}
+
 /// The law as a profile that says where it is from.
 fn profile(fit: &LawFit, files: &[PathBuf], logs: &[IterationLog]) -> EngineProfile {
     let name = |file: &PathBuf| {
@@ -123,6 +170,8 @@ fn profile(fit: &LawFit, files: &[PathBuf], logs: &[IterationLog]) -> EngineProf
     EngineProfile {
         description: format!("a step-time law fitted on {from}"),
         host: fit.host.unwrap_or_default(),
+        async_scheduling: fit.asynchronous,
+        prefix_caching: fit.prefix_hits.then_some(true),
         evidence: Evidence {
             kind: EvidenceKind::Fitted,
             from: format!("the iteration log {from}"),
@@ -134,6 +183,7 @@ fn profile(fit: &LawFit, files: &[PathBuf], logs: &[IterationLog]) -> EngineProf
         fitted_on: Some(FittedOn {
             engine: Some(logs[0].format.name().to_owned()),
             run: Some(from.clone()),
+            most: Some(most(fit)),
             ..FittedOn::default()
         }),
         source: format!(
@@ -146,5 +196,18 @@ fn profile(fit: &LawFit, files: &[PathBuf], logs: &[IterationLog]) -> EngineProf
             percent(fit.held_out.sum_error),
         ),
         ..EngineProfile::of_law("step-law-fitted", fit.law)
+    }
+}
+
+/// The most that the steps of the logs held.
+fn most(fit: &LawFit) -> StepsSeen {
+    let of = |what: &str| {
+        let range = fit.ranges.iter().find(|range| range.of == what);
+        range.map(|range| range.most as u64)
+    };
+    StepsSeen {
+        prefill_tokens: of("prefill tokens"),
+        decodes: of("decodes"),
+        context: fit.longest_request.map(u64::from),
     }
 }

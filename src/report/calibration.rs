@@ -11,8 +11,8 @@ pub fn to_text(found: &Calibration) -> String {
     rows.extend(found.constants.iter().map(constant));
     let mut text = lay_out(&rows, &[Left, Right, Right, Right, Left]);
     text.push_str(
-        "\n\"within\": how far a constant can go, the others following, until the fit is 10 % \
-         worse.\n\n",
+        "\n\"within\": how far a constant can go, the others following, until the fit is 10 % worse, or\n\
+         worse by what a change of schedule alone makes of it.\n\n",
     );
     let head = ["Mean errors", "requests", "TTFT", "TPOT", "end to end", "each request's"];
     let mut rows = vec![head.map(Cell::from).to_vec()];
@@ -45,12 +45,15 @@ pub fn to_text(found: &Calibration) -> String {
     text
 }
 
-/// A row a constant: `constant,unit,before,after,plus_minus`.
+/// A row a constant: `constant,unit,before,after,plus_minus,at_bound`.
 pub fn to_csv(found: &Calibration) -> String {
-    let mut text = String::from("constant,unit,before,after,plus_minus\n");
+    let mut text = String::from("constant,unit,before,after,plus_minus,at_bound\n");
     for c in &found.constants {
         let within = c.plus_minus.map(|far| far.to_string()).unwrap_or_default();
-        text.push_str(&format!("{},{},{},{},{within}\n", c.name, c.unit, c.before, c.after));
+        text.push_str(&format!(
+            "{},{},{},{},{within},{}\n",
+            c.name, c.unit, c.before, c.after, c.at_bound
+        ));
     }
     text
 }
@@ -102,8 +105,13 @@ fn undetermined(flat: &Flat) -> String {
             figure.trim_end().to_owned()
         })
         .collect();
+    let apart = match flat.moves.len() {
+        0 | 1 => "",
+        _ => " Only what they make together is determined.",
+    };
     format!(
-        "The data do not determine {}: this change, or its reverse, makes the fit at most 10 % worse.",
+        "The data do not determine {}: this change, or its reverse, makes the fit no worse than \"within\" \
+         allows.{apart}",
         moves.join(" together with ")
     )
 }

@@ -46,6 +46,10 @@ pub fn to_text(fit: &LawFit) -> String {
     let line = format!("In a step there were {}: beyond, the law is a guess.", ranges.join(", "));
     text.push_str(&wrap(&line, WIDTH, "  "));
     text.push('\n');
+    for line in carried(fit) {
+        text.push_str(&wrap(&line, WIDTH, "  "));
+        text.push('\n');
+    }
     if fit.requests > 0 {
         let line = format!(
             "Lengths of {} requests: prompts {}; answers {}.",
@@ -59,12 +63,29 @@ pub fn to_text(fit: &LawFit) -> String {
     text
 }
 
+/// What the profile says of the engine that wrote the log.
+fn carried(fit: &LawFit) -> Vec<String> {
+    let planned = fit.asynchronous.map(|ahead| {
+        let when = if ahead { "while the one before ran" } else { "after the one before had ended" };
+        format!(
+            "The engine planned a step {when}: the profile says `async_scheduling: {ahead}`, and so it is unless \
+             a scenario says otherwise."
+        )
+    });
+    let cached = fit.prefix_hits.then(|| {
+        "Parts of prompts were found in the KV cache: the profile says `prefix_caching: true`."
+            .to_owned()
+    });
+    planned.into_iter().chain(cached).collect()
+}
+
 /// A row a figure: `kind,name,steps,value`.
 pub fn to_csv(fit: &LawFit) -> String {
     let mut csv = CsvText::new(["kind", "name", "steps", "value"]);
     for term in &fit.terms {
         csv.row(["us", term.name, "", &term.us.to_string()]);
         csv.row(["time_share", term.name, "", &term.time_share.to_string()]);
+        csv.row(["at_bound", term.name, "", &term.at_bound.to_string()]);
     }
     if let Some(host) = fit.host {
         csv.row(["us", "host.iteration_us", "", &host.iteration_us.to_string()]);

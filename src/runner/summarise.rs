@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::catalog::StepsSeen;
 use crate::ids::{ClassId, PoolId, ReplicaId};
 use crate::metrics::{Count, FirstToken, Latency, Options, Summary, evaluate};
 use crate::promise::{JudgedBy, Slo, TtftDeadline, Verdict, judge, no_verdict};
@@ -53,7 +54,8 @@ pub(super) fn summarise(
         .chain(out_of_memory(scheduler, outcome))
         .chain(nothing_handed_over(experiment, outcome))
         .chain(nothing_measured(outcome, &summary))
-        .chain(throughput_of_some(outcome, &summary));
+        .chain(throughput_of_some(outcome, &summary))
+        .chain(beyond_the_log(experiment, outcome));
     RunResult {
         scheduler: scheduler.to_owned(),
         label,
@@ -364,6 +366,29 @@ fn nothing_handed_over(experiment: &Experiment, outcome: &Outcome) -> Option<Str
          answered, and those replicas stood idle"
             .to_owned()
     })
+}
+
+/// Steps far larger than any that a law was fitted on. Where pools have laws of their own, larger than those of
+/// all.
+fn beyond_the_log(experiment: &Experiment, outcome: &Outcome) -> Option<String> {
+    let rows = outcome.trace.requests.iter().filter(|row| row.tokens > 0);
+    let run = StepsSeen {
+        prefill_tokens: Some(outcome.iterations.most_prefill_tokens),
+        decodes: Some(u64::from(outcome.iterations.most_decodes)),
+        context: rows.map(|row| u64::from(row.prompt_tokens) + u64::from(row.tokens)).max(),
+    };
+    let fleet = experiment.fleet();
+    let beyond = |pool: &PoolView<'_>| {
+        let (name, most) = pool.hardware.law_log.as_ref()?;
+        let beyond = most.beyond(&run);
+        (!beyond.is_empty()).then(|| (name.clone(), beyond))
+    };
+    let (name, beyond) =
+        fleet.iter().map(beyond).collect::<Option<Vec<_>>>()?.into_iter().next()?;
+    Some(format!(
+        "the law of {name} is a guess here: {}; fit it to a log of such a load (`calibrate --iterations`)",
+        beyond.join(", ")
+    ))
 }
 
 /// More than 1 % of the requests rejected is worth a warning, with the reasons.

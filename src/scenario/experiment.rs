@@ -71,6 +71,8 @@ pub struct Hardware {
     pub gpu_memory_gib: Option<u32>,
     /// What the cost model is made of; `None` for a fixed iteration time.
     pub pricing: Option<Box<crate::cost::Pricing>>,
+    /// Where a step law is: its profile's name, and the most that the steps of its log held.
+    pub law_log: Option<(String, crate::catalog::StepsSeen)>,
 }
 
 impl Hardware {

@@ -15,7 +15,8 @@ use crate::trace::TokenTrace;
 use crate::validation::Replay;
 use crate::validation::compare::{Known, Pair, e2e_mape, pairs};
 use crate::validation::constants::{Free, Group, exchanges, free, own_gpu_constants};
-use crate::validation::fit::{curvature, mean_square, minimise};
+use crate::validation::fit::{Found, mean_square, minimise};
+use crate::validation::surface::{curvature, ripple};
 use crate::validation::symmetric::eigen;
 
 /// A fit loses this much of its root mean square when it is as far off as `plus_minus` says.
@@ -60,8 +61,8 @@ pub struct Constant {
     pub before: f64,
     /// After it.
     pub after: f64,
-    /// How far it can be moved, the others following, until the fit is 10 % worse; null where
-    /// that is further than it may go at all.
+    /// How far it can be moved, the others following, until the fit is 10 % worse, or worse by what a
+    /// change of schedule alone makes of it; null where that is further than it may go at all.
     pub plus_minus: Option<f64>,
     /// Whether it ended at the least or the most that it may be.
     pub at_bound: bool,
@@ -70,7 +71,7 @@ pub struct Constant {
 /// Constants that can be moved together and hardly change the fit.
 #[derive(Clone, Debug, Serialize)]
 pub struct Flat {
-    /// How far each moves: all of them together make the fit 10 % worse, or less.
+    /// How far each moves: all of them together make the fit as much worse as `plus_minus` allows, or less.
     pub moves: Vec<Move>,
 }
 
@@ -182,10 +183,11 @@ pub fn calibrate(
     let before = problem.trace(&problem.start)?;
     let (first, second) = places.split_at(places.len() / 2);
 
-    let half = problem.fit(first, None, &|n, rms| progress("first half", n, rms));
-    let of_half = problem.trace(&problem.at(&half))?;
-    let all = problem.fit(&places, Some(&half), &|n, rms| progress("all requests", n, rms));
-    let fitted = problem.at(&all);
+    let half = problem.fit(first, &|n, rms| progress("first half", n, rms));
+    let of_half = problem.trace(&problem.at(&half.at))?;
+    // Not from the half's result: a fit that is fed its own result must find it again.
+    let all = problem.fit(&places, &|n, rms| progress("all requests", n, rms));
+    let fitted = problem.at(&all.at);
     let after = problem.trace(&fitted)?;
     let (constants, undetermined) = problem.determined(&all, &places);
     Ok(Calibration {
@@ -232,8 +234,7 @@ impl Problem<'_> {
     fn at(&self, x: &[f64]) -> Pricing {
         let mut pricing = self.start.clone();
         for (constant, x) in self.constants.iter().zip(x) {
-            let (low, high) = constant.bounds;
-            constant.set(&mut pricing, (x * constant.step).clamp(low, high));
+            constant.set(&mut pricing, constant.value(*x));
         }
         pricing
     }
@@ -270,36 +271,41 @@ impl Problem<'_> {
         places.iter().flat_map(|&place| by_place[place]).collect()
     }
 
-    /// Fits from the scenario's own constants, and from another point where one is known.
-    fn fit(
-        &self,
-        places: &[usize],
-        other: Option<&[f64]>,
-        progress: &dyn Fn(usize, f64),
-    ) -> Vec<f64> {
+    /// Fits from the scenario's own constants.
+    fn fit(&self, places: &[usize], progress: &dyn Fn(usize, f64)) -> Found {
         let residuals = |x: &[f64]| self.residuals(x, places);
-        let start = self.start_point();
-        let starts: Vec<&[f64]> = std::iter::once(&start[..]).chain(other).collect();
-        minimise(&starts, &self.bounds(), &residuals, progress)
+        minimise(&self.start_point(), &self.bounds(), &residuals, progress)
     }
 
     /// How well each constant is determined, and which moves are not.
-    fn determined(&self, x: &[f64], places: &[usize]) -> (Vec<Constant>, Vec<Flat>) {
+    fn determined(&self, found: &Found, places: &[usize]) -> (Vec<Constant>, Vec<Flat>) {
+        let x = &found.at[..];
         let residuals = |x: &[f64]| self.residuals(x, places);
         let bounds = self.bounds();
-        let directions = eigen(&curvature(x, &bounds, &residuals));
+        let curvature = curvature(x, &bounds, &residuals);
+        let directions = eigen(&curvature);
         // The mean square may grow by this much.
         let noise = RUN_TO_RUN * RUN_TO_RUN;
-        let square = mean_square(&residuals(x)).max(noise);
+        let own = mean_square(&residuals(x));
+        let square = own.max(noise);
         // A fit within the noise asks for nothing more.
         let good = square <= noise;
-        let room = square * ((1.0 + LOSS) * (1.0 + LOSS) - 1.0);
+        // Where jumps of the schedule are larger than that, which of two points is better is their luck.
+        let room = (square * ((1.0 + LOSS) * (1.0 + LOSS) - 1.0)).max(ripple(
+            x,
+            own,
+            &curvature,
+            &found.seen,
+        ));
+        let as_good = || found.seen.iter().filter(|(value, _)| *value <= square + room);
         let (before, after) = (self.start_point(), x);
         let constants = self.constants.iter().enumerate().map(|(i, constant)| {
             let squares = directions.iter().map(|(value, v)| v[i] * v[i] / value.max(1e-300));
             let far = (room * squares.sum::<f64>()).sqrt();
+            // A point that was seen and fits as well counts, whatever slopes say.
+            let far = as_good().map(|(_, other)| (other[i] - x[i]).abs()).fold(far, f64::max);
             let (low, high) = bounds[i];
-            // COBYLA comes no nearer.
+            // The optimiser comes no nearer.
             let near = 2e-3 * (high - low);
             let on_edge = after[i] <= low + near || after[i] >= high - near;
             // A time of nothing, where nothing more is asked for, is no edge.
@@ -308,7 +314,7 @@ impl Problem<'_> {
                 name: constant.name,
                 unit: constant.unit,
                 before: before[i] * constant.step,
-                after: after[i].clamp(low, high) * constant.step,
+                after: constant.value(after[i]),
                 plus_minus: (far < high - low).then_some(far * constant.step),
                 at_bound: on_edge && !nothing,
             }

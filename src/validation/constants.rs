@@ -40,6 +40,13 @@ impl Free {
         *(self.place)(pricing) = value;
     }
 
+    /// Its value at a place in the optimiser's units. What an optimiser leaves of nothing is 0.
+    pub(super) fn value(&self, x: f64) -> f64 {
+        const NOTHING: f64 = 1e-6;
+        let (low, high) = self.bounds;
+        if x.abs() < NOTHING && low == 0.0 { 0.0 } else { (x * self.step).clamp(low, high) }
+    }
+
     /// A time that can be nothing: up to 40 steps.
     fn time(name: &'static str, step: f64, place: fn(&mut Pricing) -> &mut f64) -> Free {
         Free { name, unit: "us", step, bounds: (0.0, 40.0 * step), place }

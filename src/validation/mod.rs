@@ -9,6 +9,7 @@ mod fit;
 mod iterations;
 mod observed;
 mod replay;
+mod surface;
 mod symmetric;
 
 pub use calibrate::{Calibration, CalibrationError, Constant, Errors, Flat, calibrate};

@@ -140,6 +140,7 @@ impl Simulate for Toy {
                 mixed: 0,
                 decode_only: count - u64::from(REQUESTS),
                 sequences: count,
+                ..IterationCounts::default()
             },
             log: options.keep_log.then(|| vec![log]),
             ..Outcome::default()

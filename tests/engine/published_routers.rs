@@ -7,6 +7,7 @@ use metron_sim::runner::{PlayOptions, Requests, Simulate, Simulator};
 use metron_sim::scenario::Document;
 use metron_sim::time::Span;
 
+use crate::published::{documented, short};
 use crate::shared::say;
 
 /// The figures of a scenario's first scheduler.
@@ -25,6 +26,16 @@ fn run(name: &str, sets: &[&str]) -> (Summary, RoutingResult) {
     let routing = RoutingResult::of(&outcome, &experiment.takes_requests());
     let routing = routing.expect("several replicas");
     (evaluate(&outcome.trace, &options), routing)
+}
+
+fn tokens_per_s(summary: &Summary) -> f64 {
+    summary.throughput.and_then(|rates| rates.output_tokens_per_s).expect("tokens")
+}
+
+/// Thousands of a number apart from the rest.
+fn grouped(value: f64) -> String {
+    let whole = value.round() as u64;
+    format!("{},{:03}", whole / 1000, whole % 1000)
 }
 
 fn shown(name: &str, router: &str) -> (Summary, RoutingResult) {
@@ -63,6 +74,17 @@ fn llm_d_on_16_h100() {
     let p90 = |summary: &Summary| summary.ttft_s.p90.expect("first tokens");
     assert!(p90(&random) > 10.0 * p90(&precise), "published: 92.6 against 0.54 s");
     assert!(p90(&guess) < p90(&random), "published: 31 s");
+    let rates = [&random, &precise].map(tokens_per_s);
+    documented(
+        "llm-d-16-h100",
+        &format!(
+            "{:.1} against {} s, {} against {}",
+            p90(&random),
+            short(p90(&precise), 2),
+            grouped(rates[0]),
+            grouped(rates[1])
+        ),
+    );
     assert!(hits(&knows) > hits(&blind) + 0.2 && regret(&knows) < regret(&blind));
 }
 
@@ -73,9 +95,10 @@ fn llm_d_on_8_a10g() {
     let (turns, blind) = shown(name, "router=round-robin");
     let (precise, knows) = shown(name, PRECISE);
     let mean = |summary: &Summary| summary.ttft_s.mean.expect("first tokens");
-    let rate = |summary: &Summary| {
-        summary.throughput.and_then(|rates| rates.output_tokens_per_s).expect("tokens")
-    };
+    let rate = tokens_per_s;
+    documented("llm-d-8-a10g", &format!("{:.1} against {:.1} s", mean(&turns), mean(&precise)));
+    let rates = [&turns, &precise].map(|summary| grouped(rate(summary)));
+    documented("llm-d-8-a10g", &rates.join(" against "));
     assert!(mean(&turns) > 4.0 * mean(&precise), "published: 19.0 against 0.86 s");
     assert!(rate(&precise) > 1.5 * rate(&turns), "published: 2.3 times");
     assert!(hits(&knows) > hits(&blind));

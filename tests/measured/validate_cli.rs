@@ -151,6 +151,7 @@ fn calibration_finds_what_the_run_was_made_with() {
     // The profile's file is one that a scenario can name, and it says where it is from.
     let text = std::fs::read_to_string(folder.path().join("fitted-profile.yaml")).expect("there");
     let profile = EngineProfile::from_yaml(&text).expect("a profile");
+    assert_eq!(profile.host_range, None, "this machine's figures have no range");
     assert!((1500.0..2500.0).contains(&profile.step_gap.iteration_us), "{profile:?}");
     assert!(profile.source.contains("observed.csv"), "{}", profile.source);
     let fitted = json(folder.path(), "validate fitted.yaml --observed observed.csv --format json");
@@ -161,6 +162,7 @@ fn calibration_finds_what_the_run_was_made_with() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let text = std::fs::read_to_string(folder.path().join("p.yaml")).expect("there");
     let profile = EngineProfile::from_yaml(&text).expect("a profile");
+    assert!(profile.host_range.is_some(), "host times were not fitted");
     assert!(profile.gpu.expect("it carries the GPU's constants").gemm_bf16.is_some());
 }
 
@@ -174,10 +176,76 @@ fn what_the_run_cannot_tell_apart_is_said() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("do not determine"), "{text}");
     assert!(text.contains("not determined"), "{text}");
+    assert!(text.contains("Only what they make together is determined"), "{text}");
     let line = "calibrate scenario.yaml --observed observed.csv --fit kernels -o q.yaml -q";
     let output = metron(folder.path(), line);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains("Every constant is determined"), "{text}");
+}
+
+/// A run made with known constants: they lie within what is said of each, and a fit that begins with its own
+/// result stays there.
+#[test]
+fn known_constants_lie_within_what_is_said_and_a_fit_agrees_with_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = folder.path();
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("written");
+    let scenario = |profile: &str| {
+        format!(
+            "model: llama-3.1-8b\ngpu: h100-sxm\nengine: {{profile: {profile}}}\n\
+             schedulers: [vllm-v1: {{max_num_seqs: 128, max_num_batched_tokens: 2048}}]\n\
+             workload: {{requests: 60, arrivals: {{poisson: {{rate: 8}}}}, lengths: {{table: chat}}}}\n"
+        )
+    };
+    let mut profile = metron_sim::catalog::profile("vllm-0.12").expect("built in");
+    (profile.host.iteration_us, profile.host.sequence_us) = (1000.0, 20.0);
+    profile.kernel_factor = 1.1;
+    let yaml = metron_sim::report::calibration::profile_yaml(&profile).expect("YAML");
+    write("truth-profile.yaml", &yaml);
+    write("truth.yaml", &scenario("{file: truth-profile.yaml}"));
+    write("s.yaml", &scenario("vllm-0.12"));
+    write("again.yaml", &scenario("{file: p.yaml}"));
+    let output = metron(folder, "run truth.yaml --requests observed.csv -q");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    let fit = |scenario: &str, to: &str| {
+        let line = format!("calibrate {scenario} --observed observed.csv -o {to} --format json -q");
+        let found = json(folder, &line);
+        let constants = found["calibration"]["constants"].as_array().expect("constants").clone();
+        let number = |value: &Value| value.as_f64().expect("a number");
+        constants
+            .iter()
+            .map(|c| (number(&c["after"]), c["plus_minus"].as_f64().unwrap_or(f64::INFINITY)))
+            .collect::<Vec<_>>()
+    };
+    let once = fit("s.yaml", "p.yaml");
+    for ((found, within), truth) in once.iter().zip([1000.0, 20.0, 1.1]) {
+        assert!((found - truth).abs() <= *within, "{truth}: {once:?}");
+    }
+    let again = fit("again.yaml", "q.yaml");
+    for ((one, within), (other, _)) in once.iter().zip(&again) {
+        assert!((one - other).abs() <= 1e-9 + 0.1 * within, "{once:?} {again:?}");
+    }
+}
+
+/// What lies between clients and the engine is written down with the constants that were fitted behind it.
+#[test]
+fn a_front_end_goes_into_the_profile_and_edges_into_the_csv() {
+    let folder = tempfile::tempdir().expect("a folder");
+    set_up(folder.path(), 30.0);
+    let scenario =
+        SCENARIO.replace("PROFILE", "vllm-0.19, front_end: {before: 20ms, request: 1ms}");
+    std::fs::write(folder.path().join("front.yaml"), scenario).expect("written");
+    let line =
+        "calibrate front.yaml --observed observed.csv --fit kernels -o p.yaml --format csv -q";
+    let output = metron(folder.path(), line);
+    let csv = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(csv.starts_with("constant,unit,before,after,plus_minus,at_bound\n"), "{csv}");
+    assert!(csv.lines().nth(1).is_some_and(|row| row.ends_with(",false")), "{csv}");
+    let text = std::fs::read_to_string(folder.path().join("p.yaml")).expect("there");
+    let front_end = EngineProfile::from_yaml(&text).expect("a profile").front_end;
+    let front_end = front_end.expect("the scenario has one");
+    assert_eq!((front_end.before_us, front_end.after_us, front_end.request_us), (20e3, 0.0, 1e3));
 }
 
 #[test]

@@ -146,6 +146,18 @@ pub struct FittedOn {
     /// GPUs that share every layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tensor: Option<u32>,
+    /// Pipeline stages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<u32>,
+    /// Data-parallel ranks that share experts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<u32>,
+    /// Whether GPUs held whole experts, of a model that has some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expert: Option<bool>,
+    /// How tokens got to experts on other ranks (`experts.exchange`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<String>,
     /// Number format of the weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,
@@ -155,6 +167,44 @@ pub struct FittedOn {
     /// The run, or the iteration logs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// The most that the steps of those logs held: a run far beyond warns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<StepsSeen>,
+}
+
+/// The most of each that the steps of an iteration log held; what is left out is not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepsSeen {
+    /// Tokens of the chunks of a step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefill_tokens: Option<u64>,
+    /// Requests that decode in a step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decodes: Option<u64>,
+    /// Tokens of a request, prompt and answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<u64>,
+}
+
+impl StepsSeen {
+    /// A law is trusted so many times as far as its log goes.
+    const FAR: f64 = 1.25;
+
+    /// What is far beyond in another run: each as `what (there, most here)`.
+    pub fn beyond(&self, run: &StepsSeen) -> Vec<String> {
+        let pairs = [
+            ("prefill tokens in a step", run.prefill_tokens, self.prefill_tokens),
+            ("decodes in a step", run.decodes, self.decodes),
+            ("tokens of context", run.context, self.context),
+        ];
+        let far = |(what, run, most): (&str, Option<u64>, Option<u64>)| {
+            let (run, most) = (run?, most?);
+            let beyond = run as f64 > StepsSeen::FAR * most as f64;
+            beyond.then(|| format!("{run} {what} (in the log at most {most})"))
+        };
+        pairs.into_iter().filter_map(far).collect()
+    }
 }
 
 impl FittedOn {
@@ -170,8 +220,15 @@ impl FittedOn {
         };
         compare("GPU", self.gpu.clone(), here.gpu.clone());
         compare("model", self.model.clone(), here.model.clone());
-        let tensor = |of: &FittedOn| of.tensor.map(|tensor| tensor.to_string());
-        compare("tensor:", tensor(self), tensor(here));
+        let counts: [(&str, fn(&FittedOn) -> Option<u32>); 3] =
+            [("tensor:", |on| on.tensor), ("pipeline:", |on| on.pipeline), ("data:", |on| on.data)];
+        for (what, of) in counts {
+            let [fitted, here] = [self, here].map(|on| of(on).map(|count| count.to_string()));
+            compare(what, fitted, here);
+        }
+        let [fitted, now] = [self, here].map(|on| on.expert.map(|whole| whole.to_string()));
+        compare("expert:", fitted, now);
+        compare("exchange:", self.exchange.clone(), here.exchange.clone());
         compare("dtype", self.dtype.clone(), here.dtype.clone());
         found
     }
@@ -339,4 +396,44 @@ impl EngineProfile {
 
 fn ascends(values: &[u32]) -> bool {
     values.windows(2).all(|w| w[0] < w[1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fit_under_another_split_is_told() {
+        let fitted = FittedOn {
+            tensor: Some(2),
+            pipeline: Some(1),
+            data: Some(2),
+            expert: Some(true),
+            exchange: Some("all_to_all".to_owned()),
+            ..FittedOn::default()
+        };
+        assert!(fitted.unlike(&fitted).is_empty());
+        let here = FittedOn {
+            pipeline: Some(2),
+            data: Some(8),
+            expert: Some(false),
+            exchange: None,
+            ..fitted.clone()
+        };
+        assert_eq!(
+            fitted.unlike(&here),
+            [
+                "pipeline: 2 in place of 1",
+                "data: 8 in place of 2",
+                "expert: false in place of true"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_run_far_beyond_the_log_is_told() {
+        let log = StepsSeen { prefill_tokens: Some(512), decodes: Some(20), context: None };
+        let run = StepsSeen { prefill_tokens: Some(600), decodes: Some(64), context: Some(9000) };
+        assert_eq!(log.beyond(&run), ["64 decodes in a step (in the log at most 20)"]);
+    }
 }

@@ -21,6 +21,18 @@ pub enum ExpertExchange {
     DeepepLowLatency,
 }
 
+impl ExpertExchange {
+    /// As a scenario has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ExpertExchange::AllgatherReducescatter => "allgather_reducescatter",
+            ExpertExchange::AllToAll => "all_to_all",
+            ExpertExchange::DeepepHighThroughput => "deepep_high_throughput",
+            ExpertExchange::DeepepLowLatency => "deepep_low_latency",
+        }
+    }
+}
+
 /// How much experts differ in how often they are chosen, unless a scenario says otherwise: the standard
 /// deviation over the mean. Fitted on half of the configurations of aiconfigurator's collection of
 /// InferenceMAX (Apache-2.0): models of 128 to 512 experts with 4 to 512 users, whose steps of 16 to 128 tokens

@@ -27,13 +27,22 @@ pub struct Pricing {
 impl Pricing {
     /// What a fit of constants under these is of.
     pub fn fitted_here(&self) -> FittedOn {
+        let spread = self.parallelism;
+        // Ranks of a dense model share nothing: how many there are prices nothing.
+        let mixture = self.model.experts().is_some();
+        let across = mixture && spread.expert && spread.data > 1;
         FittedOn {
             gpu: Some(self.gpu.name.clone()),
             model: Some(self.model.name.clone()),
-            tensor: Some(self.parallelism.tensor),
+            tensor: Some(spread.tensor),
+            pipeline: Some(spread.pipeline),
+            data: mixture.then_some(spread.data),
+            expert: mixture.then_some(spread.expert),
+            exchange: across.then(|| self.experts.exchange.name().to_owned()),
             dtype: Some(self.precision.weights.to_string()),
             engine: None,
             run: None,
+            most: None,
         }
     }
 

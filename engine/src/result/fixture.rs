@@ -75,7 +75,13 @@ pub fn outcome() -> Outcome {
             hand_overs: Vec::new(),
             kv_loads: Vec::new(),
         },
-        iterations: IterationCounts { prefill_only: 1, mixed: 1, decode_only: 2, sequences: 7 },
+        iterations: IterationCounts {
+            prefill_only: 1,
+            mixed: 1,
+            decode_only: 2,
+            sequences: 7,
+            ..IterationCounts::default()
+        },
         kv: KvUse { blocks: 100, peak_used: 14, ..KvUse::default() },
         gpu_busy: Span::from_millis(40),
         pools: vec![PoolUse { replicas: 1, lanes_per_replica: 1, ..PoolUse::default() }],

@@ -140,6 +140,10 @@ pub struct IterationCounts {
     pub decode_only: u64,
     /// Sequences (chunks and decodes) summed over iterations.
     pub sequences: u64,
+    /// The most tokens of the chunks of an iteration.
+    pub most_prefill_tokens: u64,
+    /// The most requests that decoded in one.
+    pub most_decodes: u32,
 }
 
 impl IterationCounts {

@@ -137,11 +137,21 @@ impl Part {
             .kv_loads
             .extend(loads.map(|load| KvLoad { lane: LaneId(load.lane.0 + offset.lanes), ..load }));
         whole.rejections.extend(tally.rejections);
-        let IterationCounts { prefill_only, mixed, decode_only, sequences } = tally.counts;
+        let IterationCounts {
+            prefill_only,
+            mixed,
+            decode_only,
+            sequences,
+            most_prefill_tokens,
+            most_decodes,
+        } = tally.counts;
         whole.counts.prefill_only += prefill_only;
         whole.counts.mixed += mixed;
         whole.counts.decode_only += decode_only;
         whole.counts.sequences += sequences;
+        let most = &mut whole.counts;
+        most.most_prefill_tokens = most.most_prefill_tokens.max(most_prefill_tokens);
+        most.most_decodes = most.most_decodes.max(most_decodes);
         whole.done += tally.done;
         self.replicas.extend(replicas);
         if let Some(lanes) = log {

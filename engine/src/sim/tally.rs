@@ -386,6 +386,7 @@ impl Tally {
     pub(super) fn count_repeats(&mut self, plan: &Plan, decode_steps: u64) {
         self.counts.decode_only += decode_steps;
         self.counts.sequences += decode_steps * u64::from(plan.decodes);
+        self.counts.most_decodes = self.counts.most_decodes.max(plan.decodes);
     }
 
     pub(super) fn count(&mut self, plan: &Plan) {
@@ -395,6 +396,9 @@ impl Tally {
             (true, _) => self.counts.decode_only += 1,
         }
         self.counts.sequences += u64::from(plan.decodes) + plan.chunks.len() as u64;
+        let tokens = plan.chunks.iter().map(|chunk| u64::from(chunk.tokens)).sum();
+        self.counts.most_prefill_tokens = self.counts.most_prefill_tokens.max(tokens);
+        self.counts.most_decodes = self.counts.most_decodes.max(plan.decodes);
     }
 
     /// Forgets tokens of steps that were still in flight when observation ended at `end`, and notes

@@ -221,6 +221,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
     let max_model_len = kv::max_model_len(check, owner, given, model.as_ref(), &info);
     if let Profile::Engine(profile) = &profile {
         warn_of_table(check, profile);
+        warn_of_planning(check, owner, given, profile);
     }
     let pricing =
         pricing(&profile, model.as_ref(), gpu.as_ref(), parallelism, (precision, experts));
@@ -264,6 +265,7 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         }
     }
     warn_of_groups(check, model.as_ref(), parallelism);
+    let hardware_of = hardware_of(model.as_ref(), gpu.as_ref(), parallelism);
     Some(Engine {
         data_ranks: parallelism.data,
         stages: parallelism.pipeline,
@@ -280,7 +282,17 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             tiers: tiers.map(Arc::new),
         },
         cost,
-        hardware: Hardware { pricing, ..hardware_of(model.as_ref(), gpu.as_ref(), parallelism) },
+        hardware: Hardware {
+            pricing,
+            law_log: profile
+                .law()
+                .and_then(|(_, law)| Some((law.name.clone(), law.fitted_on.as_ref()?.most?))),
+            ..match profile.law() {
+                // Nobody knows what a law's steps compute, and so what they draw.
+                Some(_) => Hardware { power: None, ..hardware_of },
+                None => hardware_of,
+            }
+        },
         filled_parallelism: raw::Parallelism {
             tensor: Some(parallelism.tensor),
             pipeline: Some(parallelism.pipeline),
@@ -349,11 +361,12 @@ fn host_in_words(profile: &EngineProfile) -> Option<String> {
     let (host, gap) = (profile.host, profile.step_gap);
     let (step_ms, each_us) =
         (1e-3 * (host.iteration_us + gap.iteration_us), host.sequence_us + gap.sequence_us);
-    let step = (step_ms > 0.0).then(|| {
+    // Less than is shown is nothing.
+    let step = (step_ms >= 0.005).then(|| {
         let [low, high] = [least, most].map(|times| figure(times * step_ms));
         format!("{} ms a step ({low} to {high} on other machines)", figure(step_ms))
     });
-    let each = (each_us > 0.0).then(|| {
+    let each = (each_us >= 0.005).then(|| {
         let [low, high] = [least, most].map(|times| figure(times * each_us));
         format!("{} us for each request in it ({low} to {high})", figure(each_us))
     });
@@ -538,6 +551,26 @@ fn warn_of_groups(check: &mut Check<'_>, model: Option<&Model>, parallelism: Par
     }
 }
 
+/// A law's times are those of an engine that planned ahead, or of one that did not.
+fn warn_of_planning(
+    check: &mut Check<'_>,
+    owner: &Owner,
+    given: &raw::Engine,
+    profile: &EngineProfile,
+) {
+    if let (true, Some(here), Some(there)) =
+        (profile.step_law.is_some(), given.async_scheduling, profile.async_scheduling)
+        && here != there
+    {
+        let at = owner.path(check, &["engine", "async_scheduling"]);
+        check.warnings.push(format!(
+            "{at}: {here}, and the law of {} was fitted on the log of an engine where it was {there}: leave it \
+             out, or take a log of an engine like this one",
+            profile.name
+        ));
+    }
+}
+
 /// A measured layer says nothing of batches outside of its table.
 fn warn_of_table(check: &mut Check<'_>, profile: &EngineProfile) {
     /// Few engines batch more tokens than this.
@@ -601,6 +634,7 @@ fn hardware_of(model: Option<&Model>, gpu: Option<&Gpu>, parallelism: Parallelis
         price_usd_per_gpu_hour: gpu.and_then(|g| g.price_usd_per_hour),
         power: gpu.and_then(|g| g.power),
         pricing: None,
+        law_log: None,
         large_gpu: gpu.is_some_and(|g| g.memory_bytes >= LARGE_BYTES && !g.name.contains("a100")),
         gpu_memory_gib: gpu.map(|g| u32::try_from(g.memory_bytes >> 30).unwrap_or(u32::MAX)),
     }

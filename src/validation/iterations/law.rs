@@ -31,6 +31,13 @@ pub struct LawFit {
     pub outliers: usize,
     /// What was in the steps: the law says nothing beyond.
     pub ranges: Vec<Range>,
+    /// Whether the engine planned a step while the one before ran; `None` where a log does not tell, or logs
+    /// differ.
+    pub asynchronous: Option<bool>,
+    /// Whether requests began behind tokens that were in the KV cache.
+    pub prefix_hits: bool,
+    /// The longest request, prompt and answer, tokens; `None` where no log names requests.
+    pub longest_request: Option<u32>,
     /// Requests whose lengths the log tells.
     pub requests: usize,
     /// Lengths of their prompts, tokens.
@@ -114,10 +121,18 @@ pub fn fit_law(logs: &[IterationLog]) -> LawFit {
         held_out: residuals("second half, fitted to the first", &of_half, second.iter().copied()),
         outliers,
         ranges: ranges(&steps),
+        asynchronous: planned(logs),
+        prefix_hits: logs.iter().any(|log| log.prefix_hits),
+        longest_request: lengths.iter().map(|of| of.prompt.saturating_add(of.output)).max(),
         requests: lengths.len(),
         prompt_tokens: tokens(|length| length.prompt),
         output_tokens: tokens(|length| length.output),
     }
+}
+
+fn planned(logs: &[IterationLog]) -> Option<bool> {
+    let first = logs.first()?.asynchronous;
+    first.filter(|_| logs.iter().all(|log| log.asynchronous == first))
 }
 
 fn law_of(steps: &[&Step]) -> (StepLaw, usize) {
@@ -333,6 +348,7 @@ mod tests {
             steps: (1..400).map(step).collect(),
             lengths: Vec::new(),
             asynchronous: Some(false),
+            prefix_hits: false,
             notes: Vec::new(),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::read::{AllLines, json};
+use super::read::{AllLines, OrderOfTime, json};
 use super::{IDLE_S, IterationLog, Length, LogFormat, Step};
 use crate::cost::{Chunk, Decodes};
 
@@ -23,12 +23,14 @@ pub(super) fn read(lines: &mut AllLines<'_>) -> Result<IterationLog, String> {
     let mut order = Vec::new();
     let mut of: BTreeMap<u64, Length> = BTreeMap::new();
     let mut timed: Vec<(Vec<Chunk>, Decodes, [f64; 2])> = Vec::new();
+    let mut order_of_time = OrderOfTime::default();
     for (number, text) in lines {
         let Some(line) = json::<Line>(number, &text)? else { continue };
         let at = [line.t0_s, line.t1_s];
         if !at.iter().all(|s| s.is_finite()) || at[1] < at[0] {
             return Err(format!("line {number}: expected `t0_s` before `t1_s`, found {at:?}"));
         }
+        order_of_time.next(number, at[0])?;
         let tasks: BTreeMap<u64, u64> = line.busy.iter().copied().collect();
         let (mut chunks, mut decodes, mut kv) = (Vec::new(), 0_u32, 0_u64);
         for &(slot, tokens, position, is_prompt) in line.batch.iter().filter(|entry| entry.1 > 0) {
@@ -68,6 +70,7 @@ pub(super) fn read(lines: &mut AllLines<'_>) -> Result<IterationLog, String> {
             .map(|task| Length { output: of[task].output.saturating_add(1), ..of[task] })
             .collect(),
         asynchronous: Some(false),
+        prefix_hits: false,
         notes: Vec::new(),
     })
 }

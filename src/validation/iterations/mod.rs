@@ -90,6 +90,8 @@ pub struct IterationLog {
     pub lengths: Vec<Length>,
     /// Whether a step was planned while the one before ran; `None` where that cannot be seen.
     pub asynchronous: Option<bool>,
+    /// Whether a request began behind tokens that were in the KV cache.
+    pub prefix_hits: bool,
     /// What the log does not tell.
     pub notes: Vec<String>,
 }

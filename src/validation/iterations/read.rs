@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 
 use super::{IterationLog, LogFormat, llama, scheduler, vllm};
+use crate::catalog::STEP_LAW_TERMS;
 
 /// Longest line of a log.
 const LINE_BYTES_MAX: usize = 1 << 24;
@@ -72,8 +73,11 @@ pub fn read_log(file: &Path, kv_tokens: Option<u64>) -> Result<IterationLog, Log
         return Err(read(source));
     }
     let found = found.map_err(content)?;
-    if found.steps.len() < 2 {
-        return Err(content(format!("{} steps are too few to fit a law to", found.steps.len())));
+    if found.steps.len() < STEP_LAW_TERMS {
+        return Err(content(format!(
+            "{} steps are too few to fit the {STEP_LAW_TERMS} constants of a law to: take a longer log",
+            found.steps.len()
+        )));
     }
     Ok(found)
 }
@@ -143,6 +147,31 @@ impl Iterator for AllLines<'_> {
                 None
             }
         }
+    }
+}
+
+/// Holds the lines of a log to the order of time.
+#[derive(Default)]
+pub(super) struct OrderOfTime {
+    last: Option<(usize, f64)>,
+}
+
+impl OrderOfTime {
+    /// The next line, whose step began then.
+    ///
+    /// # Errors
+    /// When the one before began later.
+    pub(super) fn next(&mut self, number: usize, start_s: f64) -> Result<(), String> {
+        if let Some((before, last_s)) = self.last.replace((number, start_s))
+            && start_s < last_s
+        {
+            return Err(format!(
+                "line {number}: expected steps in order of time, found one that begins at {start_s} s behind \
+                 that of line {before} at {last_s} s: sort the lines, or cut the log where the engine was \
+                 started anew and give each part with --iterations"
+            ));
+        }
+        Ok(())
     }
 }
 

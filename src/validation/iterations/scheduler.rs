@@ -1,10 +1,10 @@
 //! Steps as a subclass of vLLM's scheduler writes them down, a JSON line each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
-use super::read::{AllLines, json};
+use super::read::{AllLines, OrderOfTime, json};
 use super::{IDLE_S, IterationLog, Length, LogFormat, Step};
 use crate::cost::{Chunk, Decodes};
 
@@ -30,6 +30,7 @@ struct Timed {
 pub(super) fn read(lines: &mut AllLines<'_>) -> Result<IterationLog, String> {
     let mut lengths = Lengths::default();
     let mut timed = Vec::new();
+    let mut order = OrderOfTime::default();
     for (number, text) in lines {
         let Some(line) = json::<Line>(number, &text)? else { continue };
         let batch = lengths.take(&line).map_err(|problem| format!("line {number}: {problem}"))?;
@@ -43,6 +44,7 @@ pub(super) fn read(lines: &mut AllLines<'_>) -> Result<IterationLog, String> {
                 "line {number}: expected scheduling and update one after the other, found {at:?}"
             ));
         }
+        order.next(number, at[0])?;
         if !line.batch.is_empty() {
             timed.push(Timed { chunks: batch.0, decodes: batch.1, at });
         }
@@ -72,6 +74,7 @@ pub(super) fn read(lines: &mut AllLines<'_>) -> Result<IterationLog, String> {
         steps,
         lengths: lengths.in_order(),
         asynchronous: Some(asynchronous),
+        prefix_hits: lengths.prefix_hits,
         notes: Vec::new(),
     })
 }
@@ -81,12 +84,17 @@ pub(super) fn read(lines: &mut AllLines<'_>) -> Result<IterationLog, String> {
 struct Lengths {
     of: BTreeMap<u64, Length>,
     order: Vec<u64>,
+    /// Who was in a batch.
+    met: BTreeSet<u64>,
+    prefix_hits: bool,
 }
 
 impl Lengths {
     /// A batch's chunks and decodes. A request decodes once it has a token and computes one more.
     fn take(&mut self, line: &Line) -> Result<(Vec<Chunk>, Decodes), String> {
         let (mut chunks, mut decodes, mut tokens, mut kv) = (Vec::new(), 0_u32, 0_u32, 0_u64);
+        // A log may begin while requests run.
+        let begun = !self.met.is_empty();
         for entry in &line.batch {
             let &[request, computed, before, ..] = &entry[..] else {
                 return Err("expected [request, tokens, computed before] in `batch`".to_owned());
@@ -99,6 +107,7 @@ impl Lengths {
             if computed == 0 {
                 continue;
             }
+            self.prefix_hits |= self.met.insert(request) && begun && context > 0;
             if self.of.contains_key(&request) && computed.saturating_sub(drafts) == 1 {
                 decodes += 1;
                 tokens += computed;

@@ -86,6 +86,7 @@ pub(super) fn read(
         steps,
         lengths: Vec::new(),
         asynchronous: None,
+        prefix_hits: false,
         notes,
     })
 }
