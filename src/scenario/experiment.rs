@@ -71,6 +71,19 @@ pub struct Hardware {
     pub gpu_memory_gib: Option<u32>,
     /// What the cost model is made of; `None` for a fixed iteration time.
     pub pricing: Option<Box<crate::cost::Pricing>>,
+    /// What the scenario asks of the GPUs' memory; `None` where nobody asked.
+    pub memory_asked: Option<MemoryAsked>,
+}
+
+/// What a scenario asks of the GPUs' memory, with defaults filled in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MemoryAsked {
+    /// The part that the engine may use.
+    pub utilization: f64,
+    /// Bytes beside weights and KV.
+    pub reserved_bytes: u64,
+    /// Whether the number of KV blocks is given, and follows from neither.
+    pub blocks_given: bool,
 }
 
 impl Hardware {
