@@ -16,7 +16,8 @@ use crate::result::{ResultFile, Tool};
 use crate::runner::Indexed;
 use crate::search::sweep::SweepFile;
 use crate::search::{
-    CapacityFile, PlanFile, apart_lines, capacity_answers, capacity_rows, plan_answer, plan_rows,
+    CapacityFile, PlanFile, apart_lines, capacity_answers, capacity_rows, plan_answer,
+    plan_nearest, plan_rows,
 };
 use crate::view::{CuresView, Drawn, Page};
 
@@ -147,13 +148,14 @@ pub(super) fn page_of_capacity(file: &CapacityFile) -> String {
 /// The page of a plan.
 pub(super) fn page_of_plan(file: &PlanFile) -> String {
     let mut rows = plan_rows(file).into_iter();
-    let launches = file
-        .answers
-        .iter()
-        .filter_map(|one| Some(format!("{}: {}", one.gpu, one.launch.as_ref()?)));
+    let launches = file.answers.iter().flat_map(|one| {
+        let line = one.launch.as_ref().map(|line| format!("{}: {line}", one.gpu));
+        let left_out = one.not_in_launch.iter();
+        line.into_iter()
+            .chain(left_out.map(|note| format!("{}: not in this line: {note}", one.gpu)))
+    });
     let infeasible = file.infeasible.iter().map(|one| {
-        let change = one.nearest_change.as_ref();
-        let change = change.map_or(String::new(), |change| format!("; nearest: {change}"));
+        let change = plan_nearest(file, one);
         format!("{} TP{} {}: {}{change}", one.gpu, one.parallelism.tensor, one.dtype, one.reason)
     });
     let words = Words {

@@ -60,7 +60,9 @@ impl LoadFigures {
 /// What the verdict asks at least of a share of all requests.
 fn least(result: &Value, metric: &str) -> Option<f64> {
     let terms = member(result, "slo.terms")?.as_array()?;
-    let whole = |term: &&Value| term["metric"] == metric && term["class"].is_null();
+    let whole = |term: &&Value| {
+        term["metric"] == metric && term["class"].is_null() && term["pool"].is_null()
+    };
     terms.iter().find(whole)?["bound"].as_f64()
 }
 

@@ -6,7 +6,7 @@ use owo_colors::Style;
 
 use crate::ids::ReplicaId;
 use crate::metrics::{Bounds, Distribution, Fluidity, Latency, RequestCounts, Summary};
-use crate::promise::KEPT_SHARE;
+use crate::promise::{KEPT_SHARE, Term};
 use crate::report::best::{Better, best};
 use crate::report::known::Known;
 use crate::report::table::{Align, Cell, lay_out, width, wrap};
@@ -302,20 +302,45 @@ fn by_chunks(run: &RunResult, known: Known, bound: fn(Known) -> Known) -> Known 
     }
 }
 
+/// The shares of requests that keep a promise for single requests: of all, then of each class and each pool
+/// that has such a promise of its own.
+fn promises(all: &mut Rows<'_>, runs: &[RunResult]) {
+    let kept = |run: &'_ RunResult| {
+        let terms = run.slo.terms.iter().filter(|term| term.metric == KEPT_SHARE);
+        terms.map(|term| (term.class.clone(), term.pool.clone())).collect::<Vec<_>>()
+    };
+    let mut told = Vec::new();
+    for whose in runs.iter().flat_map(kept) {
+        if !told.contains(&whose) {
+            told.push(whose);
+        }
+    }
+    for whose in told.into_iter().take(CLASSES_SHOWN) {
+        let (class, pool) = &whose;
+        let shown = |name: &str| name.chars().take(CLASS_NAME_WIDTH).collect::<String>();
+        let name: Cow<'static, str> = match (class, pool) {
+            (Some(class), _) => format!("promise kept, {}", shown(class)).into(),
+            (None, Some(pool)) => format!("promise kept, pool {}", shown(pool)).into(),
+            (None, None) => "promise kept".into(),
+        };
+        all.add(name, Show::Percent, Some(Better::Higher), |run| {
+            let same = |term: &&Term| {
+                term.metric == KEPT_SHARE && (&term.class, &term.pool) == (class, pool)
+            };
+            let term = run.slo.terms.iter().find(same)?;
+            let bounds = term.lower.zip(term.upper).map(|(lower, upper)| Bounds { lower, upper });
+            Known::or_within(term.value, bounds)
+        });
+    }
+}
+
 fn rows(runs: &[RunResult]) -> Vec<Row> {
     use Better::{Higher, Lower};
     let mut all = Rows { runs, ranked: all_comparable(runs), rows: Vec::new() };
     all.add("SLO met", Show::YesNo, Some(Higher), |run| {
         run.slo.met.map(|met| f64::from(u8::from(met)))
     });
-    let promised = |run: &RunResult| {
-        let term = run.slo.terms.iter().find(|term| term.metric == KEPT_SHARE)?;
-        let bounds = term.lower.zip(term.upper).map(|(lower, upper)| Bounds { lower, upper });
-        Known::or_within(term.value, bounds)
-    };
-    if runs.iter().any(|run| promised(run).is_some()) {
-        all.add("promise kept", Show::Percent, Some(Higher), promised);
-    }
+    promises(&mut all, runs);
     all.add("fluid requests", Show::Percent, Some(Higher), |run| fluid(&run.summary));
     if runs.iter().any(|run| in_time(&run.summary).is_some()) {
         let name = "first tokens in time";
@@ -441,7 +466,11 @@ fn rows(runs: &[RunResult]) -> Vec<Row> {
     all.add_if_any("prefix hits, tokens", Show::Count, Some(Higher), |run| {
         Some(run.kv?.prefix_hit_tokens as f64)
     });
-    all.add_if_any("  of prompt tokens", Show::Percent, Some(Higher), |run| {
+    all.add_if_any("prompt tokens found at first", Show::Count, Some(Higher), |run| {
+        let cached = run.routing?.cached?;
+        Some((cached.hit_share? * cached.prompt_tokens as f64).round())
+    });
+    all.add_if_any("  of all requests' prompts", Show::Percent, Some(Higher), |run| {
         run.routing?.cached?.hit_share
     });
     all.add_if_any("  another replica held", Show::Percent, Some(Lower), |run| {
@@ -555,6 +584,35 @@ mod tests {
         assert_eq!(line("TTFT P99").matches('*').count(), 1, "{text}");
         assert!(line("TTFT P99").ends_with("9.00 s"), "{text}");
         assert_eq!(line("TTFT P50").matches('*').count(), 0, "{text}");
+    }
+
+    #[test]
+    fn promises_to_classes_and_pools_have_rows_with_their_names() {
+        let mut run = fixture::run("a");
+        let term = |class: Option<&str>, pool: Option<&str>, value: f64| Term {
+            class: class.map(str::to_owned),
+            pool: pool.map(str::to_owned),
+            metric: KEPT_SHARE.to_owned(),
+            stat: None,
+            sense: crate::promise::Sense::AtLeast,
+            bound: 0.9,
+            value: Some(value),
+            lower: None,
+            upper: None,
+            met: Some(value >= 0.9),
+        };
+        run.slo.terms = vec![
+            term(Some("chat"), None, 1.0),
+            term(Some("batch"), None, 0.0),
+            term(None, Some("cheap"), 0.5),
+        ];
+        let text = bare(&[run]);
+        let line =
+            |name: &str| text.lines().find(|l| l.starts_with(name)).expect("a row").trim_end();
+        assert!(line("promise kept, chat").ends_with("100.0 %"), "{text}");
+        assert!(line("promise kept, batch").ends_with(" 0.0 %"), "{text}");
+        assert!(line("promise kept, pool cheap").ends_with("50.0 %"), "{text}");
+        assert!(!text.contains("promise kept  "), "nothing is promised to all: {text}");
     }
 
     #[test]

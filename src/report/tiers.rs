@@ -19,8 +19,15 @@ pub(super) fn tiers(run: &RunResult) -> Vec<String> {
     };
     let paths: Vec<String> = of.tiers.iter().map(path).collect();
     let mut lines = vec![String::new(), format!("{}: {}", run.label, paths.join("; "))];
-    let prompts = run.summary.tokens.prompt as f64;
-    let share = if prompts > 0.0 { of.tokens as f64 / prompts } else { 0.0 };
+    // Of a file of an earlier version it is not known.
+    let share = match of.prompt_tokens {
+        0 => String::new(),
+        all => format!(
+            " ({} of the {} prompt tokens of all requests sent)",
+            percent(of.tokens as f64 / all as f64),
+            count(all)
+        ),
+    };
     let below = match of.from_below_tokens {
         0 => String::new(),
         _ => format!(", {} of them from below the host", count(of.from_below_tokens)),
@@ -32,10 +39,9 @@ pub(super) fn tiers(run: &RunResult) -> Vec<String> {
         _ => String::new(),
     };
     lines.push(format!(
-        "  {} loads brought {} tokens{below} ({} of all prompt tokens){times}",
+        "  {} loads brought {} tokens{below}{share}{times}",
         count(of.loads),
-        count(of.tokens),
-        percent(share)
+        count(of.tokens)
     ));
     if let Some(rate) = of.break_even_bytes_per_s {
         // Where steps wait for loads, what they do not wait for is hidden behind computing.

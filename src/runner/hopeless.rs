@@ -73,7 +73,8 @@ impl Hopeless {
             let class = requests.classes().iter().position(|class| class == name);
             let class = class.filter(|_| counted.len() == requests.classes().len());
             if let Some(class) = class {
-                add(&mut ending, Some(ClassId(class as u16)), slo, counted[class], terms);
+                let whose = Some((ClassId(class as u16), name.as_str()));
+                add(&mut ending, whose, slo, counted[class], terms);
             }
         }
         let sees_tokens = experiment.fleet().iter().all(|pool| pool.engine.speculative.is_none());
@@ -165,12 +166,16 @@ impl Hopeless {
 /// Adds the terms of a promise to `count` requests.
 fn add(
     ending: &mut Vec<EndingTerm>,
-    class: Option<ClassId>,
+    class: Option<(ClassId, &str)>,
     slo: &Slo,
     count: u64,
     terms: EndingTerms,
 ) {
-    let mut term = |what, most, words| {
+    // As a term is told by its path.
+    let whose = class.map_or(String::new(), |(_, name)| format!("{name}: "));
+    let class = class.map(|(class, _)| class);
+    let mut term = |what, most, words: String| {
+        let words = format!("{whose}{words}");
         ending.push(EndingTerm { class, what, seen: AtomicU64::new(0), most, words });
     };
     if terms.shares && slo.fluid_share > 0.0 && count > 0 {

@@ -8,8 +8,8 @@ use crate::metrics::{Count, FirstToken, Latency, Options, Summary, evaluate};
 use crate::promise::{JudgedBy, Slo, TtftDeadline, Verdict, judge, no_verdict};
 use crate::result::energy::{Usage, UsedGpus};
 use crate::result::{
-    ClassResult, Fairness, IterationResult, KvFacts, KvResult, PoolResult, RoutingResult,
-    RunResult, SessionsResult,
+    ClassResult, Fairness, IterationResult, KvFacts, KvResult, PoolResult, PoolServed,
+    RoutingResult, RunResult, SessionsResult,
 };
 use crate::runner::RunInput;
 use crate::runner::handed::handed;
@@ -47,6 +47,7 @@ pub(super) fn summarise(
     let mut pools = pools(experiment, outcome, &usage);
     if let Some(pools) = &mut pools {
         judge_pools(experiment, outcome, judged_by, evaluate, pools);
+        tell_pools(experiment, outcome, judged_by, evaluate, pools);
     }
     let fluid_share = summary.fluidity.as_ref().and_then(|one| one.fluid_request_share);
     let warnings = rejection_warning(outcome)
@@ -195,6 +196,7 @@ fn pools(
             gpu_utilization: usage.utilization_of(place),
             kv: kv_result(used.kv),
             usd_per_gpu_hour: pool.hardware.price_usd_per_gpu_hour,
+            served: None,
             slo: None,
         };
         results.insert(pool.name.clone(), result);
@@ -224,6 +226,31 @@ fn judge_pools(
         options.bounds = Some(slo.request_bounds());
         options.knows = judged_by.knows;
         result.slo = Some(judge(slo, &evaluate(&outcome.trace, &options)));
+    }
+}
+
+/// What the requests of each pool got, where there are several that serve them from end to end.
+fn tell_pools(
+    experiment: &Experiment,
+    outcome: &Outcome,
+    judged_by: &Options,
+    evaluate: Evaluate,
+    results: &mut BTreeMap<String, PoolResult>,
+) {
+    if experiment.disaggregation.is_some() || experiment.pools.len() < 2 {
+        return;
+    }
+    for (place, pool) in experiment.pools.iter().enumerate() {
+        let Some(result) = results.get_mut(&pool.name) else { continue };
+        let mut options = judged_by.clone();
+        options.count.lanes = Some(outcome.trace.lanes_of_pool(PoolId::at(place)));
+        let summary = evaluate(&outcome.trace, &options);
+        result.served = Some(PoolServed {
+            requests: summary.requests.offered,
+            fluid_request_share: summary.fluidity.as_ref().and_then(|of| of.fluid_request_share),
+            tbt_p50_s: summary.known(Latency::Tbt, |of| of.p50),
+            tbt_p99_s: summary.known(Latency::Tbt, |of| of.p99),
+        });
     }
 }
 

@@ -116,6 +116,7 @@ pub(super) fn kv_tiers(experiment: &Experiment, outcome: &Outcome) -> Option<KvT
     let paths = [uses.host, uses.below];
     let tiers = std::iter::once(&names.host).chain(&names.below).zip(paths).map(tier).collect();
     Some(KvTiersResult {
+        prompt_tokens: trace.requests.iter().map(|row| u64::from(row.prompt_tokens)).sum(),
         loads: loads.len() as u64,
         tokens: loads.iter().map(|load| u64::from(load.tokens)).sum(),
         from_below_tokens: loads.iter().map(|load| u64::from(load.from_below)).sum(),

@@ -73,6 +73,19 @@ pub struct Hardware {
     pub pricing: Option<Box<crate::cost::Pricing>>,
     /// Where a step law is: its profile's name, and the most that the steps of its log held.
     pub law_log: Option<(String, crate::catalog::StepsSeen)>,
+    /// What the scenario asks of the GPUs' memory; `None` where nobody asked.
+    pub memory_asked: Option<MemoryAsked>,
+}
+
+/// What a scenario asks of the GPUs' memory, with defaults filled in.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct MemoryAsked {
+    /// The part that the engine may use.
+    pub utilization: f64,
+    /// Bytes beside weights and KV.
+    pub reserved_bytes: u64,
+    /// Whether the number of KV blocks is given, and follows from neither.
+    pub blocks_given: bool,
 }
 
 impl Hardware {

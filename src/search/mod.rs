@@ -29,9 +29,10 @@ pub use depends::{Contents, FileDigests, build};
 pub use goal::{Goal, Judged, Terms};
 pub use interval::{Border, Estimate, Interval, interval};
 pub use plan::{
-    PlanAnswer, PlanApart, PlanAsked, PlanError, PlanFile, PlanForm, PlanInfeasible, PlanLoad,
-    PlanOptions, PlanQuestion, PlanSession, PlanWrong, SESSION_PRESETS, Traffic, TrafficLengths,
-    apart_lines, check, find_plan, launch, plan_answer, plan_rows, plan_schema, plan_text,
+    Launch, PlanAnswer, PlanApart, PlanAsked, PlanError, PlanFile, PlanForm, PlanInfeasible,
+    PlanLoad, PlanOptions, PlanQuestion, PlanSession, PlanWrong, SESSION_PRESETS, Traffic,
+    TrafficLengths, apart_lines, check, find_plan, launch, plan_answer, plan_nearest, plan_rows,
+    plan_schema, plan_text,
 };
 pub use probe::{Kept, Length, Load, Offered, Probe, SearchError, Study};
 pub use settled::Settling;

@@ -555,3 +555,70 @@ fn users_in_step_are_warned_of() {
     let (file, _) = json(&[&SMALL[..], &users, &["0s"]].concat());
     assert_eq!(file["notes"], serde_json::json!([]), "{file}");
 }
+
+#[test]
+fn a_change_is_named_only_where_it_was_seen_to_hold() {
+    // A token every millisecond is beyond every kind of replica, and so is nothing that is named.
+    let asked = [
+        "--model",
+        "llama-3.1-8b",
+        "--prompt",
+        "500",
+        "--output",
+        "40",
+        "--rate",
+        "1",
+        "--gpus",
+        "l40s",
+        "--ttft",
+        "p99=1s",
+        "--tokens-per-s",
+        "1000",
+        "--tp",
+        "1,2",
+    ];
+    let (file, code) = json(&asked);
+    assert_eq!(code, 3, "{file}");
+    let infeasible = file["infeasible"].as_array().expect("a list");
+    assert!(!infeasible.is_empty());
+    assert!(infeasible.iter().all(|one| one["nearest_change"].is_null()), "{file}");
+    let (text, _, _) = plan(&asked);
+    let text = text.replace("\n    ", " ");
+    assert!(text.contains("nothing that was tried mends it"), "{text}");
+}
+
+#[test]
+fn a_quantised_checkpoint_is_served_as_it_comes_unless_asked_otherwise() {
+    let asked = [
+        "--model",
+        "gpt-oss-20b",
+        "--prompt",
+        "500",
+        "--output",
+        "40",
+        "--rate",
+        "1",
+        "--gpus",
+        "h100-sxm",
+        "--ttft",
+        "p99=1s",
+        "--tokens-per-s",
+        "20",
+        "--tp",
+        "1",
+        "--seeds",
+        "1",
+    ];
+    let (file, _) = json(&asked);
+    assert_eq!(file["cells"], 6, "one format: {file}");
+    assert_eq!(file["answers"][0]["dtype"], "auto");
+    assert!(file["answers"][0]["not_in_launch"].is_null(), "{file}");
+    for dtype in ["fp8", "bf16"] {
+        let (file, _) = json(&[&asked[..], &["--dtype", dtype]].concat());
+        let notes = file["notes"].to_string();
+        assert!(notes.contains(&format!("{dtype} in place of")), "{notes}");
+        let best = &file["answers"][0];
+        assert!(best["not_in_launch"][0].to_string().contains("mxfp4"), "{best}");
+        assert!(!best["launch"].to_string().contains("--quantization"), "{best}");
+    }
+}

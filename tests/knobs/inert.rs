@@ -598,6 +598,7 @@ const CASES: &[Case] = &[
     parameter!("srpt"."watermark": "0.0001", "0"; BURST, SHORT, "engine.kv_blocks=400"),
     parameter!("medha"."watermark": "0.0001", "0"; BURST, SHORT, "engine.kv_blocks=400"),
     parameter!("slai"."watermark": "0.0001", "0"; BURST, SHORT, "engine.kv_blocks=400"),
+    parameter!("vtc"."client": "session", "class"; BURST),
     parameter!("vtc"."watermark": "0.0001", "0"; BURST, SHORT, "engine.kv_blocks=400"),
     parameter!("fluid"."sliver": "1", "0"; BURST),
     parameter!("fluid"."relegated": "savable", "oldest"; BURST; "relegate: false"),

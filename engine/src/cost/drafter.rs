@@ -124,6 +124,11 @@ impl Drafter {
 }
 
 impl DraftLayers {
+    /// The layers of a pass, as a model of its own.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
     /// One layer like the model's, after a projection of a token's embedding and the model's last
     /// hidden state to one; embedding and head are the model's (EAGLE; vLLM `llama_eagle.py`).
     fn eagle(model: &Model, precision: Precision) -> Result<DraftLayers, DraftError> {

@@ -46,7 +46,7 @@ pub use parallelism::Parallelism;
 pub use pipeline::stage_layers;
 pub use precision::{Dtype, KvDtype, Precision};
 pub use pricing::Pricing;
-pub use rates::format_notes;
+pub use rates::{format_notes, kv_format_note};
 pub use roofline::Roofline;
 pub use shape::{BatchShape, Chunk, Decodes, ReachSlot, Within};
 pub use step_law::{StepLawCost, step_law_counts};

@@ -4,6 +4,7 @@ use crate::catalog::{
     Arithmetic, EvidenceKind, Format, Formats, Gpu, GroupedGemm, Mixer, Mlp, Model, Origin,
 };
 
+use super::KvDtype;
 use super::gemm::Gemm;
 
 /// What a kernel that unpacks weights to 16 bits keeps of the plain product's rates. Assumed: public
@@ -107,6 +108,18 @@ pub fn format_notes(model: &Model, gpu: &Gpu, formats: &Formats) -> Vec<String> 
     notes
 }
 
+/// What is to be known of KV in a format on a GPU; `None` where it is usual there.
+pub fn kv_format_note(gpu: &Gpu, kv: KvDtype) -> Option<String> {
+    let lacks = kv == KvDtype::Nvfp4 && gpu.gemm_for(Arithmetic::Fp4).is_none();
+    lacks.then(|| {
+        format!(
+            "{} has no units for nvfp4, without which no engine is known to keep KV so: it is priced as \
+             if its kernels read it as fast as other KV",
+            gpu.name
+        )
+    })
+}
+
 /// The formats of the products that a model has.
 fn used(model: &Model, formats: &Formats) -> Vec<Format> {
     let mut used = Vec::new();
@@ -126,4 +139,20 @@ fn used(model: &Model, formats: &Formats) -> Vec<Format> {
         }
     }
     used
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog;
+
+    #[test]
+    fn kv_in_4_bits_is_told_where_the_gpu_has_no_such_units() {
+        let note = |gpu: &str, kv| kv_format_note(&catalog::gpu(gpu).expect("known"), kv);
+        for gpu in ["t4", "a100-sxm-80gb", "h100-sxm"] {
+            assert!(note(gpu, KvDtype::Nvfp4).is_some_and(|said| said.contains("nvfp4")), "{gpu}");
+            assert_eq!(note(gpu, KvDtype::Fp8), None);
+        }
+        assert_eq!(note("b200-sxm", KvDtype::Nvfp4), None);
+    }
 }

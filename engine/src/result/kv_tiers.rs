@@ -12,7 +12,10 @@ pub struct KvTiersResult {
     pub loads: u64,
     /// Tokens that they brought.
     pub tokens: u64,
-    /// Those of them, in whole chunks, that lay below the host's memory.
+    /// Tokens of all prompts that were sent, counted or not.
+    #[serde(default)]
+    pub prompt_tokens: u64,
+    /// Those of `tokens`, in whole chunks, that lay below the host's memory.
     pub from_below_tokens: u64,
     /// From a load's beginning, below the host where it began there, to the last of its KV.
     pub load_s: Distribution,

@@ -27,7 +27,7 @@ pub use measured::{GapBounds, MeasuredDeadlines, MeasuredResult, Plots, RequestP
 pub use routing::{RouteCounts, RoutedToCaches, RoutingResult};
 pub use run::{
     ClassResult, Cost, Energy, Fairness, Found, Inert, IterationResult, KvResult, PoolResult,
-    ResultFile, RunResult, SCHEMA_VERSION, StallsResult, Tool,
+    PoolServed, ResultFile, RunResult, SCHEMA_VERSION, StallsResult, Tool,
 };
 pub use session_times::{Level, concurrent, working_set};
 pub use session_tokens::{Fate, Fates, fates};

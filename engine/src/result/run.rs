@@ -239,9 +239,26 @@ pub struct PoolResult {
     pub kv: KvResult,
     /// Price of one GPU for an hour; null where it is not known.
     pub usd_per_gpu_hour: Option<f64>,
+    /// What its requests got of those that count, by the promise to their class or to all; absent where one
+    /// pool prefills for another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<PoolServed>,
     /// Whether the promise to its requests was kept; absent where it has none of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slo: Option<Verdict>,
+}
+
+/// What the requests of a pool got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PoolServed {
+    /// Requests that count.
+    pub requests: u64,
+    /// The share of them that is fluid; null where that is not known to the last one.
+    pub fluid_request_share: Option<f64>,
+    /// Time between tokens, the median.
+    pub tbt_p50_s: Option<f64>,
+    /// The same at P99.
+    pub tbt_p99_s: Option<f64>,
 }
 
 /// Energy of all GPUs from the first arrival to the last token, whole run.

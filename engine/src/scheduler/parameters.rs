@@ -122,6 +122,8 @@ pub struct Setting {
     pub shares_prefixes: bool,
     /// Whether requests differ in priority.
     pub priorities_differ: bool,
+    /// Whether some request belongs to a session.
+    pub has_sessions: bool,
     /// Tokens of the longest prompt with its answer, where they are known.
     pub longest_request: Option<u32>,
     /// Whether replicas are ranks that step together.

@@ -82,7 +82,18 @@ impl Parameters for VtcParams {
     }
 
     fn idle(&self, setting: &Setting) -> Vec<Idle> {
-        Idle::watermark(self.watermark, &setting.engine).into_iter().collect()
+        let by_session = self.client == Client::Session;
+        [
+            Idle::watermark(self.watermark, &setting.engine),
+            Idle::when(
+                by_session && !setting.has_sessions,
+                "client",
+                "no request belongs to a session, and each counts as its class's",
+            ),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     fn draw(draws: &mut Draws<'_>) -> Self {

@@ -35,6 +35,16 @@ impl DraftsByBatchSize {
         Ok(table)
     }
 
+    /// The ranges up to a batch of `most` requests, without anything between two: first and last batch
+    /// size, and drafts.
+    pub fn ranges(&self, most: u32) -> impl Iterator<Item = (u32, u32, u32)> {
+        let ranges = &self.from[..self.ranges];
+        ranges.iter().enumerate().map(move |(place, &(first, drafts))| {
+            let next = ranges.get(place + 1).map(|&(first, _)| first - 1);
+            (first, next.unwrap_or(most).max(first), drafts)
+        })
+    }
+
     /// Drafts in a batch of so many requests; `None` below all ranges.
     #[inline]
     pub fn at(&self, running: u32) -> Option<u32> {

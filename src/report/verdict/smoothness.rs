@@ -6,8 +6,9 @@ use super::share::{
     unranked, worst_percent,
 };
 use super::{Names, alike};
+use crate::explain::Cause;
 use crate::metrics::{Distribution, Latency};
-use crate::result::RunResult;
+use crate::result::{PoolResult, RunResult};
 use crate::shown::{count, duration, grouped, join, percent, three_digits};
 
 /// A tail this many times another's is worth naming.
@@ -130,13 +131,8 @@ fn cause(run: &RunResult, best: Option<&RunResult>) -> Option<String> {
             percent(alone)
         ));
     }
-    // Each preemption makes one long gap: to move the P99 it takes one in a hundred.
-    let preemptions = run.kv?.preemptions;
-    if preemptions.saturating_mul(100) >= run.summary.tbt_s.as_ref()?.count && preemptions > 0 {
-        return Some(format!(
-            "it preempted {} times, and a preempted request waits for memory and recomputes",
-            count(preemptions)
-        ));
+    if let Some(preempted) = preempted(run) {
+        return Some(preempted);
     }
     let own = prompt_tokens_a_prefill(run)?;
     let other = best.and_then(prompt_tokens_a_prefill);
@@ -150,6 +146,18 @@ fn cause(run: &RunResult, best: Option<&RunResult>) -> Option<String> {
             "an iteration with prefills carries {} prompt tokens on average{against}, and the \
              decodes beside them wait for all of it",
             grouped(own)
+        )
+    })
+}
+
+/// Whether preemptions are many enough to move the P99: each makes one long gap, so it takes one in a hundred.
+fn preempted(run: &RunResult) -> Option<String> {
+    let preemptions = run.kv?.preemptions;
+    let many = preemptions.saturating_mul(100) >= run.summary.tbt_s.as_ref()?.count;
+    (many && preemptions > 0).then(|| {
+        format!(
+            "it preempted {} times, and a preempted request waits for memory and recomputes",
+            count(preemptions)
         )
     })
 }
@@ -222,6 +230,9 @@ pub(super) fn tail_of_one(run: &RunResult) -> Option<String> {
     }
     let known = |figure: fn(&Distribution) -> Option<f64>| run.summary.known(Latency::Tbt, figure);
     let (p50, p99, longest) = (known(|of| of.p50)?, known(|of| of.p99)?, known(|of| of.max)?);
+    if let Some(said) = uneven_pool(run) {
+        return Some(said);
+    }
     let (what, gaps) = match tells_tokens(run) {
         true => ("Tokens", "TBT"),
         false => ("Chunks", "gap between chunks"),
@@ -256,8 +267,67 @@ pub(super) fn tail_of_one(run: &RunResult) -> Option<String> {
         duration(p99),
         three_digits(p99 / p50)
     );
-    Some(match cause(run, None) {
-        Some(cause) => format!("{gap}: {cause}."),
+    let misses = || most_misses(run).filter(|_| preempted(run).is_none());
+    Some(match cause(run, None).map(|cause| (cause, misses())) {
+        Some((_, Some(misses))) => format!("{gap}; {misses}."),
+        Some((cause, None)) => format!("{gap}: {cause}."),
         None => format!("{gap}."),
+    })
+}
+
+/// The same of the pool that has most of the requests that are not fluid: gaps elsewhere say nothing of theirs.
+/// Iterations are counted over all pools, so no cause is named but that of the misses.
+fn uneven_pool(run: &RunResult) -> Option<String> {
+    let pools = run.pools.as_ref().filter(|pools| pools.len() > 1)?;
+    let choppy = |pool: &PoolResult| {
+        let served = pool.served?;
+        Some(((1.0 - served.fluid_request_share?) * served.requests as f64).round() as u64)
+    };
+    let each = pools.iter().map(|(name, pool)| Some((choppy(pool)?, name, pool.served?)));
+    let each = each.collect::<Option<Vec<_>>>()?;
+    let all: u64 = each.iter().map(|(choppy, ..)| choppy).sum();
+    let &(most, name, served) = each.iter().max_by_key(|(choppy, ..)| *choppy)?;
+    let (p50, p99) = (served.tbt_p50_s.filter(|&p50| p50 > 0.0)?, served.tbt_p99_s?);
+    if most * 2 <= all {
+        return None;
+    }
+    let even = p99 < UNEVEN * p50;
+    let how = if even { "tokens come evenly" } else { "tokens come unevenly" };
+    let figures = match even {
+        true => format!("P99 TBT is {}, the median {}", duration(p99), duration(p50)),
+        false => format!(
+            "P99 TBT is {}, {} times the median of {}",
+            duration(p99),
+            three_digits(p99 / p50),
+            duration(p50)
+        ),
+    };
+    let misses = most_misses(run).map_or(String::new(), |misses| format!("; {misses}"));
+    Some(format!(
+        "In pool {name}, which has {} of the {} requests that are not fluid, {how}: {figures}{misses}.",
+        count(most),
+        count(all)
+    ))
+}
+
+/// What most missed deadlines between tokens come from, where it is known and no prefill of others.
+fn most_misses(run: &RunResult) -> Option<String> {
+    let stalls = run.stalls.as_ref().filter(|stalls| stalls.missed > 0)?;
+    let prefills = [Cause::PrefillInterference, Cause::PrefillOnly];
+    let of_prefills: u64 = prefills.iter().filter_map(|cause| stalls.misses.get(cause)).sum();
+    let slower = |cause: &Cause| {
+        use Cause::{LockstepWait, PipelineBubble, PreemptedWaiting, Recompute};
+        cause.is_pace()
+            || matches!(cause, LockstepWait | PipelineBubble | PreemptedWaiting | Recompute)
+    };
+    let others = stalls.misses.iter().filter(|(cause, _)| slower(cause));
+    let (cause, missed) = others.max_by_key(|(_, missed)| **missed)?;
+    (*missed > of_prefills).then(|| {
+        format!(
+            "{} of {} missed deadlines come from {}",
+            count(*missed),
+            count(stalls.missed),
+            cause.meaning()
+        )
     })
 }

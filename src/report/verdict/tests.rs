@@ -1,6 +1,9 @@
 use super::*;
+use crate::explain::{ByCause, Cause};
+use crate::ids::ReplicaId;
 use crate::promise::{Sense, Term, judge};
 use crate::result::fixture::{around, judged, run, stalling_run};
+use crate::result::{KvResult, PoolResult, PoolServed, StallsResult};
 
 fn said(runs: &[RunResult]) -> String {
     verdict(runs).join(" ")
@@ -268,4 +271,55 @@ fn bounds_that_overlap_are_not_ranked_and_ones_that_do_not_are() {
     let said = super::verdict(&[stalling_run("vllm-v0"), run("sarathi"), silent]).join(" ");
     assert!(said.contains("sarathi gives smoother text: 99.2 %"), "{said}");
     assert!(said.contains("c is not ranked: its share of fluid requests is not known."), "{said}");
+}
+
+#[test]
+fn text_is_judged_in_the_pool_that_has_the_requests_that_are_not_fluid() {
+    let mut run = stalling_run("vllm-v1");
+    let pool = |first: u32, share: f64, p50: f64, p99: f64| PoolResult {
+        gpu: None,
+        first_replica: ReplicaId(first),
+        replicas: 1,
+        gpus: 1,
+        requests: 500,
+        completed: 500,
+        rejected: 0,
+        output_tokens: 1,
+        gpu_utilization: 0.5,
+        kv: KvResult { blocks: 1, peak_used: 1, preemptions: 0, prefix_hit_tokens: 0 },
+        usd_per_gpu_hour: None,
+        served: Some(PoolServed {
+            requests: 500,
+            fluid_request_share: Some(share),
+            tbt_p50_s: Some(p50),
+            tbt_p99_s: Some(p99),
+        }),
+        slo: None,
+    };
+    let pools = [("fast", pool(0, 0.998, 0.01, 0.05)), ("cheap", pool(1, 0.23, 0.04, 0.06))];
+    run.pools = Some(pools.map(|(name, pool)| (name.to_owned(), pool)).into());
+    run.stalls = Some(StallsResult {
+        first_token_ns: ByCause::new(),
+        between_tokens_ns: ByCause::new(),
+        missed: 900,
+        misses: [
+            (Cause::BatchGrowth, 600),
+            (Cause::PrefillInterference, 200),
+            (Cause::NoSeat, 100),
+        ]
+        .into(),
+    });
+    let told = said(&[run.clone()]);
+    assert!(
+        told.contains(
+            "In pool cheap, which has 385 of the 386 requests that are not fluid, tokens come evenly: \
+             P99 TBT is 60.0 ms, the median 40.0 ms; 600 of 900 missed deadlines come from decoding in a \
+             batch instead of alone."
+        ),
+        "{told}"
+    );
+    run.pools = None;
+    let told = said(&[run]);
+    assert!(told.contains("times the median; 600 of 900 missed deadlines come from"), "{told}");
+    assert!(!told.contains("prefills"), "{told}");
 }

@@ -13,10 +13,10 @@ use super::speculative::{Drafted, speculative};
 use crate::catalog::{EngineProfile, Gpu, Model};
 use crate::cost::{
     CostModel, Dtype, ExpertChoice, ExpertLoad, FixedCost, FixedPipeline, Parallelism, Precision,
-    Pricing, StepLawCost, experts_vary, format_notes,
+    Pricing, StepLawCost, experts_vary, format_notes, kv_format_note,
 };
 use crate::kv::KvGroups;
-use crate::scenario::experiment::{EngineLimits, Hardware, PredictorError};
+use crate::scenario::experiment::{EngineLimits, Hardware, MemoryAsked, PredictorError};
 use crate::scenario::raw::{self, TextOr};
 use crate::scenario::resolved::{DerivedBlocks, DerivedGpu, DerivedProfile, DerivedReplicas};
 use crate::scheduler::{EngineInfo, SchedulerConfig};
@@ -262,6 +262,9 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
             let at = owner.path(check, &["engine", "dtype"]);
             let notes = format_notes(model, gpu, &precision.formats(model));
             check.warnings.extend(notes.into_iter().map(|note| format!("{at}: {note}")));
+            let at = owner.path(check, &["engine", "kv_cache_dtype"]);
+            let note = kv_format_note(gpu, precision.kv);
+            check.warnings.extend(note.map(|note| format!("{at}: {note}")));
         }
     }
     warn_of_groups(check, model.as_ref(), parallelism);
@@ -284,6 +287,11 @@ pub(super) fn engine(check: &mut Check<'_>, owner: &Owner, given: Given<'_>) -> 
         cost,
         hardware: Hardware {
             pricing,
+            memory_asked: Some(MemoryAsked {
+                utilization,
+                reserved_bytes: reserved.0,
+                blocks_given: given.kv_blocks.is_some(),
+            }),
             law_log: profile
                 .law()
                 .and_then(|(_, law)| Some((law.name.clone(), law.fitted_on.as_ref()?.most?))),
@@ -635,6 +643,7 @@ fn hardware_of(model: Option<&Model>, gpu: Option<&Gpu>, parallelism: Parallelis
         power: gpu.and_then(|g| g.power),
         pricing: None,
         law_log: None,
+        memory_asked: None,
         large_gpu: gpu.is_some_and(|g| g.memory_bytes >= LARGE_BYTES && !g.name.contains("a100")),
         gpu_memory_gib: gpu.map(|g| u32::try_from(g.memory_bytes >> 30).unwrap_or(u32::MAX)),
     }

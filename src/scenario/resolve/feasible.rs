@@ -1,9 +1,14 @@
 //! Whether any request can run at all, as far as the scenario alone proves it.
 
 use super::check::Check;
+use super::engine::{Engine, any_engine};
+use super::fits;
 use super::fleet::Built;
 use super::lengths::at_least;
+use crate::cost::KvRequest;
 use crate::scenario::experiment::SchedulerRun;
+use crate::scenario::resolved::BlocksFrom;
+use crate::scheduler::EngineInfo;
 use crate::workload::{Lengths, MaxContext, SessionsSpec, Source, WorkloadSpec};
 use crate::yaml::Path;
 
@@ -32,7 +37,7 @@ fn on_pool(check: &mut Check<'_>, workload: &WorkloadSpec, pool: &Built, runs: &
         Source::Synthetic { lengths, .. } => lengths,
         Source::Sessions(sessions) => {
             let path = Path::root().key("workload").key("sessions");
-            first_turns(check, &path, sessions, engine.max_model_len);
+            first_turns(check, &path, sessions, pool);
             return;
         }
         Source::Trace(_) => return,
@@ -64,9 +69,7 @@ fn on_pool(check: &mut Check<'_>, workload: &WorkloadSpec, pool: &Built, runs: &
         let message = format!(
             "no request can run: prompts have at least {prompt} tokens, and max_model_len is {longest}"
         );
-        let help =
-            "a prompt must leave room for an output: shorten it, or raise `engine.max_model_len`";
-        check.report(&path.key("prompt"), message, help);
+        check.report(&path.key("prompt"), message, &longer(pool, prompt));
         return;
     }
     let block_tokens = engine.kv_block_tokens;
@@ -84,8 +87,16 @@ fn on_pool(check: &mut Check<'_>, workload: &WorkloadSpec, pool: &Built, runs: &
                  {block_tokens} a block), and {usable} of {} are usable ({kept_back} kept back)",
                 run.name, engine.kv_blocks
             );
-            let path = pool.owner.path(check, &["engine", "kv_blocks"]);
-            check.report(&path, message, "raise `engine.kv_blocks`, or shorten the requests");
+            let (path, help) = match pool.engine.derived.kv_blocks.from {
+                BlocksFrom::Given => (
+                    pool.owner.path(check, &["engine", "kv_blocks"]),
+                    "raise `engine.kv_blocks`, or shorten the requests".to_owned(),
+                ),
+                BlocksFrom::Memory { .. } => {
+                    (path.key("prompt"), memory_for(&pool.engine, blocks + u64::from(kept_back)))
+                }
+            };
+            check.report(&path, message, &help);
             return;
         }
         if let Some(most) = needs.prompt_tokens_max.filter(|&most| prompt > most) {
@@ -104,8 +115,52 @@ fn on_pool(check: &mut Check<'_>, workload: &WorkloadSpec, pool: &Built, runs: &
     }
 }
 
+/// How prompts of so many tokens can be served that are longer than any request may be.
+fn longer(pool: &Built, prompt: u32) -> String {
+    let engine = &pool.engine;
+    let info = EngineInfo {
+        kv_block_tokens: engine.limits.kv_block_tokens,
+        kv_blocks: engine.limits.kv_blocks,
+        kv_groups: engine.limits.kv_groups,
+        ..any_engine()
+    };
+    let in_memory = matches!(engine.derived.kv_blocks.from, BlocksFrom::Memory { .. });
+    if in_memory && prompt >= info.kv_tokens() {
+        let tokens = u64::from(prompt) + 1;
+        let block_tokens = engine.limits.kv_block_tokens;
+        // A block is kept back by some policies.
+        let blocks = info.kv_groups.most_blocks(tokens, u64::MAX, block_tokens) + 1;
+        return memory_for(engine, blocks);
+    }
+    "a prompt must leave room for an output: shorten it, or raise `engine.max_model_len`".to_owned()
+}
+
+/// How there are as many KV blocks, where memory is the limit.
+fn memory_for(engine: &Engine, blocks: u64) -> String {
+    let hardware = &engine.hardware;
+    let Some((pricing, asked)) = hardware.pricing.as_ref().zip(hardware.memory_asked) else {
+        return "shorten the requests, or take a GPU with more memory".to_owned();
+    };
+    let request = KvRequest {
+        model: &pricing.model,
+        gpu: &pricing.gpu,
+        parallelism: pricing.parallelism,
+        precision: pricing.precision,
+        gpu_memory_utilization: asked.utilization,
+        block_tokens: engine.limits.kv_block_tokens,
+        overhead_bytes: asked.reserved_bytes,
+        drafter: pricing.drafter.as_ref(),
+    };
+    let blocks = u32::try_from(blocks).unwrap_or(u32::MAX);
+    format!(
+        "the GPUs' memory has no room for more: shorten the requests, or use {}",
+        fits::advice(&request, blocks)
+    )
+}
+
 /// Reports sessions none of whose first turns fits into the context, and summaries that do not.
-fn first_turns(check: &mut Check<'_>, path: &Path, sessions: &SessionsSpec, longest: u32) {
+fn first_turns(check: &mut Check<'_>, path: &Path, sessions: &SessionsSpec, pool: &Built) {
+    let longest = pool.engine.limits.max_model_len;
     let shared = sessions.shared_prefix.map_or(0, |prefix| prefix.tokens);
     let prompt = at_least(&sessions.first_prompt).saturating_add(shared);
     if prompt >= longest {
@@ -113,9 +168,7 @@ fn first_turns(check: &mut Check<'_>, path: &Path, sessions: &SessionsSpec, long
             "no session can begin: first prompts have at least {prompt} tokens with the shared prefix, and \
              max_model_len is {longest}"
         );
-        let help =
-            "a prompt must leave room for an output: shorten it, or raise `engine.max_model_len`";
-        check.report(&path.key("first_prompt"), message, help);
+        check.report(&path.key("first_prompt"), message, &longer(pool, prompt));
     }
     if let MaxContext::Compact { to } = sessions.max_context
         && to >= longest

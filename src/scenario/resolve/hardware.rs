@@ -1,6 +1,7 @@
 //! The model, the GPU and the engine's profile, looked up and put together.
 
 use super::check::Check;
+use super::fits;
 use super::links::figure_of_link;
 use super::owner::Owner;
 use crate::catalog::{
@@ -280,12 +281,13 @@ pub(super) fn kv_blocks(
             None
         }
         Err(error @ CapacityError::DoesNotFit { .. }) => {
-            let help = "use more GPUs (`parallelism: {tensor: 2}`), a GPU with more memory, weights in fewer bits (`engine: {dtype: fp8}`, or a quantised checkpoint's own config, `model: {config: config.json}`), or a smaller model";
+            let asked = request(model, gpu, parallelism, memory);
+            let help = format!("use {}", fits::advice(&asked, 1));
             let path = match &owner.pool {
                 Some(_) => owner.path(check, &["gpu"]),
                 None => Path::root().key("model"),
             };
-            check.report(&path, error.to_string(), help);
+            check.report(&path, error.to_string(), &help);
             None
         }
     }

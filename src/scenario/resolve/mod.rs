@@ -8,6 +8,7 @@ mod disaggregation;
 mod engine;
 mod experts;
 mod feasible;
+mod fits;
 mod fleet;
 mod hardware;
 mod kv;

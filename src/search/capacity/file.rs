@@ -141,6 +141,9 @@ pub struct Capacity {
     /// How to start an engine like this, where its command line is known and all replicas are alike.
     #[serde(default)]
     pub launch: Option<String>,
+    /// What was simulated and that command does not say, each with what to do about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_in_launch: Vec<String>,
     /// What the runs warn of.
     pub warnings: Vec<String>,
     /// What a reader should know.
@@ -478,6 +481,7 @@ pub(crate) fn full_capacity() -> Capacity {
         for_rate: Some(sized.clone()),
         for_users: Some(sized),
         launch: None,
+        not_in_launch: Vec::new(),
         warnings: Vec::new(),
         notes: Vec::new(),
     }

@@ -291,9 +291,8 @@ fn put_together(
     let per_gpu = border.map(|border| border.per(gpus, knob.whole()));
     let mut limited_by: Vec<String> = Vec::new();
     for search in &searches {
-        let figure = |told: &String| told.split([' ']).next().unwrap_or_default().to_owned();
-        let broken = search.found.broken.iter().map(figure);
-        let open = search.found.open.iter().map(|told| format!("{} not known", figure(told)));
+        let broken = search.found.broken.iter().map(|told| term_of(told).to_owned());
+        let open = search.found.open.iter().map(|told| format!("{} not known", term_of(told)));
         let growing = search.found.growing.then(|| "the queue keeps growing".to_owned());
         for name in broken.chain(open).chain(growing) {
             if !limited_by.contains(&name) {
@@ -336,6 +335,10 @@ fn put_together(
         Knob::Rate { .. } => (none, found, none),
         Knob::Users { .. } => (none, none, found),
     };
+    let started = match experiment.fleet().as_slice() {
+        [pool] => crate::search::launch(pool, scheduler),
+        _ => None,
+    };
     Capacity {
         scheduler: scheduler.name.clone(),
         label: scheduler.label.clone(),
@@ -355,10 +358,8 @@ fn put_together(
         price,
         for_rate: None,
         for_users: None,
-        launch: match experiment.fleet().as_slice() {
-            [pool] => crate::search::launch(pool, scheduler),
-            _ => None,
-        },
+        launch: started.as_ref().map(|one| one.line.clone()),
+        not_in_launch: started.map_or(Vec::new(), |one| one.left_out),
         warnings: match (any, &alone) {
             (Some(probe), _) => warned(probe),
             (None, Some(alone)) => alone.warnings.clone(),
@@ -367,5 +368,24 @@ fn put_together(
         alone,
         notes,
         seeds: searches.into_iter().map(|search| search.found).collect(),
+    }
+}
+
+/// What is broken of `chat: ttft_s.p99 = 0.5123`, without by how much: the term, and whose it is.
+fn term_of(told: &str) -> &str {
+    let ends = [" = ", " < ", " > "].iter().filter_map(|sign| told.find(sign));
+    ends.min().map_or(told, |end| &told[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::term_of;
+
+    #[test]
+    fn a_term_keeps_its_class() {
+        assert_eq!(term_of("chat: fluid_request_share = 0.9012"), "chat: fluid_request_share");
+        assert_eq!(term_of("our chat: ttft_s.p99 > 0.5"), "our chat: ttft_s.p99");
+        assert_eq!(term_of("goodput.share < 0.99"), "goodput.share");
+        assert_eq!(term_of("steady_state"), "steady_state");
     }
 }

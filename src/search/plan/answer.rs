@@ -107,6 +107,7 @@ impl Question<'_> {
         set.push(format!("replicas={replicas}"));
         let parameters = given_parameters(cell.scheduler);
         set.push(format!("schedulers=[{{{}: {parameters}}}]", cell.scheduler.name));
+        let started = launch(&pool, cell.scheduler);
         let mut notes = Vec::new();
         if let Some(settling) = probe.unsettled() {
             notes.push(short_recording(&settling));
@@ -146,7 +147,8 @@ impl Question<'_> {
             fluid_request_share: run
                 .and_then(|run| run.summary.fluidity.as_ref()?.fluid_request_share),
             caution: catalogued.and_then(|gpu| gpu.evidence.caution(&kind.gpu)),
-            launch: launch(&pool, cell.scheduler),
+            launch: started.as_ref().map(|one| one.line.clone()),
+            not_in_launch: started.map_or(Vec::new(), |one| one.left_out),
             set,
             apart: None,
         };

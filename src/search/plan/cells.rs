@@ -2,7 +2,7 @@
 
 use super::question::PlanQuestion;
 use crate::catalog;
-use crate::cost::Parallelism;
+use crate::cost::{Dtype, Parallelism};
 use crate::scenario::{Document, Experiment, Resolved};
 
 /// GPUs that tensor parallelism is tried on where nobody says.
@@ -37,9 +37,20 @@ impl ReplicaKind {
         self.parallelism.tensor * self.parallelism.pipeline
     }
 
-    /// `TP2`, `TP8 PP2 EP, fp8`.
-    pub(super) fn words(&self) -> String {
-        spread(self.parallelism, &self.dtype)
+    /// What is to be known of a format that is not its checkpoint's.
+    pub(super) fn other_format(&self) -> Option<String> {
+        let pricing = self.experiment.as_ref().ok()?.hardware.pricing.as_ref()?;
+        let (model, asked) = (&pricing.model, pricing.precision.weights);
+        let own = model.formats;
+        let other = asked != Dtype::Auto
+            && !own.is_16_bit()
+            && pricing.precision.formats(model).classes() != own.classes();
+        other.then(|| {
+            format!(
+                "{asked} in place of what the model's config says, {own}: that takes a checkpoint in \
+                 {asked}"
+            )
+        })
     }
 }
 
@@ -65,7 +76,7 @@ pub(super) fn kinds(question: &PlanQuestion, gpu: &str, seed: Option<u64>) -> Ve
         given => given.to_vec(),
     };
     let own: Vec<Option<&str>> = match question.dtypes.as_slice() {
-        [] if fp8 => vec![None, Some("fp8")],
+        [] if fp8 && !comes_quantised(question, gpu, seed) => vec![None, Some("fp8")],
         [] => vec![None],
         given => given.iter().map(|dtype| Some(dtype.as_str())).collect(),
     };
@@ -76,7 +87,7 @@ pub(super) fn kinds(question: &PlanQuestion, gpu: &str, seed: Option<u64>) -> Ve
         let fits = kind.experiment.is_ok();
         let pricing = kind.experiment.as_ref().ok().and_then(|one| one.hardware.pricing.clone());
         let experts = pricing.is_some_and(|pricing| pricing.model.experts().is_some());
-        // The model's own format may be fp8 already.
+        // The scenario's own format may be fp8 already.
         let same =
             |other: &ReplicaKind| other.parallelism == parallelism && other.dtype == kind.dtype;
         if !found.iter().any(same) {
@@ -96,6 +107,16 @@ pub(super) fn kinds(question: &PlanQuestion, gpu: &str, seed: Option<u64>) -> Ve
         }
     }
     found
+}
+
+/// Whether the model's checkpoint is quantised: it is served as it comes, and an engine refuses to make
+/// another format of it.
+fn comes_quantised(question: &PlanQuestion, gpu: &str, seed: Option<u64>) -> bool {
+    // With blocks given, weights that do not fit are no reason to refuse.
+    let set = [format!("gpu={gpu}"), "engine.kv_blocks=65536".to_owned(), "replicas=1".to_owned()];
+    let resolved = resolved(&question.document, &set, seed);
+    let pricing = resolved.ok().and_then(|resolved| resolved.experiment.hardware.pricing);
+    pricing.is_some_and(|pricing| !pricing.model.formats.is_16_bit())
 }
 
 struct Added {

@@ -102,6 +102,9 @@ pub struct PlanAnswer {
     pub caution: Option<String>,
     /// How to start an engine like this.
     pub launch: Option<String>,
+    /// What was simulated and that command does not say, each with what to do about it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_in_launch: Vec<String>,
     /// What it sets in the scenario that was asked about.
     pub set: Vec<String>,
     /// The same kind of replicas with prefill and decode apart, where that was asked for.
@@ -137,7 +140,7 @@ pub struct PlanInfeasible {
     pub dtype: String,
     /// Why.
     pub reason: String,
-    /// The cheapest change that mends it.
+    /// The cheapest change that was seen to mend it; null where none of those tried did.
     pub nearest_change: Option<String>,
 }
 

@@ -6,10 +6,13 @@ use super::file::{PlanAnswer, PlanInfeasible};
 use super::fleet::{Cell, Fewest, Question};
 use super::search::infeasible;
 use super::sessions::alone;
+use crate::metrics::Latency;
+use crate::promise::TtftDeadline;
 use crate::scenario::Experiment;
 use crate::search::lone::{Lone, lone};
 use crate::search::probe::{Probe, SearchError};
 use crate::search::watch::Task;
+use crate::time::Span;
 
 /// Requests that are played one at a time.
 const LONE: usize = 100;
@@ -22,6 +25,16 @@ pub(super) struct Group {
     pub(super) complete: bool,
     /// What a reader should know.
     pub(super) notes: Vec<String>,
+}
+
+/// What became of requests that were alone.
+enum Lonely {
+    /// They cannot be kept apart, or time ran out.
+    NotKnown,
+    /// They keep the promise.
+    Keeps,
+    /// Why they do not, and how long the first token takes at P99.
+    Breaks(String, Option<f64>),
 }
 
 /// The cheapest cell so far, and what its last run was.
@@ -48,16 +61,17 @@ impl Question<'_> {
         let steady: Vec<Option<Experiment>> =
             kinds.iter().map(|kind| Some(self.kept_up(kind.experiment.as_ref().ok()?))).collect();
         let mut cells: Vec<Cell<'_>> = Vec::new();
-        let mut needs: Vec<(usize, Option<f64>)> = Vec::new();
-        for (place, (kind, experiment)) in kinds.iter().zip(&steady).enumerate() {
+        let mut needs: Vec<(usize, &Experiment, f64)> = Vec::new();
+        for (kind, experiment) in kinds.iter().zip(&steady) {
             let Some(experiment) = experiment else {
                 group.infeasible.push(infeasible(kind, kind.why()));
                 continue;
             };
-            match self.hopeless(experiment)? {
-                None => {}
-                Some((why, needed)) => {
-                    needs.push((place, needed));
+            match self.lonely(experiment)? {
+                Lonely::NotKnown | Lonely::Keeps => {}
+                Lonely::Breaks(why, needed) => {
+                    let place = group.infeasible.len();
+                    needs.extend(needed.map(|needed| (place, experiment, needed)));
                     let said = format!("TP{}: {why}", kind.parallelism.tensor);
                     group.infeasible.push(infeasible(kind, said));
                     self.watch.decided(experiment.schedulers.len());
@@ -72,8 +86,6 @@ impl Question<'_> {
             let of = |cell: &Cell<'_>| (self.price(cell, cell.least), cell.kind.gpus());
             of(a).0.total_cmp(&of(b).0).then(of(a).1.cmp(&of(b).1))
         });
-        let feasible: Vec<(String, f64)> =
-            cells.iter().map(|cell| (cell.kind.words(), f64::from(cell.kind.gpus()))).collect();
         let mut best: Option<Best<'_>> = None;
         let mut left = cells.len() as u64;
         for cell in cells {
@@ -117,34 +129,64 @@ impl Question<'_> {
             group.notes.extend(notes);
         }
         task.expects(0);
-        mend(&mut group, kinds, &needs, &feasible);
+        self.mend(&mut group, &needs)?;
         Ok(group)
     }
 
-    /// Why the promise is broken even for requests that are alone, and how long the first token would
-    /// have to be given; `None` where it is not.
-    fn hopeless(
+    /// Says of each kind that cannot hold the promise which change was seen to mend it: the GPU's own answer,
+    /// or a later first token.
+    fn mend(
         &self,
-        experiment: &Experiment,
-    ) -> Result<Option<(String, Option<f64>)>, SearchError> {
+        group: &mut Group,
+        needs: &[(usize, &Experiment, f64)],
+    ) -> Result<(), SearchError> {
+        if let Some(answer) = group.answer.as_ref().map(in_words) {
+            for one in &mut group.infeasible {
+                one.nearest_change = Some(answer.clone());
+            }
+            return Ok(());
+        }
+        for &(place, experiment, needed) in needs {
+            let due = rounded_up(needed);
+            let mut later = experiment.clone();
+            let slo = &mut later.promises.common;
+            slo.ttft = TtftDeadline::Fixed(due);
+            for bound in slo.bounds.iter_mut().filter(|bound| bound.latency == Latency::Ttft) {
+                bound.at_most = bound.at_most.max(due);
+            }
+            if matches!(self.lonely(&later)?, Lonely::Keeps) {
+                group.infeasible[place].nearest_change = Some(format!(
+                    "a first token within {}, which requests that are alone get",
+                    crate::shown::duration(due.as_secs_f64())
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether requests that are alone keep the promise.
+    fn lonely(&self, experiment: &Experiment) -> Result<Lonely, SearchError> {
         if self.options.exhaustive {
-            return Ok(None);
+            return Ok(Lonely::NotKnown);
         }
         // One session after the other, where there are sessions.
         let one = self.pace.map(|pace| alone(experiment, pace.mean.turns, LONE));
         let experiment = one.as_ref().unwrap_or(experiment);
         let study = self.study(experiment);
-        let mut broken = None;
+        let mut found = Lonely::NotKnown;
         for scheduler in &experiment.schedulers {
-            let Some(lone) = lone(study, scheduler, self.seeds[0], LONE)? else { return Ok(None) };
+            let Some(lone) = lone(study, scheduler, self.seeds[0], LONE)? else {
+                return Ok(Lonely::NotKnown);
+            };
             match self.why(&experiment.promises.common, &lone) {
-                None => return Ok(None),
-                Some(why) => {
-                    broken.get_or_insert((why, lone.ttft_p99_s));
+                None => return Ok(Lonely::Keeps),
+                Some(why) if matches!(found, Lonely::NotKnown) => {
+                    found = Lonely::Breaks(why, lone.ttft_p99_s);
                 }
+                Some(_) => {}
             }
         }
-        Ok(broken)
+        Ok(found)
     }
 
     fn why(&self, slo: &crate::promise::Slo, lone: &Lone) -> Option<String> {
@@ -152,8 +194,8 @@ impl Question<'_> {
         let allowed = (1.0 - slo.fluid_share) * all;
         let beyond_chance = allowed + 3.0 * allowed.sqrt() + 1.0;
         let due = match slo.ttft {
-            crate::promise::TtftDeadline::Fixed(due) => due.as_secs_f64(),
-            crate::promise::TtftDeadline::PrefillCurvePlus { .. } => f64::INFINITY,
+            TtftDeadline::Fixed(due) => due.as_secs_f64(),
+            TtftDeadline::PrefillCurvePlus { .. } => f64::INFINITY,
         };
         if lone.rejected as f64 > beyond_chance {
             return Some(format!(
@@ -181,38 +223,19 @@ impl Question<'_> {
     }
 }
 
-/// Says of each kind that cannot hold the promise which change is the cheapest that mends it.
-fn mend(
-    group: &mut Group,
-    kinds: &[ReplicaKind],
-    needs: &[(usize, Option<f64>)],
-    feasible: &[(String, f64)],
-) {
-    let least = feasible.iter().map(|(_, gpus)| *gpus).fold(f64::INFINITY, f64::min);
-    for one in &mut group.infeasible {
-        let own = spread(one.parallelism, &one.dtype);
-        // The cheapest answer where there is one, or whatever takes the fewest GPUs.
-        let answer = group.answer.as_ref().map(|answer| {
-            let price = answer.usd_per_hour.map_or(String::new(), |usd| format!(", ${usd:.2}/h"));
-            format!(
-                "{}: {} replica{}{price}",
-                spread(answer.parallelism, &answer.dtype),
-                answer.replicas,
-                if answer.replicas == 1 { "" } else { "s" }
-            )
-        });
-        let other = feasible.iter().find(|(words, gpus)| *gpus == least && *words != own);
-        let other = other.map(|(words, _)| words.clone());
-        let needed = needs.iter().find_map(|&(place, needed)| {
-            let same = spread(kinds[place].parallelism, &kinds[place].dtype) == own;
-            needed.filter(|_| same)
-        });
-        let longer = needed.map(|needed| {
-            format!(
-                "a first token within {} (alone it takes that long at P99)",
-                crate::shown::duration(needed)
-            )
-        });
-        one.nearest_change = answer.or(other).or(longer);
-    }
+/// An answer as a change to something else: its kind, how many and what they cost.
+pub(super) fn in_words(answer: &PlanAnswer) -> String {
+    let price = answer.usd_per_hour.map_or(String::new(), |usd| format!(", ${usd:.2}/h"));
+    format!(
+        "{}: {} replica{}{price}",
+        spread(answer.parallelism, &answer.dtype),
+        answer.replicas,
+        if answer.replicas == 1 { "" } else { "s" }
+    )
+}
+
+/// Rounded up, so that it is no less as it reads.
+fn rounded_up(seconds: f64) -> Span {
+    let step = 10f64.powf(seconds.max(1e-6).log10().floor() - 2.0);
+    Span::from_nanos(((seconds / step).ceil() * step * 1e9).round() as u64)
 }

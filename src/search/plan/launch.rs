@@ -1,89 +1,102 @@
-//! The command line that starts an engine as it was simulated.
+//! The command line that starts an engine as it was simulated, and what no command line says.
+
+mod sglang;
+mod vllm;
+mod weights;
 
 use serde_json::Value;
 
-use crate::cost::{Dtype, KvDtype};
+use crate::cost::Pricing;
 use crate::scenario::{PoolView, SchedulerRun};
-use crate::scheduler::Feature;
+use crate::scheduler::SchedulerConfig;
 
-/// The command of vLLM or SGLang for replicas of a pool; `None` of other schedulers, and where a fixed
-/// iteration time stands for the model. Settings that are the engine's defaults are left out.
-pub fn launch(pool: &PoolView<'_>, scheduler: &SchedulerRun) -> Option<String> {
-    let pricing = pool.hardware.pricing.as_ref()?;
-    let model = hugging_face_id(&pricing.model.source).unwrap_or(&pricing.model.name);
-    let spread = pricing.parallelism;
-    let parameters = scheduler.config.parameters();
-    let given = |name: &str| parameters.get(name).filter(|value| !value.is_null()).map(shown);
-    let mut flags: Vec<String> = Vec::new();
-    let mut flag = |name: &str, value: Option<String>| {
-        flags.extend(value.map(|value| format!("--{name} {value}")));
-    };
-    let above_one = |number: u32| (number > 1).then(|| number.to_string());
-    let len = Some(pool.engine.max_model_len.to_string());
-    let caching = pool.engine.prefix_caching(&scheduler.config);
-    let by_default = scheduler.config.on_by_default(Feature::PrefixCaching);
-    let begin = match scheduler.name.as_str() {
-        "vllm-v1" => {
-            flag("tensor-parallel-size", above_one(spread.tensor));
-            flag("pipeline-parallel-size", above_one(spread.pipeline));
-            flag("data-parallel-size", above_one(spread.data));
-            flag("max-model-len", len);
-            flag("max-num-batched-tokens", given("max_num_batched_tokens"));
-            flag("max-num-seqs", given("max_num_seqs"));
-            match pricing.precision.weights {
-                Dtype::Bf16 => flag("dtype", Some("bfloat16".to_owned())),
-                Dtype::Fp16 => flag("dtype", Some("float16".to_owned())),
-                Dtype::Fp8 => flag("quantization", Some("fp8".to_owned())),
-                Dtype::Int8 => flag("quantization", Some("compressed-tensors".to_owned())),
-                Dtype::Int4 => flag("quantization", Some("awq_marlin".to_owned())),
-                Dtype::Mxfp4 => flag("quantization", Some("mxfp4".to_owned())),
-                Dtype::Nvfp4 => flag("quantization", Some("modelopt_fp4".to_owned())),
-                Dtype::Auto => {}
-            }
-            if pricing.precision.kv == KvDtype::Fp8 {
-                flag("kv-cache-dtype", Some("fp8".to_owned()));
-            }
-            if let Some(tiers) = &pool.engine.tiers {
-                let chunk = tiers.block_bytes.saturating_mul(tiers.chunk_blocks.into());
-                let gib = chunk.saturating_mul(tiers.host.chunks.into()).div_ceil(1 << 30);
-                flag("kv-offloading-backend", Some("native".to_owned()));
-                flag("kv-offloading-size", Some(gib.to_string()));
-            }
-            if spread.expert {
-                flags.push("--enable-expert-parallel".to_owned());
-            }
-            match (caching, by_default) {
-                (true, false) => flags.push("--enable-prefix-caching".to_owned()),
-                (false, true) => flags.push("--no-enable-prefix-caching".to_owned()),
-                _ => {}
-            }
-            format!("vllm serve {model}")
-        }
-        "sglang" => {
-            flag("tp-size", above_one(spread.tensor));
-            flag("pp-size", above_one(spread.pipeline));
-            flag("dp-size", above_one(spread.data));
-            flag("context-length", len);
-            flag("chunked-prefill-size", given("chunked_prefill_size"));
-            flag("max-running-requests", given("max_running_requests"));
-            match pricing.precision.weights {
-                Dtype::Bf16 => flag("dtype", Some("bfloat16".to_owned())),
-                Dtype::Fp16 => flag("dtype", Some("float16".to_owned())),
-                Dtype::Fp8 => flag("quantization", Some("fp8".to_owned())),
-                _ => {}
-            }
-            if !caching && by_default {
-                flags.push("--disable-radix-cache".to_owned());
-            }
-            format!("python -m sglang.launch_server --model-path {model}")
-        }
-        _ => return None,
-    };
-    Some(std::iter::once(begin).chain(flags).collect::<Vec<_>>().join(" "))
+/// How to start an engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// The command. Settings that are the engine's defaults are left out.
+    pub line: String,
+    /// What was simulated and the command does not say, each with what to do about it.
+    pub left_out: Vec<String>,
 }
 
-fn shown(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+/// The command of vLLM or SGLang for replicas of a pool; `None` of other schedulers, and where a fixed
+/// iteration time stands for the model.
+pub fn launch(pool: &PoolView<'_>, scheduler: &SchedulerRun) -> Option<Launch> {
+    let pricing = pool.hardware.pricing.as_ref()?;
+    let engine = Engine { pool, pricing, scheduler };
+    match scheduler.name.as_str() {
+        "vllm-v1" => Some(vllm::launch(&engine)),
+        "sglang" => Some(sglang::launch(&engine)),
+        _ => None,
+    }
+}
+
+/// An engine that was simulated.
+struct Engine<'a> {
+    pool: &'a PoolView<'a>,
+    pricing: &'a Pricing,
+    scheduler: &'a SchedulerRun,
+}
+
+impl Engine<'_> {
+    /// The model by its name on Hugging Face, where that is known.
+    fn model(&self) -> &str {
+        hugging_face_id(&self.pricing.model.source).unwrap_or(&self.pricing.model.name)
+    }
+
+    /// The scheduler's parameters that are not its defaults.
+    fn parameters(&self) -> Vec<(String, Value)> {
+        let name = &self.scheduler.name;
+        let defaults =
+            SchedulerConfig::by_name(name).map_or(Value::Null, |config| config.parameters());
+        let own = self.scheduler.config.parameters();
+        let own = own.as_object().cloned().unwrap_or_default();
+        own.into_iter().filter(|(name, value)| defaults.get(name) != Some(value)).collect()
+    }
+}
+
+/// A command that is put together.
+#[derive(Default)]
+struct Line {
+    flags: Vec<String>,
+    left_out: Vec<String>,
+}
+
+impl Line {
+    fn flag(&mut self, name: &str) {
+        self.flags.push(format!("--{name}"));
+    }
+
+    fn value(&mut self, name: &str, value: impl std::fmt::Display) {
+        self.flags.push(format!("--{name} {value}"));
+    }
+
+    /// Only where it is more than 1.
+    fn above_one(&mut self, name: &str, value: u32) {
+        if value > 1 {
+            self.value(name, value);
+        }
+    }
+
+    /// A parameter by its own name.
+    fn parameter(&mut self, name: &str, value: &Value) {
+        let name = name.replace('_', "-");
+        match value {
+            Value::Bool(true) => self.flag(&name),
+            Value::Bool(false) => self.flag(&format!("no-{name}")),
+            Value::String(text) => self.value(&name, text),
+            other => self.value(&name, other),
+        }
+    }
+
+    fn left_out(&mut self, what: impl Into<String>) {
+        self.left_out.push(what.into());
+    }
+
+    fn after(self, begin: &str) -> Launch {
+        let words = std::iter::once(begin.to_owned()).chain(self.flags);
+        Launch { line: words.collect::<Vec<_>>().join(" "), left_out: self.left_out }
+    }
 }
 
 /// The first `owner/name` of a model's source.
@@ -104,16 +117,98 @@ fn hugging_face_id(source: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn memory_of_the_host_is_asked_for() {
-        let all = crate::scenario::bundled();
-        let text = all.iter().find(|one| one.name == "kv-tiers").expect("it is bundled").text;
+    fn of(name: &str, text: &str) -> Launch {
         let files = crate::scenario::Files::any(std::path::Path::new("."));
-        let document = crate::scenario::Document::from_text("kv-tiers.yaml", text, files);
+        let document = crate::scenario::Document::from_text(name, text, files);
         let experiment =
             document.and_then(|one| one.resolve(None)).expect("it is sound").experiment;
-        let line = launch(&experiment.fleet()[0], &experiment.schedulers[0]).expect("vLLM");
+        launch(&experiment.fleet()[0], &experiment.schedulers[0]).expect("an engine")
+    }
+
+    fn bundled(name: &str) -> Launch {
+        let all = crate::scenario::bundled();
+        of(name, all.iter().find(|one| one.name == name).expect("it is bundled").text)
+    }
+
+    const LOAD: &str = "workload: {requests: 8, arrivals: {poisson: {rate: 1}}, lengths: \
+                        {prompt: {fixed: 100}, output: {fixed: 9}}}\nslo: {ttft: 1s, tbt: 50ms}\n";
+
+    #[test]
+    fn memory_of_the_host_is_asked_for() {
+        let Launch { line, .. } = bundled("kv-tiers");
         assert!(line.contains(" --kv-offloading-backend native --kv-offloading-size 64"), "{line}");
+    }
+
+    #[test]
+    fn vllm_is_started_with_every_setting_that_is_not_its_default() {
+        let text = "model: {base: llama-3.1-8b, weights: q4_k_m}\ngpu: h100-sxm\nengine: \
+                    {kv_cache_dtype: int8, gpu_memory_utilization: 0.7, enforce_eager: true, \
+                    async_scheduling: false, kv_block_tokens: 32, reserved_memory: 2GiB, speculative: \
+                    {method: eagle, tokens: 3, num_speculative_tokens_per_batch_size: {\"1-16\": 3, \
+                    \"17-64\": 1}, acceptance: {length: 2.2}}}\nschedulers: [{vllm-v1: {policy: \
+                    priority, long_prefill_token_threshold: 256, enable_chunked_prefill: false, \
+                    watermark: 0.05, scheduler_reserve_full_isl: false}}]\n";
+        let Launch { line, left_out } = of("all.yaml", &format!("{text}{LOAD}"));
+        for flag in [
+            "vllm serve meta-llama/Llama-3.1-8B ",
+            " --scheduling-policy priority",
+            " --long-prefill-token-threshold 256",
+            " --no-enable-chunked-prefill",
+            " --watermark 0.05",
+            " --no-scheduler-reserve-full-isl",
+            " --kv-cache-dtype int8_per_token_head",
+            " --block-size 32",
+            " --gpu-memory-utilization 0.7",
+            " --enforce-eager",
+            " --no-async-scheduling",
+            " --speculative-config '{\"method\":\"eagle\",\"num_speculative_tokens\":3,\
+             \"num_speculative_tokens_per_batch_size\":[[1,16,3],[17,1024,1]]}'",
+        ] {
+            assert!(line.contains(flag), "{flag}: {line}");
+        }
+        let notes = left_out.join("\n");
+        for said in ["GGUF file", "`engine.reserved_memory`", "eagle head"] {
+            assert!(notes.contains(said), "{said}: {notes}");
+        }
+    }
+
+    #[test]
+    fn a_checkpoint_that_comes_quantised_is_not_quantised_again() {
+        let served = |dtype: &str| {
+            let text = format!(
+                "model: gpt-oss-120b\ngpu: h100-sxm\nengine: {{dtype: {dtype}}}\nparallelism: \
+                 {{tensor: 4}}\nschedulers: [vllm-v1]\n{LOAD}"
+            );
+            of("quantised.yaml", &text)
+        };
+        assert_eq!(served("auto").left_out, Vec::<String>::new());
+        for dtype in ["auto", "fp8", "bf16"] {
+            let Launch { line, left_out } = served(dtype);
+            assert!(!line.contains("--quantization") && !line.contains("--dtype"), "{line}");
+            let said = left_out.iter().any(|note| note.contains("mxfp4"));
+            assert_eq!(said, dtype != "auto", "{left_out:?}");
+        }
+    }
+
+    #[test]
+    fn sglang_is_started_as_it_was_simulated() {
+        let text = "model: llama-3.1-8b\ngpu: h100-sxm\nengine: {profile: sglang-0.5, \
+                    kv_cache_dtype: fp8, kv_blocks: 1000, max_model_len: 4096, enforce_eager: \
+                    true}\nschedulers: [{sglang: {schedule_policy: lpm, page_size: 16, \
+                    enable_mixed_chunk: true, disable_overlap_schedule: true, ignore_eos: true}}]\n";
+        let Launch { line, left_out } = of("sglang.yaml", &format!("{text}{LOAD}"));
+        for flag in [
+            " --schedule-policy lpm",
+            " --page-size 16",
+            " --enable-mixed-chunk",
+            " --disable-overlap-schedule",
+            " --kv-cache-dtype fp8_e4m3",
+            " --max-total-tokens 16000",
+            " --disable-cuda-graph",
+        ] {
+            assert_eq!(line.matches(flag).count(), 1, "{flag}: {line}");
+        }
+        assert!(left_out.iter().any(|note| note.contains("`ignore_eos`")), "{left_out:?}");
     }
 
     #[test]

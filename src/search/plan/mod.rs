@@ -26,7 +26,7 @@ mod written;
 
 pub use file::{PlanAnswer, PlanApart, PlanFile, PlanInfeasible, PlanSession, plan_schema};
 pub use form::{PlanAsked, PlanForm, PlanWrong};
-pub use launch::launch;
+pub use launch::{Launch, launch};
 pub use question::{Load as PlanLoad, PlanQuestion, SESSION_PRESETS, Traffic, TrafficLengths};
 pub use search::{PlanError, PlanOptions, find_plan};
-pub use text::{apart_lines, plan_answer, plan_rows, plan_text};
+pub use text::{apart_lines, nearest as plan_nearest, plan_answer, plan_rows, plan_text};

@@ -5,7 +5,7 @@ use super::asked::{Asked, any_rate, load_of, sessions_note};
 use super::cells::{ReplicaKind, Unfit, kinds};
 use super::file::{PlanAnswer, PlanFile, PlanInfeasible};
 use super::fleet::Question;
-use super::group::Group;
+use super::group::{Group, in_words};
 use super::question::PlanQuestion;
 use super::sessions::Pace;
 use crate::runner::{Simulate, on_threads};
@@ -119,6 +119,11 @@ fn plan(
         set.push(format!("measure.skip_first={skipped}"));
         file.notes.extend(sessions_note(pace, played.settles, users));
     }
+    for note in each.iter().flatten().filter_map(ReplicaKind::other_format) {
+        if !file.notes.contains(&note) {
+            file.notes.push(note);
+        }
+    }
     let any = each.iter().flatten().find_map(|kind| kind.experiment.as_ref().ok());
     let any = any.expect("one was found");
     let seeds: Vec<u64> =
@@ -177,6 +182,11 @@ fn plan(
         let ((usd, gpus), (other_usd, others)) = (price(a), price(b));
         usd.total_cmp(&other_usd).then(gpus.total_cmp(&others)).then(a.gpu.cmp(&b.gpu))
     });
+    // Where nothing on the same GPU holds it, another GPU may.
+    let elsewhere = file.answers.first().map(|best| format!("{}, {}", best.gpu, in_words(best)));
+    for one in &mut file.infeasible {
+        one.nearest_change = one.nearest_change.take().or_else(|| elsewhere.clone());
+    }
     if let Some(link) = &question.apart {
         let (seed, seeds) = (options.seed, options.seeds.max(1));
         let apart = Apart { question, link, seed, seeds, load: asked.load.amount() };

@@ -2,7 +2,7 @@
 
 use super::asked::NO_ANSWER;
 use super::cells::spread;
-use super::file::{PlanAnswer, PlanFile, PlanSession};
+use super::file::{PlanAnswer, PlanFile, PlanInfeasible, PlanSession};
 use super::question::short;
 use crate::report::table::{Align, Cell, WIDTH, lay_out, wrap};
 use crate::search::capacity::ratio_lines;
@@ -169,6 +169,10 @@ pub fn plan_text(file: &PlanFile) -> String {
     for one in &file.answers {
         let launch = one.launch.as_deref().unwrap_or(&one.scheduler);
         text.push_str(&format!("\n{}:\n  {launch}\n", one.gpu));
+        for note in &one.not_in_launch {
+            let said = format!("not in this line: {note}");
+            text.push_str(&format!("  {}\n", wrap(&said, WIDTH - 2, "    ")));
+        }
         let prices = one.usd_per_gpu_hour.zip(one.price_source.as_ref());
         if let Some((usd, source)) = prices {
             let said = format!("${usd:.2} a GPU and hour: {source}");
@@ -184,8 +188,7 @@ pub fn plan_text(file: &PlanFile) -> String {
     if !file.infeasible.is_empty() {
         text.push_str("\ncannot hold it at any load:\n");
         for one in &file.infeasible {
-            let change = one.nearest_change.as_ref();
-            let change = change.map_or(String::new(), |change| format!("; nearest: {change}"));
+            let change = nearest(file, one);
             let spread = spread(one.parallelism, &one.dtype);
             // Its kind stands before it.
             let tensor = format!("TP{}: ", one.parallelism.tensor);
@@ -198,4 +201,14 @@ pub fn plan_text(file: &PlanFile) -> String {
         text.push_str(&format!("\n{}\n", wrap(&format!("note: {note}"), WIDTH, "  ")));
     }
     text
+}
+
+/// The nearest change that was seen to hold, or that none was, to follow a reason.
+pub fn nearest(file: &PlanFile, one: &PlanInfeasible) -> String {
+    match &one.nearest_change {
+        Some(change) => format!("; nearest: {change}"),
+        // Nothing was tried where every kind is refused.
+        None if file.seeds.is_empty() => String::new(),
+        None => "; nothing that was tried mends it".to_owned(),
+    }
 }

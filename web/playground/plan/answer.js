@@ -141,6 +141,7 @@
 			plan.answers.flatMap((one) => [
 				h("h3", {}, one.gpu),
 				one.launch && h("pre", { tabindex: 0, "aria-label": "Command for " + one.gpu }, one.launch),
+				(one.not_in_launch || []).map((note) => h("p", { class: "hint" }, "Not in this line: " + note)),
 				one.price_source &&
 					h("p", { class: "hint" }, usd(one.usd_per_gpu_hour) + " a GPU and hour: " + one.price_source),
 				one.caution && h("p", { class: "hint" }, one.caution),

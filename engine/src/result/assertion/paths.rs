@@ -13,8 +13,8 @@ use crate::promise::{Sense, Term, Verdict};
 use crate::result::{
     ColocatedResult, Cost, Decider, DisaggregationResult, Energy, Fairness, GapBounds,
     IterationResult, KvResult, KvTiersResult, MeasuredDeadlines, MeasuredResult, PoolResult,
-    RoutedToCaches, RoutingResult, RunResult, SessionsResult, SideResult, StallsResult, TakenTime,
-    TierResult, TtftStages, TurnsResult,
+    PoolServed, RoutedToCaches, RoutingResult, RunResult, SessionsResult, SideResult, StallsResult,
+    TakenTime, TierResult, TtftStages, TurnsResult,
 };
 use crate::suggest::nearest;
 use crate::workload::GapKind;
@@ -174,6 +174,7 @@ fn pool() -> PoolResult {
         gpu_utilization: 0.0,
         kv: KvResult { blocks: 0, peak_used: 0, preemptions: 0, prefix_hit_tokens: 0 },
         usd_per_gpu_hour: None,
+        served: Some(PoolServed::default()),
         slo: None,
     }
 }
@@ -192,6 +193,7 @@ fn tiers(distribution: Distribution) -> KvTiersResult {
     KvTiersResult {
         loads: 0,
         tokens: 0,
+        prompt_tokens: 0,
         from_below_tokens: 0,
         load_s: distribution,
         computing_s: 0.0,
