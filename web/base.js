@@ -142,8 +142,9 @@ var Metron = (() => {
 	};
 
 	/* ---- colours: schedulers by place, causes by name, kinds of iteration ---- */
-	const RUNS_LIGHT = ["#0068a8", "#bf4a00", "#007a58", "#a23b7b", "#7d6000", "#4a55c4", "#9b2226", "#3d6b6b"];
-	const RUNS_DARK = ["#63b8ff", "#ff9a52", "#41d3a5", "#f39ccb", "#ecc550", "#aab4ff", "#ff8f8f", "#9ad1d1"];
+	// Most often there are two, in ink and violet: blue and orange are decode and prefill, and what has to do with them.
+	const RUNS_LIGHT = ["#171b22", "#770591", "#007a58", "#a23b7b", "#7d6000", "#4a55c4", "#9b2226", "#3d6b6b"];
+	const RUNS_DARK = ["#f1f3f6", "#c256f9", "#41d3a5", "#f39ccb", "#ecc550", "#aab4ff", "#ff8f8f", "#9ad1d1"];
 	const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3], [4, 2], [12, 5], [1, 2], [6, 2, 2, 2, 2, 2]];
 	M.runColor = (place) => {
 		const of = M.isDark() ? RUNS_DARK : RUNS_LIGHT;
@@ -171,7 +172,7 @@ var Metron = (() => {
 		front_end: ["#5b6b2f", "#b7c97a", "slash"],
 		step_in_flight: ["#3f8f3f", "#86d186", "dots"],
 		scheduled_ahead: ["#2f6f4f", "#6cc49a", "slash"],
-		no_seat: ["#0072b2", "#56b4e9", "plain"],
+		no_seat: ["#0b7f8a", "#45c9d4", "cross"],
 		no_kv_blocks: ["#a8327a", "#f08ac3", "cross"],
 		head_of_line: ["#7a3e9d", "#d0a3ee", "dots"],
 		no_token_budget: ["#3730a3", "#a5b0ff", "back"],

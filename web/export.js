@@ -355,6 +355,14 @@
 			.replace(/^-|-$/g, "")
 			.slice(0, 60) || "figure";
 
+	// What was run, under which load, and by what: of the lines that say what was looked at, these.
+	M.caption = (title, setup, tool) => {
+		const told = setup
+			.map((line) => line.replace(/\s+/g, " ").trim())
+			.filter((line) => /^(system|workload): /.test(line))
+			.map((line) => line.slice(line.indexOf(" ") + 1));
+		return [title, ...told, "Made by " + tool.name + " " + tool.version].join(". ") + ".";
+	};
 	// What a caption says beside the title; a page sets it.
 	M.figureOf = () => document.title;
 	M.runsKey = () => [];

@@ -121,7 +121,7 @@
 				),
 			);
 			if (run.lateness) M.lateness(parent, run, most, meaning);
-			else parent.append(h("p", { class: "good" }, "No token came late."));
+			else parent.append(M.noneLate(run));
 		});
 	};
 

@@ -25,7 +25,8 @@
 	);
 	document.querySelectorAll("#figures").forEach(M.figuresTable);
 	const runs = page.runs;
-	M.figureOf = () => page.title + ". Made by " + page.tool.name + " " + page.tool.version + ".";
+	const setup = [...document.querySelectorAll("#setup li")].map((line) => line.textContent);
+	M.figureOf = () => M.caption(page.title, setup, page.tool);
 	M.runsKey = () => runs.map((run, place) => ({ name: run.label, color: () => M.runColor(place) }));
 	const head = (run, place) =>
 		h(
@@ -464,6 +465,27 @@
 		h("summary", {}, "The scenario with every default filled in"),
 		h("pre", { tabindex: 0 }, JSON.stringify(page.scenario, null, 2)),
 	);
+	// What is measured has no scenario that could be run.
+	if (page.scenario?.schedulers)
+		scenario.append(
+			h(
+				"p",
+				{ class: "controls" },
+				h(
+					"button",
+					{
+						type: "button",
+						onclick: () =>
+							M.save(
+								"scenario.json",
+								new Blob([JSON.stringify(page.scenario, null, 2) + "\n"], { type: "application/json" }),
+							),
+					},
+					"Download the scenario",
+				),
+				h("span", { class: "hint" }, "Run it again with: metron-sim run scenario.json"),
+			),
+		);
 	scenario.append(details);
 	document.documentElement.dataset.ready = "yes";
 })();

@@ -83,6 +83,7 @@ interface MetronParts {
 	csv(head: any[], rows: any[][]): string;
 	save(name: string, blob: Blob): void;
 	figureOf: () => string;
+	caption(title: string, setup: string[], tool: any): string;
 	runsKey: () => { name: string; color: () => string }[];
 	saver(parent: HTMLElement, title: string, plot: any, data?: () => [any[], any[][]], key?: () => any[]): HTMLElement;
 	drawing(target: () => any, about: any): Promise<string>;
@@ -114,6 +115,8 @@ interface MetronParts {
 	// stalls.js
 	story(stall: any, meaning: any): string;
 	byWhom(culprit: any, stall: any): any;
+	noneLate(run: any): HTMLElement;
+	allTurnedAway(all: number): string;
 	stallList(parent: HTMLElement, run: any, meaning: any, show?: any): any;
 	reveal(item: any): any;
 	cures(parent: HTMLElement, cures: any): void;
@@ -192,6 +195,7 @@ interface PlayParts {
 	note(): void;
 	isOther(): boolean;
 	address(embed: string[] | null): Promise<string>;
+	isOwn(address: string): boolean;
 	// text.js
 	words(from: number, to: number): string;
 	// readers.js
@@ -250,7 +254,7 @@ interface PlayParts {
 	timeline: any;
 	near(id: string): boolean;
 	later(id: string): void;
-	opened(state: PlayState): void;
+	opened(state: PlayState, anew: boolean): void;
 	stand(): PlayState | any;
 	story(run: any, at: number): void;
 	partOf(show: string): string;

@@ -78,10 +78,26 @@
 		];
 	};
 
+	// What to say of a run that has no late token: where nobody got any, that is no praise.
+	M.noneLate = ({ turned_away: away }) => {
+		if (!away) return h("p", { class: "good" }, "No token came late.");
+		const [lost, all] = away;
+		if (lost === all) return h("p", { class: "bad" }, M.allTurnedAway(all));
+		return h(
+			"p",
+			{},
+			"No token came late; " + M.count(lost) + " of " + M.count(all) + " requests were turned away and got none.",
+		);
+	};
+	M.allTurnedAway = (all) =>
+		all === 1
+			? "The only request was turned away: no token came."
+			: "All " + M.count(all) + " requests were turned away: no token came.";
+
 	// show(place): look at the stall in the timeline, where there is one.
 	M.stallList = (parent, run, meaning, show) => {
 		if (!run.stalls.length) {
-			parent.append(h("p", { class: "good" }, "No token came late."));
+			parent.append(M.noneLate(run));
 			return [];
 		}
 		const items = run.stalls.map((stall, place) =>

@@ -5,10 +5,14 @@ use serde_json::{Value, json};
 
 use super::bounds::{seats, token_budget};
 use super::loaded::Loaded;
+use super::reach::Reach;
 use crate::catalog::{Kind, names};
 use crate::promise::TtftDeadline;
 use crate::scenario::raw::{Arrivals, Class, Dist, Workload};
 use crate::scheduler::SchedulerConfig;
+
+/// GPUs that one replica may be spread over.
+pub(super) const TENSOR: [u32; 4] = [1, 2, 4, 8];
 
 /// A slider or a menu.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,6 +39,9 @@ pub(super) struct Dial {
     pub choices: Vec<String>,
     /// Why it cannot be turned.
     pub why: Option<String>,
+    /// What to know of its value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Overrides after which it can be.
     pub free: Vec<String>,
 }
@@ -70,6 +77,7 @@ impl Dial {
             whole: true,
             choices: Vec::new(),
             why: None,
+            note: None,
             free: Vec::new(),
         }
     }
@@ -101,15 +109,15 @@ impl Dial {
     }
 }
 
-/// The dials of the scenario.
-pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
+/// The dials of the scenario; no slider leads beyond what the page plays.
+pub(super) fn dials(loaded: &Loaded, reach: &Reach) -> Vec<Dial> {
     let filled = &loaded.resolved.filled;
     let workload = filled.workload.as_ref().expect("a resolved scenario has requests");
     let from = Source::of(loaded);
-    let mut dials = vec![rate(workload, from), requests(loaded, workload, from)];
+    let mut dials = vec![rate(workload, from, reach), requests(loaded, workload, from, reach)];
     for (id, label, range) in [
-        ("prompt", "Prompt tokens, mean", (16.0, 32_768.0)),
-        ("output", "Output tokens, mean", (1.0, 4096.0)),
+        ("prompt", "Prompt tokens, mean", (16.0, 32_768.0, reach.longer_prompts())),
+        ("output", "Output tokens, mean", (1.0, 4096.0, reach.longer_outputs())),
     ] {
         dials.push(match every_class(workload, |class| class.lengths.is_some()) {
             true => Dial::stuck(id, label, "every class has lengths of its own", Vec::new()),
@@ -118,9 +126,12 @@ pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
     }
     dials.push(Dial::menu("model", "Model", &json!(filled.model), names(Kind::Model)));
     if !loaded.experiment.pools.is_empty() {
-        for (id, label) in
-            [("gpu", "GPU"), ("replicas", "Replicas"), ("kv_blocks", "KV blocks a replica")]
-        {
+        for (id, label) in [
+            ("gpu", "GPU"),
+            ("tensor", GPUS),
+            ("replicas", "Replicas"),
+            ("kv_blocks", "KV blocks a replica"),
+        ] {
             let why = "the scenario has pools, each with its own";
             dials.push(Dial::stuck(id, label, why, Vec::new()).group("hardware"));
         }
@@ -128,15 +139,38 @@ pub(super) fn dials(loaded: &Loaded) -> Vec<Dial> {
         return dials;
     }
     dials.push(Dial::menu("gpu", "GPU", &json!(filled.gpu), names(Kind::Gpu)));
+    dials.extend(tensor(loaded));
     let replicas =
         Dial::slider("replicas", "Replicas", "replicas".to_owned(), json!(filled.replicas));
-    dials.push(Dial { ratio: false, ..replicas.range(1.0, 8.0) }.group("hardware"));
+    let most = f64::from(filled.replicas.unwrap_or(1)) * reach.more_replicas();
+    dials.push(
+        Dial { ratio: false, ..replicas.range(1.0, most.floor().min(8.0)) }.group("hardware"),
+    );
     let blocks = json!(loaded.experiment.engine.kv_blocks);
     let blocks =
         Dial::slider("kv_blocks", "KV blocks a replica", "engine.kv_blocks".to_owned(), blocks);
     dials.push(blocks.range(200.0, 100_000.0).group("hardware"));
     dials.extend(promised(loaded, workload));
     dials
+}
+
+const GPUS: &str = "GPUs per replica";
+
+/// Over how many GPUs a replica's layers are split; none where no model says what that does.
+fn tensor(loaded: &Loaded) -> Option<Dial> {
+    let filled = &loaded.resolved.filled;
+    filled.model.as_ref()?;
+    let spread = filled.parallelism?;
+    let own = spread.tensor.unwrap_or(1);
+    let mut sizes = TENSOR.to_vec();
+    sizes.push(own);
+    sizes.sort_unstable();
+    sizes.dedup();
+    let lanes = spread.pipeline.unwrap_or(1) * spread.data.unwrap_or(1);
+    let label = if lanes == 1 { GPUS } else { "GPUs that share a layer (tensor)" };
+    let dial = Dial::slider("tensor", label, "parallelism.tensor".to_owned(), json!(own));
+    let choices = sizes.iter().map(u32::to_string).collect();
+    Some(Dial { choices, note: loaded.fitted.clone(), ..dial.group("hardware") })
 }
 
 /// Whether there are classes, and this is so of each that gets requests.
@@ -212,12 +246,14 @@ impl Source {
     }
 }
 
-fn requests(loaded: &Loaded, workload: &Workload, from: Source) -> Dial {
+fn requests(loaded: &Loaded, workload: &Workload, from: Source, reach: &Reach) -> Dial {
+    let most = |now: u32, usual: f64| (f64::from(now) * reach.more_requests()).floor().min(usual);
     if let Some(sessions) = &workload.sessions {
         let path = "workload.sessions.count".to_owned();
         return match sessions.count {
             Some(count) => {
-                Dial::slider("requests", "Sessions", path, count.into()).range(2.0, 200.0)
+                let dial = Dial::slider("requests", "Sessions", path, count.into());
+                dial.range(2.0, most(count, 200.0))
             }
             None => {
                 Dial::stuck("requests", "Sessions", "the scenario gives a duration", Vec::new())
@@ -237,12 +273,13 @@ fn requests(loaded: &Loaded, workload: &Workload, from: Source) -> Dial {
         }
         Some(requests) => {
             let dial = Dial::slider("requests", "Requests", within.to_owned(), requests.into());
-            dial.range(20.0, 5000.0)
+            dial.range(20.0, most(requests, 5000.0))
         }
     }
 }
 
-fn rate(workload: &Workload, from: Source) -> Dial {
+fn rate(workload: &Workload, from: Source, reach: &Reach) -> Dial {
+    let least = |now: f64, usual: f64| (now * reach.lower_rate()).max(usual);
     const LABEL: &str = "Requests per second";
     if let Some(sessions) = &workload.sessions {
         const LABEL: &str = "Sessions per second";
@@ -251,7 +288,7 @@ fn rate(workload: &Workload, from: Source) -> Dial {
             Some((kind, rate)) => {
                 let path = format!("workload.sessions.arrivals.{kind}.rate");
                 let dial = Dial::slider("rate", LABEL, path, rate.into());
-                Dial { whole: false, ..dial.range(0.01, 10.0) }
+                Dial { whole: false, ..dial.range(least(rate, 0.01), 10.0) }
             }
             None => {
                 let kind = arrivals.map_or("users", Arrivals::name);
@@ -266,7 +303,7 @@ fn rate(workload: &Workload, from: Source) -> Dial {
     };
     if let Some((kind, rate)) = arrivals.and_then(|of| Some((of.name(), of.rate()?))) {
         let dial = Dial::slider("rate", LABEL, format!("{write}.{kind}.rate"), rate.into());
-        return Dial { whole: false, ..dial.range(0.1, 100.0) };
+        return Dial { whole: false, ..dial.range(least(rate, 0.1), 100.0) };
     }
     match arrivals.map(Arrivals::name) {
         Some(kind) => {
@@ -277,7 +314,7 @@ fn rate(workload: &Workload, from: Source) -> Dial {
             let scale = workload.trace.as_ref().and_then(|trace| trace.time_scale).unwrap_or(1.0);
             let path = "workload.trace.time_scale".to_owned();
             let dial = Dial::slider("rate", "Rate, times the trace's", path, scale.into());
-            Dial { whole: false, ..dial.range(0.1, 10.0) }
+            Dial { whole: false, ..dial.range(least(scale, 0.1), 10.0) }
         }
     }
 }
@@ -287,7 +324,7 @@ fn length(
     from: Source,
     which: &'static str,
     label: &'static str,
-    range: (f64, f64),
+    (least, most, times): (f64, f64, f64),
 ) -> Dial {
     if workload.sessions.is_some() {
         let why = "`sessions` says how long turns are";
@@ -301,7 +338,8 @@ fn length(
     });
     if let Some((shape, mean)) = of_this.and_then(mean) {
         let path = format!("{write}.{which}.{shape}");
-        return Dial::slider(which, label, path, mean).range(range.0, range.1);
+        let most = mean.as_f64().map_or(most, |mean| (mean * times).floor().min(most));
+        return Dial::slider(which, label, path, mean).range(least, most);
     }
     let drawn = |mean: u32| format!("{{lognormal: {{mean: {mean}, sigma: 0.6}}}}");
     let (why, free) = match lengths {
@@ -331,7 +369,7 @@ fn mean(dist: &Dist) -> Option<(&'static str, Value)> {
 }
 
 /// The dials of each scheduler that is shown.
-pub(super) fn scheduler_dials(loaded: &Loaded) -> Vec<SchedulerDials> {
+pub(super) fn scheduler_dials(loaded: &Loaded, reach: &Reach) -> Vec<SchedulerDials> {
     let runs = loaded.shown.iter().zip(&loaded.experiment.schedulers);
     runs.map(|(&place, run)| {
         let path = |name: &str| format!("schedulers.{place}.{}.{name}", run.name);
@@ -339,11 +377,13 @@ pub(super) fn scheduler_dials(loaded: &Loaded) -> Vec<SchedulerDials> {
         let mut dials = Vec::new();
         if let Some((name, value)) = token_budget(&run.config, &info) {
             let dial = Dial::slider("budget", name, path(name), value.into());
-            dials.push(dial.range(16.0, 16_384.0).group("scheduler"));
+            dials.push(
+                dial.range(reach.least_budget().ceil().max(16.0), 16_384.0).group("scheduler"),
+            );
         }
         if let Some((name, value)) = seats(&run.config, &info) {
             let dial = Dial::slider("seats", name, path(name), value.into());
-            dials.push(dial.range(1.0, 1024.0).group("scheduler"));
+            dials.push(dial.range(reach.fewest_seats().ceil().max(1.0), 1024.0).group("scheduler"));
         }
         SchedulerDials {
             place,

@@ -1,6 +1,7 @@
 //! A scenario, read and checked against what the playground plays.
 
 use super::bounds::{seats, token_budget};
+use super::fit::{Fitted, fitted};
 use super::{Allowance, Asked, Problems, Weight, limits};
 use crate::explain::Recording;
 use crate::inert::{self, Ended, Written, list_index};
@@ -26,6 +27,8 @@ pub(super) struct Loaded {
     pub requests: Requests,
     pub resolved: ResolvedScenario,
     pub warnings: Vec<String>,
+    /// What was done so that a model that was chosen fits, in words.
+    pub fitted: Option<String>,
     /// The keys that stand in it.
     written: Vec<Written>,
     /// Labels of all schedulers of the scenario.
@@ -42,7 +45,15 @@ impl Loaded {
         let text = given.rewritten(&asked.set).map_err(broken(None))?;
         let document =
             Document::from_text(NAME, &text, files.clone()).map_err(broken(Some(&text)))?;
-        let resolved = document.resolve(None).map_err(broken(Some(&text)))?;
+        let (text, document, resolved, told) = match document.resolve(None) {
+            Ok(resolved) => (text, document, resolved, None),
+            Err(error) => match fitted(&document, NAME, &asked.set, files) {
+                Some(Fitted { text, document, resolved, told }) => {
+                    (text, document, resolved, Some(told))
+                }
+                None => return Err(broken(Some(&text))(error)),
+            },
+        };
         let within = |problems: Problems| problems.in_text(&text);
         limits::experiment(&resolved.experiment).map_err(within)?;
         let prepared = draw(&document, resolved, 1).map_err(|error| match error {
@@ -74,6 +85,7 @@ impl Loaded {
             requests,
             resolved,
             warnings,
+            fitted: told,
             written: inert::written(&document),
             document,
             schedulers,

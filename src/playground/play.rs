@@ -7,6 +7,7 @@ use super::dials::{Dial, SchedulerDials, dials, scheduler_dials};
 use super::figures::{KeyFigure, key_figures};
 use super::load::LoadFigures;
 use super::loaded::Loaded;
+use super::reach::Reach;
 use super::steps::{Steps, Window, around};
 use super::{Allowance, Around, Problems, limits};
 use crate::explain::{Cause, Index};
@@ -50,6 +51,9 @@ pub(super) struct Played {
     steps: Vec<Steps>,
     causes: Vec<CauseName>,
     warnings: Vec<String>,
+    /// What was done so that a model that was chosen fits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fitted: Option<String>,
     /// What can be turned.
     dials: Vec<Dial>,
     /// And for each scheduler that is shown.
@@ -128,6 +132,8 @@ fn played(
         .iter()
         .map(|run| serde_json::to_value(run).expect("a result is plain data"))
         .collect();
+    let most = outputs.iter().map(|output| output.outcome.iterations.total()).max();
+    let reach = Reach::of(&loaded, most.unwrap_or(0));
     let listed = loaded.document.elements("schedulers");
     let names = loaded.experiment.schedulers.first().map(|run| run.name.as_str());
     let other = if names == Some("sarathi") { "vllm-v0" } else { "sarathi" };
@@ -146,8 +152,9 @@ fn played(
             .map(|cause| CauseName { name: cause.name(), meaning: cause.meaning() })
             .collect(),
         warnings,
-        dials: dials(&loaded),
-        scheduler_dials: scheduler_dials(&loaded),
+        fitted: loaded.fitted.clone(),
+        dials: dials(&loaded, &reach),
+        scheduler_dials: scheduler_dials(&loaded, &reach),
         add: (listed.len() == 1).then(|| format!("schedulers=[{}, {other}: {{}}]", listed[0])),
         remove: (listed.len() > 1).then(|| format!("schedulers=[{}]", listed[0])),
         text: loaded.text,

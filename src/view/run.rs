@@ -74,6 +74,9 @@ pub struct RunView {
     /// Requests that were unfinished when observation ended: distributions hold what was seen of them.
     #[serde(skip_serializing_if = "is_zero")]
     pub unfinished: u64,
+    /// Requests that were turned away, where some were, of how many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub turned_away: Option<(u64, u64)>,
     /// Parts that are not there, and why.
     pub absent: Vec<Absent>,
 }
@@ -141,6 +144,7 @@ impl RunView {
     /// What the published figures alone tell.
     pub(super) fn of_figures(result: &RunResult) -> RunView {
         let fluidity = result.summary.fluidity.as_ref();
+        let requests = &result.summary.requests;
         let miss_rate = fluidity.and_then(|f| f.p99_miss_rate_by_tbt_ms.clone());
         let mut absent = Vec::new();
         if miss_rate.is_none() {
@@ -162,6 +166,7 @@ impl RunView {
             label: result.label.clone(),
             miss_rate,
             unfinished: result.summary.requests.unfinished,
+            turned_away: (requests.rejected > 0).then_some((requests.rejected, requests.offered)),
             absent,
             ..RunView::default()
         }

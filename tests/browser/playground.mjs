@@ -13,6 +13,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { chromium } from "playwright-core";
 import { courseChecks, readStep, readThrough } from "./course.mjs";
 import { overlaps } from "./look.mjs";
+import { moveChecks } from "./moves.mjs";
 import { planChecks, planInside } from "./plan.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -1010,7 +1011,7 @@ await check("plots are saved as pictures with captions, and as data", async () =
 		assert(png.length > 3000, section + " " + png.length);
 		const svg = (await save(section, "SVG")).toString();
 		assert.match(svg, /^<svg [\s\S]*<\/svg>\n$/, section);
-		assert.match(svg, /playground\. Made by metron-sim/, section);
+		assert.match(svg, /playground\. .*llama-3\.1-8b on h100-sxm.*Made by metron-sim/s, section);
 		const drawn = await page.evaluate((text) => {
 			const parsed = new DOMParser().parseFromString(text, "image/svg+xml");
 			const paths = [...parsed.querySelectorAll("path")];
@@ -1113,6 +1114,7 @@ await check("a page saved from the server says that it has no engine", async () 
 });
 
 await courseChecks({ check, open, settled, audit, narrow, address, shots });
+await moveChecks({ check, open, settled, audit, address });
 await planChecks({ check, open, settled, audit, narrow, address, binary, shots });
 
 if (process.env.METRON_WASM) {

@@ -573,6 +573,23 @@ await check("plots are saved as pictures and data", async () => {
 	}
 });
 
+await check("a report's scenario can be saved and run again", async () => {
+	const { page, context } = await open("run", { acceptDownloads: true });
+	const [download] = await Promise.all([
+		page.waitForEvent("download"),
+		page.getByRole("button", { name: "Download the scenario" }).click(),
+	]);
+	assert.equal(download.suggestedFilename(), "scenario.json");
+	const file = join(work, "again.json");
+	await download.saveAs(file);
+	const again = JSON.parse(sim("run", file, "--format", "json").toString());
+	assert.deepEqual(again.scenario, JSON.parse(readFileSync(file, "utf8")));
+	await context.close();
+	const measured = await open("evaluate");
+	assert.equal(await measured.page.getByRole("button", { name: "Download the scenario" }).count(), 0);
+	await measured.context.close();
+});
+
 await check("two fingers zoom", async () => {
 	const { page, context } = await open("explain", { hasTouch: true, viewport: { width: 360, height: 740 } });
 	const canvas = page.locator("canvas.timeline").first();

@@ -174,6 +174,73 @@ fn no_dial_writes_a_broken_scenario() {
     assert_eq!(turned["dials"][1]["path"], json!("workload.trace.stand_in.requests"));
 }
 
+/// Both sliders' ends are played, of a scenario that is near what the page plays.
+#[test]
+fn no_slider_leads_beyond_what_the_page_plays() {
+    let heavy = "\
+seed: 3
+model: llama-3.1-8b
+gpu: h100-sxm
+engine: {profile: vllm-0.6}
+schedulers: [sarathi: {chunk_size: 1024, max_num_seqs: 128}]
+workload:
+  requests: 1500
+  arrivals: {poisson: {rate: 6}}
+  lengths: {prompt: {lognormal: {mean: 2000, sigma: 0.4}}, output: {lognormal: {mean: 400, sigma: 0.4}}}
+";
+    let played = simulate(heavy, &[]);
+    let own = played["dials"].as_array().expect("dials").iter();
+    let schedulers = played["scheduler_dials"].as_array().expect("dials").iter();
+    let mut turned = 0;
+    for dial in own.chain(schedulers.flat_map(|one| one["dials"].as_array().expect("a list"))) {
+        let Some((path, range)) = dial["path"].as_str().zip(dial["range"].as_array()) else {
+            continue;
+        };
+        for end in range {
+            let number = end.as_f64().expect("a number");
+            let set = format!("{path}={number}{}", dial["unit"].as_str().expect("a unit"));
+            let found = simulate(heavy, &[&set]);
+            if found["ok"] == json!(true) {
+                turned += 1;
+                continue;
+            }
+            let told = first_problem(&found)["message"].as_str().expect("words");
+            assert!(told.contains("no request can run"), "{set}: {told}");
+        }
+    }
+    assert!(turned >= 14, "{turned}");
+}
+
+#[test]
+fn a_model_that_is_chosen_gets_the_gpus_that_it_needs() {
+    let tensor = |played: &Value| {
+        let dials = played["dials"].as_array().expect("dials");
+        dials.iter().find(|dial| dial["id"] == "tensor").expect("a dial").clone()
+    };
+    let small = simulate(SMALL, &[]);
+    assert_eq!(tensor(&small)["value"], json!(1));
+    assert_eq!((small.get("fitted"), tensor(&small).get("note")), (None, None));
+    let large = simulate(SMALL, &["model=llama-3.1-70b"]);
+    assert_eq!(large["ok"], json!(true), "{large}");
+    assert_eq!(tensor(&large)["value"], json!(2));
+    assert!(large["fitted"].as_str().expect("words").contains("now 2"), "{}", large["fitted"]);
+    let text = large["text"].as_str().expect("a text");
+    assert!(text.contains("tensor: 2"), "{text}");
+    // And back: the same field, by the dial.
+    let back = simulate(text, &["model=llama-3.1-8b", "parallelism.tensor=1"]);
+    assert_eq!((tensor(&back)["value"].clone(), back.get("fitted")), (json!(1), None));
+    // What somebody wrote or asked for stays as it is.
+    let written = SMALL.replace("llama-3.1-8b", "llama-3.1-70b");
+    for (text, set) in [(&written[..], "seed=4"), (text, "parallelism.tensor=1")] {
+        let told = simulate(text, &[set]);
+        assert!(first_problem(&told)["message"].as_str().expect("words").contains("does not fit"));
+    }
+    // Heads that do not divide over what was set: fewer GPUs.
+    let spread = SMALL.replace("gpu: h100-sxm", "gpu: h100-sxm\nparallelism: {tensor: 8}");
+    let other = simulate(&spread, &["model=qwen2.5-7b"]);
+    assert_eq!(tensor(&other)["value"], json!(1), "{other}");
+}
+
 #[test]
 fn each_class_is_judged_by_its_own_promise() {
     let text = SMALL.replace(

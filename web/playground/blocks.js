@@ -74,7 +74,7 @@
 	const part = (one) =>
 		({
 			shared: "found in a cache, held by several requests",
-			rest: "in use, not told apart by request",
+			rest: "in use, whose is not told",
 			found: "request " + one.request + ", found in a cache",
 			fetch: "request " + one.request + ", kept until another replica has fetched them",
 			arrival: "request " + one.request + ", on the way or waiting for a seat",
@@ -90,8 +90,8 @@
 			" used by " +
 			M.count(map.all.length) +
 			(map.all.length === 1 ? " request" : " requests") +
-			(map.rest ? ", " + M.count(map.rest) + " of them not told apart by request" : "") +
-			(map.shared ? ", " + M.count(map.shared) + " of them found in a cache" : "") +
+			(map.rest ? ", " + M.count(map.rest) + " blocks whose request is not told" : "") +
+			(map.shared ? ", " + M.count(map.shared) + " blocks found in a cache and shared" : "") +
 			(most.length ? "; most by " + most.map((one) => one.request + " (" + M.count(one.blocks) + ")").join(", ") : "") +
 			(map.lost.length
 				? "; lost just now: " + map.lost.map(([request, blocks]) => M.count(blocks) + " of " + request).join(", ")

@@ -100,12 +100,12 @@
 			dial = to;
 			write(label, to.label);
 			const options = to.why ? ["", ...to.choices] : to.choices;
-			if (select.options.length !== options.length)
+			if ([...select.options].map((one) => one.value).join() !== options.join())
 				select.replaceChildren(
 					...options.map((name) => h("option", { value: name, disabled: name === "" }, name || "(own figures)")),
 				);
 			select.value = to.why ? "" : to.value;
-			write(why, to.why ? "Now " + to.why + "." : "");
+			write(why, to.why ? "Now " + to.why + "." : to.note ? to.note + "." : "");
 		};
 	};
 	const stuck = (holder) => {

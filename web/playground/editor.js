@@ -71,7 +71,7 @@
 	// Links and files.
 	const note = document.getElementById("yaml-note");
 	const link = h("input", { class: "link", readonly: true, hidden: true, "aria-label": "What to copy" });
-	const offer = async (text, what) => {
+	const offer = async (text, what, address) => {
 		link.hidden = false;
 		link.value = text;
 		link.select();
@@ -82,13 +82,24 @@
 			note.textContent = what + " stands above, to be copied.";
 		}
 		note.textContent += " It holds the whole scenario, and where the page stands.";
+		if (P.isOwn(address))
+			note.textContent +=
+				" Nobody else can open it: it leads to " +
+				(address.startsWith("file:") ? "a file" : "a server") +
+				" on this machine. To others, send the scenario (\u201cDownload\u201d), or put a page that `metron-sim serve --export` writes where they can reach it.";
 	};
-	P.share = async () => offer(await P.address(null), "The link");
+	P.share = async () => {
+		const address = await P.address(null);
+		await offer(address, "The link", address);
+	};
 	P.embedCode = async () => {
-		const address = (await P.address(["readers", "timeline"])).replaceAll("&", "&amp;");
+		const address = await P.address(["readers", "timeline"]);
 		await offer(
-			'<iframe src="' + address + '" width="100%" height="720" loading="lazy" title="metron-sim playground"></iframe>',
+			'<iframe src="' +
+				address.replaceAll("&", "&amp;") +
+				'" width="100%" height="720" loading="lazy" title="metron-sim playground"></iframe>',
 			"Code for a page of yours",
+			address,
 		);
 		if (P.data.mode === "server")
 			note.textContent +=

@@ -2,6 +2,9 @@
 (() => {
 	const P = Play;
 	P.data = JSON.parse(document.getElementById("data").textContent);
+	if (P.data.mode === "server")
+		document.getElementById("leaves").textContent =
+			"What you set goes to the program that serves this page, and no further.";
 
 	// The engine as WebAssembly: `reserve(n)` gives room for a question, `answer(n)` answers it,
 	// `output()` tells where; while a long question is worked on, it says how far that has come.

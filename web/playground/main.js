@@ -136,8 +136,9 @@
 		};
 		P.say(
 			M.unbroken(
-				M.count(offered) +
-					" requests" +
+				(answer.fitted ? answer.fitted + ". " : "") +
+					M.count(offered) +
+					(offered === 1 ? " request" : " requests") +
 					(began == null ? "" : " in " + Math.round(performance.now() - began) + " ms") +
 					". Fluid: " +
 					told("Fluid requests") +
@@ -279,6 +280,11 @@
 			),
 			M.themeToggle(),
 		);
+		const begun = () => P.data.scenario || DEFAULT;
+		const notice = (words) => {
+			by("notice").textContent = words;
+			by("notice").hidden = false;
+		};
 		const given = async () => {
 			by("notice").hidden = true;
 			try {
@@ -286,12 +292,12 @@
 			} catch (error) {
 				// It stays until another link is opened: the scenario that is played instead is not the one
 				// that was meant.
-				by("notice").textContent =
-					"This link is damaged, and holds no scenario (" +
-					error.message +
-					"). Ask for it again, or copy all of it. What stands below is " +
-					(played === null ? "the playground's own scenario." : "what was played before.");
-				by("notice").hidden = false;
+				notice(
+					"This link is damaged and is not opened (" +
+						error.message +
+						"). Ask for it again, or copy all of it. What stands below is " +
+						(played === null ? "the playground's own scenario." : "what was played before."),
+				);
 				return null;
 			}
 		};
@@ -305,8 +311,9 @@
 				const answer = before == null ? null : await P.ask({ op: "simulate", scenario: { text: before } });
 				P.pin(answer?.ok ? answer : null);
 			}
-			P.opened(state);
-			if (to != null && to !== played) {
+			const anew = to != null && to !== played;
+			P.opened(state, anew);
+			if (anew) {
 				shown = state.show || [];
 				text = to;
 				pending = [];
@@ -314,18 +321,27 @@
 				want(10);
 			} else if (state.show && P.answer && String(state.show) !== String(P.answer.shown)) P.show(state.show);
 			P.plan.show(state.plan);
+			const lessons = catalog.lessons.length,
+				parts = [...document.querySelectorAll("#drawn > section")].map((one) => one.id),
+				unknown = (state.embed || []).filter((id) => !parts.includes(id));
+			if (state.lesson >= lessons)
+				notice("There is no lesson " + (state.lesson + 1) + ": this is the last, " + lessons + ".");
+			if (unknown.length)
+				notice("No part of the page is called \u201c" + unknown[0] + "\u201d: there are " + parts.join(", ") + ".");
 			if (!state.embed) P.teach(state.lesson ?? null, state.step, state.text != null);
 		};
 		window.addEventListener("hashchange", async () => {
 			if (!P.isOther()) return;
 			const state = await given();
+			// Without a fragment the page stands as it began.
+			if (state && !location.hash.slice(1)) await show(state, begun());
 			// A place of the page itself is no other state.
-			if (state && (state.text != null || Object.keys(state).length > 1)) await show(state, null);
+			else if (state && (state.text != null || Object.keys(state).length > 1)) await show(state, null);
 		});
 		["pointerdown", "keydown"].forEach((kind) => window.addEventListener(kind, P.note, { once: true, capture: true }));
 		M.onRedraw(() => P.stands());
 		const state = await given();
-		await show(state || {}, P.data.scenario || DEFAULT);
+		await show(state || {}, begun());
 	};
 	begin();
 })();

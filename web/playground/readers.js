@@ -22,6 +22,13 @@
 	};
 	P.phases = PHASES;
 
+	// Said until another text is asked for.
+	let refused = "";
+	const refuse = (words) => {
+		refused = words;
+		trouble.textContent = words;
+		trouble.hidden = !words;
+	};
 	const body = document.getElementById("readers-body");
 	let answer = null,
 		told = null,
@@ -247,7 +254,7 @@
 	};
 	const fill = (found) => {
 		told = found;
-		trouble.hidden = true;
+		refuse(refused);
 		const known = answer.runs.map((run, place) => ({ run, place })).filter(({ place }) => found.readers[place]);
 		M.empty(grid);
 		panes = known.map(({ run, place }) => {
@@ -325,7 +332,8 @@
 		}
 		if (found.ok) fill(found);
 		else if (request != null && /requests, numbered/.test(found.problems[0].message)) {
-			// There are fewer requests now.
+			// There are fewer requests now, or a link asked for one that there never was.
+			refuse("There is no request " + request + " here: this is the unluckiest.");
 			chosen = null;
 			ask();
 		} else {
@@ -339,6 +347,7 @@
 		}
 	};
 	const pick = (request, quiet) => {
+		refuse("");
 		chosen = request;
 		stop();
 		P.stands(!quiet);
@@ -346,12 +355,26 @@
 	};
 	menu.addEventListener("change", () => pick(menu.value === "" ? null : Number(menu.value)));
 	number.addEventListener("change", () => {
-		const value = Math.round(Number(number.value));
-		if (number.value.trim() !== "" && value >= 0) pick(value);
+		const value = Number(number.value),
+			most = Number(number.max);
+		const known = number.value.trim() !== "" && Number.isInteger(value) && value >= 0 && value <= most;
+		if (known) {
+			pick(value);
+			return;
+		}
+		refuse(
+			"There is no request " +
+				(number.value.trim() || "without a number") +
+				": they are numbered from 0 to " +
+				most +
+				".",
+		);
+		if (told) number.value = told.request;
 	});
 	P.readers = {
 		draw: (to) => {
 			stop();
+			refuse("");
 			answer = to;
 			ask();
 		},

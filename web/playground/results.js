@@ -30,12 +30,11 @@
 		timeline = M.timeline(body, answer.runs, meaning, opened, more);
 		P.timeline = timeline;
 		if (timeline) timeline.watch(() => P.stands());
+		// The same stretch of time as before, where someone had zoomed in and no link asks for another.
 		if (timeline && zoom) {
 			timeline.set(...zoom);
 			zoom = null;
-		}
-		// The same stretch of time as before, where someone had zoomed in.
-		if (
+		} else if (
 			timeline &&
 			old &&
 			previous === answer.title &&
@@ -192,14 +191,16 @@
 		if (P.answer) stale.set(id, () => P.lives.draw(P.answer));
 	};
 	// What a link says: where the timeline stood, the playhead, whose text.
-	P.opened = (state) => {
+	// anew: its scenario is yet to be played, and its stretch may lie beyond the run that is drawn.
+	P.opened = (state, anew) => {
 		zoom = state.zoom || null;
 		P.readers.begin(state.request, state.at);
 		P.lives.begin(state.rows);
-		if (timeline && zoom) {
-			timeline.set(...zoom);
-			zoom = null;
-		}
+		if (anew) previous = null;
+		if (!timeline || anew) return;
+		if (zoom) timeline.set(...zoom);
+		else timeline.set(timeline.whole.from, timeline.whole.to);
+		zoom = null;
 	};
 	// Where the page stands, beside its scenario.
 	P.stand = () => {
@@ -207,7 +208,7 @@
 			whole = timeline?.whole;
 		const all = !view || (view.from <= whole.from && view.to >= whole.to);
 		return {
-			zoom: all ? null : [view.from, view.to],
+			zoom: zoom || (all ? null : [view.from, view.to]),
 			at: M.cursor.at,
 			request: P.readers.request(),
 			rows: P.lives.rows(),
@@ -305,10 +306,12 @@
 					]
 				: []),
 		);
-		by("setup").textContent = answer.header
-			.map((line) => line.trim())
-			.filter(Boolean)
-			.join(" \u00b7 ");
+		const setup = answer.header.map((line) => line.trim()).filter(Boolean),
+			system = setup.findIndex((line) => line.startsWith("system: "));
+		by("setup-line").textContent = M.unbroken((setup[system] || setup[0] || "").replace(/^system: /, ""));
+		by("setup-more").replaceChildren(
+			...setup.filter((_, at) => at !== Math.max(0, system)).map((line) => h("li", {}, M.unbroken(line))),
+		);
 		P.figures(answer);
 		const lists = [];
 		const fresh = (id, draw) =>
@@ -335,7 +338,7 @@
 			if (button && !button.disabled && !item.querySelector(".cures table")) button.click();
 		};
 		P.story = opened;
-		M.figureOf = () => answer.title + ". Made by " + answer.tool.name + " " + answer.tool.version + ".";
+		M.figureOf = () => M.caption(answer.title, answer.header, answer.tool);
 		M.runsKey = () => answer.runs.map((run, place) => ({ name: run.label, color: () => M.runColor(place) }));
 		stale.set("timeline", () => drawTimeline(answer, meaning, opened));
 		stale.set("readers", () => P.readers.draw(answer));

@@ -76,9 +76,15 @@
 		step = false;
 		return true;
 	};
-	// The address that others can open.
+	// Whether an address leads to the machine that it is opened on.
+	P.isOwn = (address) => {
+		const { protocol, hostname } = new URL(address);
+		return protocol === "file:" || /^(localhost|.*\.localhost|127\.[\d.]+|\[::1\]|0\.0\.0\.0)$/.test(hostname);
+	};
+	// The address that others can open, where there is one.
 	P.address = async (embed) => {
-		const base = location.protocol === "file:" && P.data.address ? P.data.address : location.href.split("#")[0];
+		const own = location.href.split("#")[0],
+			base = P.data.address && P.isOwn(own) ? P.data.address : own;
 		return base + (await P.encode(embed ? { ...P.state(), embed } : P.state()));
 	};
 })();

@@ -157,6 +157,21 @@
 		);
 	};
 
+	// The same as a table: who was where in the iteration.
+	/** @returns {[any[], any[][]]} */
+	const batchRows = (window, at, t) => {
+		const step = window?.steps[at],
+			rows = step
+				? [
+						...queue(step, t).names.map((request) => ["waiting", request, 0]),
+						...step.frozen.map((request) => ["stalled", request, 0]),
+						...step.decodes.map((request) => ["decode", request, 1]),
+						...step.chunks.map((chunk) => ["prefill", chunk[0], chunk[2]]),
+					].map((row) => [window.from + at, step.start_us / 1e6, step.end_us / 1e6, ...row])
+				: [];
+		return [["iteration", "from s", "to s", "what", "request", "tokens"], rows];
+	};
+
 	const HEIGHT = 266,
 		LEFT = 66;
 	const paint = (c, width, window, at, t, place) => {
@@ -523,14 +538,22 @@
 				boxes = to.runs.map((_run, place) => {
 					const line = h("p", { class: "readout tall", "aria-live": "polite" }, "\u00a0"),
 						title = h("h3", {}),
-						cell = h("div", {}, title);
-					const box = { line, title };
-					holder.append(cell);
+						none = h("p", { class: "bad", hidden: true }),
+						cell = h("div", {});
+					const box = { line, title, none, cell };
+					holder.append(h("div", {}, title, none, cell));
 					box.surface = M.surface(cell, HEIGHT, "The batch", (c, width) => {
 						const window = box.track.window;
 						paint(c, width, window, window ? box.track.at(t) : -1, t, place);
 					});
 					cell.append(line);
+					M.saver(
+						cell,
+						"The batch, scheduler " + "AB"[place],
+						box.surface,
+						() => batchRows(box.track.window, box.track.at(t), t),
+						() => [],
+					);
 					box.blocks = P.blocks(cell, place, () => {
 						const window = box.track.window;
 						return window ? { window, at: box.track.at(t) } : null;
@@ -546,6 +569,11 @@
 				box.track = tracks[place];
 				box.label = to.runs[place].label;
 				box.title.replaceChildren(...head(to.runs[place], place));
+				const away = to.runs[place].turned_away,
+					empty = to.runs[place].lanes.every((lane) => !lane.all.start_us.length);
+				box.cell.hidden = empty;
+				box.none.hidden = !empty;
+				box.none.textContent = away && away[0] === away[1] ? M.allTurnedAway(away[1]) : "Nothing ran.";
 			});
 			const worst = to.runs[0].stalls[0];
 			if (first && worst) showLane(0, worst.replica);
