@@ -149,7 +149,8 @@ pub(super) fn dials(loaded: &Loaded, reach: &Reach) -> Vec<Dial> {
     let blocks = json!(loaded.experiment.engine.kv_blocks);
     let blocks =
         Dial::slider("kv_blocks", "KV blocks a replica", "engine.kv_blocks".to_owned(), blocks);
-    dials.push(blocks.range(200.0, 100_000.0).group("hardware"));
+    let fewest = reach.fewest_blocks(loaded.experiment.engine.kv_block_tokens).ceil();
+    dials.push(blocks.range(fewest.max(200.0), 100_000.0).group("hardware"));
     dials.extend(promised(loaded, workload));
     dials
 }

@@ -102,6 +102,13 @@ impl Reach {
         (self.outputs / self.left()).min(self.seats)
     }
 
+    /// The fewest KV blocks of so many tokens: with less fewer requests share an iteration.
+    pub(super) fn fewest_blocks(&self, block_tokens: u32) -> f64 {
+        let each = (self.prompts + self.outputs) / self.requests.max(1.0);
+        // What is preempted is computed again.
+        2.0 * self.outputs / self.left() * each / f64::from(block_tokens.max(1))
+    }
+
     /// Iterations that are still allowed.
     fn left(&self) -> f64 {
         (SHARE * ITERATIONS_MAX as f64 - self.iterations).max(1.0)
