@@ -231,7 +231,7 @@ impl<'a> Facts<'a> {
             engine: pool.engine_info(&run.config),
             shares_prefixes: self.shares_prefixes(),
             priorities_differ: self.priorities_differ(),
-            has_sessions: self.requests.have_sessions(),
+            has_sessions: self.requests.has_sessions(),
             longest_request: self.requests.longest(),
             steps_together: pool.hardware.lockstep() > 1,
         }

@@ -1,6 +1,9 @@
-//! The parameters of a scheduler that bound its batches.
+//! How far dials go: the parameters of a scheduler that bound its batches, and the GPUs of a replica.
 
 use crate::scheduler::{EngineInfo, SchedulerConfig};
+
+/// GPUs that one replica may be spread over.
+pub(super) const TENSOR: [u32; 4] = [1, 2, 4, 8];
 
 /// The parameter that bounds an iteration's tokens.
 pub(super) fn token_budget(

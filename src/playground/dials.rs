@@ -3,16 +3,13 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::bounds::{seats, token_budget};
+use super::bounds::{TENSOR, seats, token_budget};
 use super::loaded::Loaded;
 use super::reach::Reach;
 use crate::catalog::{Kind, names};
 use crate::promise::TtftDeadline;
 use crate::scenario::raw::{Arrivals, Class, Dist, Workload};
 use crate::scheduler::SchedulerConfig;
-
-/// GPUs that one replica may be spread over.
-pub(super) const TENSOR: [u32; 4] = [1, 2, 4, 8];
 
 /// A slider or a menu.
 #[derive(Clone, Debug, PartialEq, Serialize)]

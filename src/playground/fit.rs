@@ -1,6 +1,6 @@
 //! Enough GPUs for the model that was chosen.
 
-use super::dials::TENSOR;
+use super::bounds::TENSOR;
 use crate::scenario::{Document, Files, Resolved};
 
 /// What a menu sets that may need more GPUs than there were.

@@ -61,14 +61,6 @@ impl Requests {
         }
     }
 
-    /// Whether some request belongs to a session.
-    pub fn have_sessions(&self) -> bool {
-        match self {
-            Requests::Open(workload) => workload.sessions.iter().any(Option::is_some),
-            Requests::Closed(source) => source.has_turns(),
-        }
-    }
-
     /// Output tokens of one run to the end, where they are known beforehand.
     pub fn output_tokens(&self) -> Option<u64> {
         match self {

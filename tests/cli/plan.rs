@@ -139,7 +139,8 @@ fn what_cannot_hold_is_named_with_its_reason() {
         reasons.contains("TP2: 100 % of prompts cannot be prefilled in 1.00 s even alone"),
         "{reasons}"
     );
-    assert!(reasons.contains("first token within"), "{reasons}");
+    // Nor does a later first token mend it: 30.5 GiB of weights are read in more than 33 ms.
+    assert!(file["infeasible"][1]["nearest_change"].is_null(), "{reasons}");
     assert_eq!(file["infeasible"].as_array().map(Vec::len), Some(2), "{reasons}");
     let (text, _, _) = plan(&asked);
     let words: Vec<&str> = text.split_whitespace().collect();
@@ -565,7 +566,7 @@ fn a_change_is_named_only_where_it_was_seen_to_hold() {
         "--prompt",
         "500",
         "--output",
-        "40",
+        "4000",
         "--rate",
         "1",
         "--gpus",

@@ -726,7 +726,6 @@ const ALWAYS: &[&str] = &[
     "slai.offset_ms",
     "vtc.token_budget",
     "vtc.max_num_seqs",
-    "vtc.client",
     "vtc.prompt_weight",
     "vtc.output_weight",
 ];
