@@ -278,7 +278,11 @@ impl Draw {
             "data": self.one_of(&[1, 4]),
             "expert": self.one_of(&[true, false]),
             "exchange": self.one_of(&["all_to_all", "deepep_low_latency"]),
-            "most": {"prefill_tokens": 512, "decodes": 16, "context": 2048},
+            "most": {
+                "prefill_tokens": self.one_of(&[128, 512]),
+                "decodes": self.one_of(&[4, 16]),
+                "context": self.one_of(&[600, 2048]),
+            },
             "dtype": self.one_of(&["bf16", "fp8"]),
             "engine": self.one_of(&["vllm-0.19", "vllm-0.6"]),
             "run": self.one_of(&["a run", "another"]),
