@@ -174,6 +174,7 @@ fn what_the_run_cannot_tell_apart_is_said() {
     let line = "calibrate scenario.yaml --observed observed.csv --fit host -o p.yaml -q";
     let output = metron(folder.path(), line);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.contains("do not determine"), "{text}");
     assert!(text.contains("not determined"), "{text}");
     assert!(text.contains("Only what they make together is determined"), "{text}");

@@ -220,10 +220,13 @@ impl FittedOn {
         };
         compare("GPU", self.gpu.clone(), here.gpu.clone());
         compare("model", self.model.clone(), here.model.clone());
-        let counts: [(&str, fn(&FittedOn) -> Option<u32>); 3] =
-            [("tensor:", |on| on.tensor), ("pipeline:", |on| on.pipeline), ("data:", |on| on.data)];
-        for (what, of) in counts {
-            let [fitted, here] = [self, here].map(|on| of(on).map(|count| count.to_string()));
+        let counts = [
+            ("tensor:", self.tensor, here.tensor),
+            ("pipeline:", self.pipeline, here.pipeline),
+            ("data:", self.data, here.data),
+        ];
+        for (what, fitted, here) in counts {
+            let [fitted, here] = [fitted, here].map(|count| count.map(|count| count.to_string()));
             compare(what, fitted, here);
         }
         let [fitted, now] = [self, here].map(|on| on.expert.map(|whole| whole.to_string()));

@@ -236,6 +236,6 @@ pub(super) fn in_words(answer: &PlanAnswer) -> String {
 
 /// Rounded up, so that it is no less as it reads.
 fn rounded_up(seconds: f64) -> Span {
-    let step = 10f64.powf(seconds.max(1e-6).log10().floor() - 2.0);
+    let step = libm::pow(10.0, libm::log10(seconds.max(1e-6)).floor() - 2.0);
     Span::from_nanos(((seconds / step).ceil() * step * 1e9).round() as u64)
 }
