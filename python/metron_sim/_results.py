@@ -184,6 +184,9 @@ class Capacity(Record):
     """How to start an engine like this, where its command line is known and all replicas are
     alike."""
 
+    not_in_launch: list[str] | None
+    """What was simulated and that command does not say, each with what to do about it."""
+
     warnings: list[str]
     """What the runs warn of."""
 
@@ -1033,8 +1036,11 @@ class KvTiersResult(Record):
     tokens: int
     """Tokens that they brought."""
 
+    prompt_tokens: int | None
+    """Tokens of all prompts that were sent, counted or not."""
+
     from_below_tokens: int
-    """Those of them, in whole chunks, that lay below the host's memory."""
+    """Those of `tokens`, in whole chunks, that lay below the host's memory."""
 
     load_s: Distribution
     """From a load's beginning, below the host where it began there, to the last of its KV."""
@@ -1410,6 +1416,9 @@ class PlanAnswer(Record):
     launch: str | None
     """How to start an engine like this."""
 
+    not_in_launch: list[str] | None
+    """What was simulated and that command does not say, each with what to do about it."""
+
     set: list[str]
     """What it sets in the scenario that was asked about."""
 
@@ -1511,7 +1520,7 @@ class PlanInfeasible(Record):
     """Why."""
 
     nearest_change: str | None
-    """The cheapest change that mends it."""
+    """The cheapest change that was seen to mend it; null where none of those tried did."""
 
 
 class PlanSession(Record):
@@ -1599,8 +1608,28 @@ class PoolResult(Record):
     usd_per_gpu_hour: float | None
     """Price of one GPU for an hour; null where it is not known."""
 
+    served: PoolServed | None
+    """What its requests got of those that count, by the promise to their class or to all; absent
+    where one pool prefills for another."""
+
     slo: SloResult | None
     """Whether the promise to its requests was kept; absent where it has none of its own."""
+
+
+class PoolServed(Record):
+    """What the requests of a pool got."""
+
+    requests: int
+    """Requests that count."""
+
+    fluid_request_share: float | None
+    """The share of them that is fluid; null where that is not known to the last one."""
+
+    tbt_p50_s: float | None
+    """Time between tokens, the median."""
+
+    tbt_p99_s: float | None
+    """The same at P99."""
 
 
 class PromiseKept(Record):
@@ -2683,7 +2712,7 @@ PlanApart._records = {"divisions": RatioCapacity, "fewest": RatioCapacity}
 PlanFile._records = {"tool": Tool, "session": PlanSession, "answers": PlanAnswer, "infeasible": PlanInfeasible}
 PlanInfeasible._records = {"parallelism": Parallelism}
 Plots._records = {"progress": RequestProgress}
-PoolResult._records = {"kv": KvResult, "slo": SloResult}
+PoolResult._records = {"kv": KvResult, "served": PoolServed, "slo": SloResult}
 RequestReport._records = {"misses": MissReport, "caused": CulpritTotal, "gaps": StallReport}
 RequestReport._maps = frozenset({"first_token_ns", "between_tokens_ns"})
 ResultFile._records = {"tool": Tool, "runs": RunResult, "validation": Labelled, "inert": Inert}
