@@ -39,10 +39,12 @@ pub(super) enum Elsewhere {
     Differs(String),
 }
 
-/// Whether verdicts are looked at on other machines where nobody asks for it.
+/// Whether verdicts are looked at on other machines where nobody asks for it. Not with schedulers of the
+/// caller's own, which may count how often they are asked.
 pub(super) fn is_a_moment(loaded: &Loaded, runs: &[RunResult]) -> bool {
     let iterations = |run: &RunResult| run.iterations.as_ref().map_or(0, |one| one.count);
     loaded.experiment.host_range().is_some()
+        && loaded.experiment.schedulers.iter().all(|run| run.config.is_built_in())
         && runs.iter().map(iterations).sum::<u64>() <= PLAYED_UNASKED
 }
 

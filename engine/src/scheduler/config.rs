@@ -45,6 +45,11 @@ impl SchedulerConfig {
         Some(SchedulerConfig { policy, parameters: (policy.default)() })
     }
 
+    /// Whether it is this crate's, and not registered by whoever uses it.
+    pub fn is_built_in(&self) -> bool {
+        policies().iter().take(BUILT_IN.len()).any(|one| one.name == self.policy.name)
+    }
+
     /// The scheduler of this name with random parameters, for tests.
     pub fn draw(name: &str, draws: &mut Draws<'_>) -> Option<SchedulerConfig> {
         let policy = policy(name)?;
