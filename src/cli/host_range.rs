@@ -1,6 +1,6 @@
 //! What the range of the engine's own time, from machine to machine, makes of verdicts and capacities.
 //!
-//! A verdict that another machine turns around is said as a warning of its run, so that results have it too.
+//! Where another machine turns a verdict around, its run gets a warning, so that results carry it too.
 
 use crate::cli::backend::{Backend, Loaded};
 use crate::cli::error::Error;

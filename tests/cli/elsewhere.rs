@@ -39,7 +39,7 @@ fn a_verdict_that_another_machine_turns_around_is_warned_of() {
     let result: Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(result["runs"][0]["warnings"], serde_json::json!([turned]));
     assert!(stderr.contains(&format!("sarathi: {turned}")), "{stderr}");
-    // Where it holds at both ends that is said only to whoever asks.
+    // Only those who ask hear that it holds at both ends.
     let (json, _) = told(at, "run s.yaml --format json --set slo.bounds.tpot.p99=8ms");
     let result: Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!(result["runs"][0].get("warnings"), None);

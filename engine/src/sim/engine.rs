@@ -383,8 +383,8 @@ impl<'a> Engine<'a> {
     }
 
     /// Until when surely no request leaves, if nobody arrives, and nobody has since the last decision.
-    pub(super) fn nobody_leaves_before(&mut self) -> Time {
-        match &mut self.servers[..] {
+    pub(super) fn nobody_leaves_before(&self) -> Time {
+        match &self.servers[..] {
             [Server::Whole(lane)] if !self.calendar.is_anybody_awake() => lane.repeats_until(),
             _ => None,
         }

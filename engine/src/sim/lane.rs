@@ -311,17 +311,15 @@ impl<'a> Lane<'a> {
 
     /// Until when the policy's decision surely repeats, where it does, if nobody arrives: nobody ends
     /// before. No further than it looks ahead at a time.
-    pub(super) fn repeats_until(&mut self) -> Option<Time> {
+    pub(super) fn repeats_until(&self) -> Option<Time> {
         let keep_free = self.repeats_with()?;
         let steps = self.replica.quiet_decode_steps(keep_free, LOOKED_OVER);
-        let step = self.running.take()?;
-        let end = self.bound(&step, steps).unwrap_or_else(|| {
+        let step = self.running.as_ref()?;
+        Some(self.bound(step, steps).unwrap_or_else(|| {
             let mut times = [IterationTime::default(); PRICED_TOGETHER];
-            let ahead = self.price_ahead(&step, keep_free, &mut times);
+            let ahead = self.price_ahead(step, keep_free, &mut times);
             ahead.iter().fold(step.end, |end, &time| self.ends(end, time).1)
-        });
-        self.running = Some(step);
-        Some(end)
+        }))
     }
 
     /// A time before which so many steps that repeat the one in flight are not over, where there are more

@@ -224,7 +224,7 @@ impl Watched<'_> {
     }
 
     /// Until when surely no request leaves, if nobody arrives.
-    fn nobody_leaves_before(&mut self) -> Time {
+    fn nobody_leaves_before(&self) -> Time {
         match self.as_decided {
             true => self.engine.nobody_leaves_before(),
             false => self.engine.next_event(),
