@@ -171,7 +171,7 @@ fn add(
     count: u64,
     terms: EndingTerms,
 ) {
-    // As a term is told by its path.
+    // The same form as a term by its path: `chat: P99 TTFT`.
     let whose = class.map_or(String::new(), |(_, name)| format!("{name}: "));
     let class = class.map(|(class, _)| class);
     let mut term = |what, most, words: String| {
